@@ -1,0 +1,227 @@
+#include "core/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void sw_buf_fini(struct sw_buf *b)
+{
+	free(b->p);
+	*b = (struct sw_buf){0};
+}
+
+void sw_buf_reset(struct sw_buf *b)
+{
+	b->n = 0;
+	b->rc = 0;
+}
+
+uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
+{
+	size_t cap = b->cap ? b->cap : 64;
+	uint8_t *p;
+
+	if (b->rc < 0)
+		return NULL;
+	if (n > SIZE_MAX / 2 - b->n) {
+		b->rc = SW_ENOMEM;
+		return NULL;
+	}
+	if (b->n + n <= b->cap)
+		return b->p + b->n;
+	while (cap < b->n + n)
+		cap *= 2;
+	p = realloc(b->p, cap);
+	if (!p) {
+		b->rc = SW_ENOMEM;
+		return NULL;
+	}
+	b->p = p;
+	b->cap = cap;
+	return b->p + b->n;
+}
+
+void sw_buf_put(struct sw_buf *b, const void *p, size_t n)
+{
+	uint8_t *to;
+
+	if (n == 0)
+		return;
+	to = sw_buf_reserve(b, n);
+	if (!to)
+		return;
+	memcpy(to, p, n);
+	b->n += n;
+}
+
+void sw_buf_put_view(struct sw_buf *b, struct sw_view v)
+{
+	sw_buf_put(b, v.p, v.n);
+}
+
+void sw_buf_put_bytes(struct sw_buf *b, struct sw_view v)
+{
+	sw_buf_put_varint(b, v.n);
+	sw_buf_put(b, v.p, v.n);
+}
+
+void sw_buf_put_u8(struct sw_buf *b, uint8_t v)
+{
+	sw_buf_put(b, &v, 1);
+}
+
+static void put_be(struct sw_buf *b, uint64_t v, size_t width)
+{
+	uint8_t bytes[8];
+
+	for (size_t i = 0; i < width; i++)
+		bytes[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
+	sw_buf_put(b, bytes, width);
+}
+
+void sw_buf_put_u16(struct sw_buf *b, uint16_t v)
+{
+	put_be(b, v, 2);
+}
+
+void sw_buf_put_u32(struct sw_buf *b, uint32_t v)
+{
+	put_be(b, v, 4);
+}
+
+void sw_buf_put_u64(struct sw_buf *b, uint64_t v)
+{
+	put_be(b, v, 8);
+}
+
+void sw_buf_put_varint(struct sw_buf *b, uint64_t v)
+{
+	uint8_t bytes[10];
+	size_t n = 0;
+
+	while (v >= 0x80) {
+		bytes[n++] = (uint8_t)(v | 0x80);
+		v >>= 7;
+	}
+	bytes[n++] = (uint8_t)v;
+	sw_buf_put(b, bytes, n);
+}
+
+void sw_buf_printf(struct sw_buf *b, const char *format, ...)
+{
+	va_list ap;
+	int n;
+	char *to;
+
+	va_start(ap, format);
+	n = vsnprintf(NULL, 0, format, ap);
+	va_end(ap);
+	if (n < 0) {
+		b->rc = SW_ENOMEM;
+		return;
+	}
+	to = (char *)sw_buf_reserve(b, (size_t)n + 1);
+	if (!to)
+		return;
+	va_start(ap, format);
+	vsnprintf(to, (size_t)n + 1, format, ap);
+	va_end(ap);
+	b->n += (size_t)n;
+}
+
+size_t sw_varint_size(uint64_t v)
+{
+	size_t n = 1;
+
+	for (; v >= 0x80; v >>= 7)
+		n++;
+	return n;
+}
+
+struct sw_view sw_rd_take(struct sw_rd *r, size_t n)
+{
+	struct sw_view v = {r->p, n};
+
+	if (n > sw_rd_left(r)) {
+		r->bad = true;
+		return (struct sw_view){NULL, 0};
+	}
+	r->p += n;
+	return v;
+}
+
+struct sw_view sw_rd_bytes(struct sw_rd *r, size_t max)
+{
+	return sw_rd_take(r, (size_t)sw_rd_varint_max(r, max));
+}
+
+void sw_rd_copy(struct sw_rd *r, void *out, size_t n)
+{
+	struct sw_view v = sw_rd_take(r, n);
+
+	if (v.n == n && n > 0)
+		memcpy(out, v.p, n);
+	else if (n > 0)
+		memset(out, 0, n);
+}
+
+static uint64_t get_be(struct sw_rd *r, size_t width)
+{
+	struct sw_view v = sw_rd_take(r, width);
+	uint64_t x = 0;
+
+	for (size_t i = 0; i < v.n; i++)
+		x = x << 8 | v.p[i];
+	return x;
+}
+
+uint8_t sw_rd_u8(struct sw_rd *r)
+{
+	return (uint8_t)get_be(r, 1);
+}
+
+uint16_t sw_rd_u16(struct sw_rd *r)
+{
+	return (uint16_t)get_be(r, 2);
+}
+
+uint32_t sw_rd_u32(struct sw_rd *r)
+{
+	return (uint32_t)get_be(r, 4);
+}
+
+uint64_t sw_rd_u64(struct sw_rd *r)
+{
+	return get_be(r, 8);
+}
+
+uint64_t sw_rd_varint(struct sw_rd *r)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t byte = sw_rd_u8(r);
+
+		if (r->bad)
+			return 0;
+		/* The tenth byte may hold one bit; a final zero byte is superfluous. */
+		if ((shift == 63 && byte > 1) || (shift > 0 && byte == 0))
+			break;
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return v;
+	}
+	r->bad = true;
+	return 0;
+}
+
+uint64_t sw_rd_varint_max(struct sw_rd *r, uint64_t max)
+{
+	uint64_t v = sw_rd_varint(r);
+
+	if (v > max) {
+		r->bad = true;
+		return 0;
+	}
+	return v;
+}

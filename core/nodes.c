@@ -1,0 +1,352 @@
+#include "core/nodes.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* A record as this set knows it: its bytes when it was added here, and what changed in its count. */
+struct slot {
+	struct sw_hash hash;
+	uint8_t *bytes; /* NULL: only in the store, if at all */
+	size_t n;
+	int64_t delta;	/* references gained in this transaction */
+	bool used;
+	bool seen_refs; /* its own references were counted */
+};
+
+struct sw_nodes {
+	struct sw_txn *txn;
+	const struct sw_nodes *under;
+	struct slot *slots; /* open addressing, linear probing; the hash is its own hash function */
+	size_t cap;	    /* power of two */
+	size_t n;
+	size_t bytes;
+	struct sw_hash *queue; /* releases not yet followed */
+	size_t n_queue;
+	size_t cap_queue;
+};
+
+int sw_nodes_new(struct sw_txn *txn, struct sw_nodes **out)
+{
+	struct sw_nodes *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return SW_ENOMEM;
+	s->txn = txn;
+	*out = s;
+	return 0;
+}
+
+static void clear(struct sw_nodes *s)
+{
+	for (size_t i = 0; i < s->cap; i++)
+		free(s->slots[i].bytes);
+	free(s->slots);
+	s->slots = NULL;
+	s->cap = s->n = s->bytes = s->n_queue = 0;
+}
+
+void sw_nodes_free(struct sw_nodes *s)
+{
+	if (!s)
+		return;
+	clear(s);
+	free(s->queue);
+	free(s);
+}
+
+void sw_nodes_freep(struct sw_nodes **s)
+{
+	sw_nodes_free(*s);
+}
+
+void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under)
+{
+	s->under = under;
+}
+
+void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn)
+{
+	s->txn = txn;
+}
+
+size_t sw_nodes_bytes(const struct sw_nodes *s)
+{
+	return s->bytes;
+}
+
+static struct slot *find(const struct sw_nodes *s, const struct sw_hash *hash)
+{
+	size_t i;
+
+	if (s->cap == 0)
+		return NULL;
+	for (i = sw_get_u64(hash->b) & (s->cap - 1); s->slots[i].used; i = (i + 1) & (s->cap - 1))
+		if (sw_hash_eq(&s->slots[i].hash, hash))
+			return &s->slots[i];
+	return NULL;
+}
+
+static int grow(struct sw_nodes *s)
+{
+	size_t cap = s->cap ? s->cap * 2 : 64;
+	struct slot *slots = calloc(cap, sizeof(*slots));
+
+	if (!slots)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < s->cap; i++) {
+		size_t j;
+
+		if (!s->slots[i].used)
+			continue;
+		j = sw_get_u64(s->slots[i].hash.b) & (cap - 1);
+		while (slots[j].used)
+			j = (j + 1) & (cap - 1);
+		slots[j] = s->slots[i];
+	}
+	free(s->slots);
+	s->slots = slots;
+	s->cap = cap;
+	return 0;
+}
+
+/* The slot of a hash, made if needed. Pointers to slots die at the next call. */
+static int slot_of(struct sw_nodes *s, const struct sw_hash *hash, struct slot **out)
+{
+	struct slot *slot = find(s, hash);
+	size_t i;
+
+	if (!slot) {
+		if (s->n * 2 >= s->cap) {
+			int rc = grow(s);
+
+			if (rc < 0)
+				return rc;
+		}
+		i = sw_get_u64(hash->b) & (s->cap - 1);
+		while (s->slots[i].used)
+			i = (i + 1) & (s->cap - 1);
+		slot = &s->slots[i];
+		*slot = (struct slot){.hash = *hash, .used = true};
+		s->n++;
+	}
+	*out = slot;
+	return 0;
+}
+
+static int store_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	if (!s->txn)
+		return SW_ENOTFOUND;
+	return sw_txn_get(s->txn, SW_SPACE_NODES, sw_hash_view(hash), out);
+}
+
+static int lookup(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	for (const struct sw_nodes *at = s; at; at = at->under) {
+		const struct slot *slot = find(at, hash);
+
+		if (slot && slot->bytes) {
+			*out = sw_view(slot->bytes, slot->n);
+			return 0;
+		}
+	}
+	return store_get(s, hash, out);
+}
+
+int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	int rc = lookup(s, hash, out);
+
+	if (rc == SW_ENOTFOUND) {
+		char hex[SW_HASH_HEX_SIZE];
+
+		sw_hex(hash->b, SW_HASH_SIZE, hex);
+		return sw_fail(SW_ECORRUPT,
+			       "record %s is missing from the store; run 'swarmfs verify'", hex);
+	}
+	return rc;
+}
+
+bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash)
+{
+	struct sw_view v;
+
+	return lookup(s, hash, &v) == 0;
+}
+
+int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash)
+{
+	struct slot *slot;
+	struct sw_view have;
+	int rc;
+
+	assert(bytes.n > 0);
+	sw_hash_compute(SW_DOMAIN_NODE, bytes, hash);
+	if (lookup(s, hash, &have) == 0)
+		return 0;
+	rc = slot_of(s, hash, &slot);
+	if (rc < 0)
+		return rc;
+	slot->bytes = malloc(bytes.n);
+	if (!slot->bytes)
+		return SW_ENOMEM;
+	memcpy(slot->bytes, bytes.p, bytes.n);
+	slot->n = bytes.n;
+	s->bytes += bytes.n;
+	return 0;
+}
+
+static int ref_add(void *arg, const struct sw_hash *hash);
+
+/* The references that a record holds count once it is itself referred to and not yet stored. */
+static int count_new(struct sw_nodes *s, struct slot *slot)
+{
+	struct sw_view bytes = sw_view(slot->bytes, slot->n);
+
+	slot->seen_refs = true;
+	return sw_record_refs(bytes, ref_add, s);
+}
+
+/* Recursion is as deep as the tree: each new record is entered once. */
+static int ref_add(void *arg, const struct sw_hash *hash)
+{
+	struct sw_nodes *s = arg;
+	struct slot *slot;
+	int rc = slot_of(s, hash, &slot);
+
+	if (rc < 0)
+		return rc;
+	slot->delta++;
+	if (slot->bytes && !slot->seen_refs)
+		return count_new(s, slot);
+	return 0;
+}
+
+static int ref_drop(void *arg, const struct sw_hash *hash)
+{
+	struct sw_nodes *s = arg;
+	struct slot *slot;
+	int rc = slot_of(s, hash, &slot);
+
+	if (rc < 0)
+		return rc;
+	slot->delta--;
+	if (s->n_queue == s->cap_queue) {
+		size_t cap = s->cap_queue ? s->cap_queue * 2 : 64;
+		struct sw_hash *queue = realloc(s->queue, cap * sizeof(*queue));
+
+		if (!queue)
+			return SW_ENOMEM;
+		s->queue = queue;
+		s->cap_queue = cap;
+	}
+	s->queue[s->n_queue++] = *hash;
+	return 0;
+}
+
+int sw_nodes_retain(struct sw_nodes *s, const struct sw_hash *root)
+{
+	return sw_hash_is_zero(root) ? 0 : ref_add(s, root);
+}
+
+int sw_nodes_release(struct sw_nodes *s, const struct sw_hash *root)
+{
+	return sw_hash_is_zero(root) ? 0 : ref_drop(s, root);
+}
+
+/* References as the store has them: none without a record, one unless it says otherwise. */
+static int stored_count(const struct sw_nodes *s, const struct sw_hash *hash, int64_t *out)
+{
+	struct sw_view v;
+	int rc = store_get(s, hash, &v);
+
+	*out = 0;
+	if (rc == SW_ENOTFOUND)
+		return 0;
+	if (rc < 0)
+		return rc;
+	*out = 1;
+	rc = sw_txn_get(s->txn, SW_SPACE_REFS, sw_hash_view(hash), &v);
+	if (rc == SW_ENOTFOUND)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (v.n != 8)
+		return SW_ECORRUPT;
+	*out = (int64_t)sw_get_u64(v.p);
+	return 0;
+}
+
+/*
+ * Follow what was released: a record whose last reference went gives up its own. All retains come before
+ * the flush, so a count that reaches zero here stays there.
+ */
+static int follow_releases(struct sw_nodes *s)
+{
+	while (s->n_queue > 0) {
+		struct sw_hash hash = s->queue[--s->n_queue];
+		struct slot *slot = find(s, &hash);
+		struct sw_view bytes;
+		int64_t count;
+		int rc = stored_count(s, &hash, &count);
+
+		if (rc < 0)
+			return rc;
+		assert(slot);
+		count += slot->delta;
+		if (count > 0)
+			continue;
+		if (count < 0)
+			return sw_fail(SW_ECORRUPT, "a reference count of the store is wrong; run "
+						    "'swarmfs verify'");
+		rc = sw_nodes_get(s, &hash, &bytes);
+		if (rc == 0)
+			rc = sw_record_refs(bytes, ref_drop, s);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int write_slot(struct sw_nodes *s, const struct slot *slot)
+{
+	struct sw_view key = sw_hash_view(&slot->hash);
+	int64_t before, after;
+	uint8_t count[8];
+	int rc = stored_count(s, &slot->hash, &before);
+
+	if (rc < 0)
+		return rc;
+	after = before + slot->delta;
+	if (after == before)
+		return 0;
+	if (after == 0) {
+		rc = sw_txn_del(s->txn, SW_SPACE_NODES, key);
+		return rc < 0 || before == 1 ? rc : sw_txn_del(s->txn, SW_SPACE_REFS, key);
+	}
+	if (after < 0 || (before == 0 && !slot->bytes))
+		return sw_fail(SW_ECORRUPT, "a record of the store is referred to but missing; run "
+					    "'swarmfs verify'");
+	if (before == 0) {
+		rc = sw_txn_put(s->txn, SW_SPACE_NODES, key, sw_view(slot->bytes, slot->n));
+		if (rc < 0)
+			return rc;
+		before = 1;
+	}
+	if (after == 1)
+		return before == 1 ? 0 : sw_txn_del(s->txn, SW_SPACE_REFS, key);
+	sw_set_u64(count, (uint64_t)after);
+	return sw_txn_put(s->txn, SW_SPACE_REFS, key, sw_view(count, sizeof(count)));
+}
+
+int sw_nodes_flush(struct sw_nodes *s)
+{
+	int rc = follow_releases(s);
+
+	assert(s->txn);
+	for (size_t i = 0; rc == 0 && i < s->cap; i++)
+		if (s->slots[i].used && s->slots[i].delta != 0)
+			rc = write_slot(s, &s->slots[i]);
+	clear(s);
+	return rc;
+}

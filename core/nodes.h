@@ -1,0 +1,49 @@
+/*
+ * A set of content-addressed records as one reader or writer sees it: those of a store's transaction,
+ * and on top of them, in memory, the ones added since.
+ *
+ * References are counted, so that superseded nodes go the moment nothing refers to them: a record lives
+ * while another record, or a root that somebody retained, refers to it. Counting happens once per
+ * transaction, in sw_nodes_flush(): a child that moves from an old node to its replacement costs nothing.
+ */
+#ifndef SW_CORE_NODES_H
+#define SW_CORE_NODES_H
+
+#include "core/node.h"
+#include "core/store.h"
+
+struct sw_nodes;
+
+/* Over a transaction (borrowed), or txn NULL: memory alone. SW_ENOMEM. */
+int sw_nodes_new(struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
+void sw_nodes_free(struct sw_nodes *s);
+void sw_nodes_freep(struct sw_nodes **s);
+
+/* Look through the records of `under` too, after those of this set. Borrowed; read-only use. */
+void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under);
+/* Change the transaction below (a snapshot's records outlive the transaction that began it). */
+void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn);
+
+/*
+ * The record's bytes, borrowed: from memory until the set is freed, from the store until its
+ * transaction ends or writes. SW_ENOTFOUND is reported as SW_ECORRUPT with a sentence, since
+ * whoever asks holds a reference; sw_nodes_has() asks without that.
+ */
+int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out) SW_MUST_CHECK;
+bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash);
+
+/* Add a record; nothing is written before the flush. Adding one that is there is fine. */
+int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash) SW_MUST_CHECK;
+/* Bytes held in memory. */
+size_t sw_nodes_bytes(const struct sw_nodes *s);
+
+/* Remember one more, or one less, reference from outside to a root. The zero hash is ignored. */
+int sw_nodes_retain(struct sw_nodes *s, const struct sw_hash *root) SW_MUST_CHECK;
+int sw_nodes_release(struct sw_nodes *s, const struct sw_hash *root) SW_MUST_CHECK;
+/*
+ * Write what the retained roots need, delete what nothing refers to any more. The set is empty
+ * afterwards. SW_ECORRUPT when a count would become negative.
+ */
+int sw_nodes_flush(struct sw_nodes *s) SW_MUST_CHECK;
+
+#endif

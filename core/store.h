@@ -1,0 +1,80 @@
+/*
+ * The store: ordered key-value spaces with transactions, over LMDB. It knows no meaning of its bytes.
+ *
+ * One process owns a store at a time (a lock file in its directory says which); within it, any
+ * thread may read at any time and one at a time may write. A write transaction stays on the
+ * thread that began it. Views handed out live until the transaction ends and, in a write
+ * transaction, until its next write: copy before put or del.
+ */
+#ifndef SW_CORE_STORE_H
+#define SW_CORE_STORE_H
+
+#include "core/buf.h"
+#include "core/env.h"
+
+/* X(enum, name in the environment). Keys are at most SW_STORE_KEY_MAX bytes. */
+#define SW_SPACES(X)                                                                               \
+	X(META, "meta")       /* settings and the head, by name */                                 \
+	X(NODES, "nodes")     /* hash -> tree node, blob index or data chunk */                    \
+	X(REFS, "refs")       /* hash -> number of references, where it is not one */              \
+	X(COMMITS, "commits") /* local number -> signed header */                                  \
+	X(CHANGES, "changes") /* local number -> changeset */                                      \
+	X(IDS, "ids")         /* commit id -> local number */                                      \
+	X(OPS, "ops")         /* row, stamp, local number -> index of the operation */             \
+	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
+	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \
+	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \
+	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */
+
+enum sw_space {
+#define X(name, text) SW_SPACE_##name,
+	SW_SPACES(X)
+#undef X
+	    SW_N_SPACES
+};
+
+#define SW_STORE_KEY_MAX 511
+
+struct sw_store;
+struct sw_txn;
+
+enum sw_store_flags {
+	SW_STORE_CREATE = 1, /* make the directory; SW_EEXIST if there is a store in it */
+};
+
+/*
+ * Open the store in dir and become its owner. SW_ENOTFOUND: no store there. SW_EBUSY: owned, the
+ * message names the pid. Every failure has a sentence (sw_fail_message). env must outlive it.
+ */
+int sw_store_open(const char *dir, unsigned flags, const struct sw_env *env,
+		  struct sw_store **out) SW_MUST_CHECK;
+void sw_store_close(struct sw_store *s);
+const char *sw_store_dir(const struct sw_store *s);
+/* Bytes of the data file, in use and in all. */
+int sw_store_size(struct sw_store *s, uint64_t *used, uint64_t *file);
+
+int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out) SW_MUST_CHECK;
+/* Durable when it returns 0. The transaction is gone in either case. SW_ENOSPC: nothing changed. */
+int sw_txn_commit(struct sw_txn *txn) SW_MUST_CHECK;
+void sw_txn_abort(struct sw_txn *txn);  /* also ends a read transaction; NULL is fine */
+void sw_txn_abortp(struct sw_txn **txn);
+
+/* 0 or SW_ENOTFOUND, or a fault. */
+int sw_txn_get(struct sw_txn *txn, enum sw_space space, struct sw_view key,
+	       struct sw_view *value) SW_MUST_CHECK;
+int sw_txn_put(struct sw_txn *txn, enum sw_space space, struct sw_view key,
+	       struct sw_view value) SW_MUST_CHECK;
+/* Appending in key order is cheaper; the key must be above all others. */
+int sw_txn_append(struct sw_txn *txn, enum sw_space space, struct sw_view key,
+		  struct sw_view value) SW_MUST_CHECK;
+/* Deleting what is not there is fine. */
+int sw_txn_del(struct sw_txn *txn, enum sw_space space, struct sw_view key) SW_MUST_CHECK;
+/* The first entry with a key >= the given one; 1 found, 0 none. */
+int sw_txn_ceil(struct sw_txn *txn, enum sw_space space, struct sw_view key,
+		struct sw_view *found, struct sw_view *value) SW_MUST_CHECK;
+/* The last entry with a key <= the given one (of the whole space for a key of 0xff bytes). */
+int sw_txn_floor(struct sw_txn *txn, enum sw_space space, struct sw_view key,
+		 struct sw_view *found, struct sw_view *value) SW_MUST_CHECK;
+uint64_t sw_txn_count(struct sw_txn *txn, enum sw_space space);
+
+#endif
