@@ -21,7 +21,7 @@ struct sw_hash {
 	X(VALUE, "swarmfs.value")                                                                  \
 	X(COLUMN, "swarmfs.column")                                                                \
 	X(NODE, "swarmfs.node")                                                                    \
-	X(CHUNK, "swarmfs.chunk")                                                                  \
+	X(CELL, "swarmfs.cell")                                                                    \
 	X(CHANGESET, "swarmfs.change")                                                             \
 	X(COMMIT, "swarmfs.commit")                                                                \
 	X(SALT, "swarmfs.salt")                                                                    \

@@ -196,6 +196,28 @@ int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash)
 	return 0;
 }
 
+int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from)
+{
+	for (size_t i = 0; i < from->cap; i++) {
+		struct slot *have = &from->slots[i], *slot;
+		int rc;
+
+		if (!have->used || !have->bytes)
+			continue;
+		rc = slot_of(s, &have->hash, &slot);
+		if (rc < 0)
+			return rc;
+		if (slot->bytes)
+			continue;
+		slot->bytes = SW_TAKE(have->bytes);
+		slot->n = have->n;
+		s->bytes += have->n;
+		from->bytes -= have->n;
+	}
+	clear(from);
+	return 0;
+}
+
 static int ref_add(void *arg, const struct sw_hash *hash);
 
 /* The references that a record holds count once it is itself referred to and not yet stored. */

@@ -34,6 +34,8 @@ bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash);
 
 /* Add a record; nothing is written before the flush. Adding one that is there is fine. */
 int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash) SW_MUST_CHECK;
+/* Move the records that `from` holds in memory over; neither set has counted references yet. */
+int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from) SW_MUST_CHECK;
 /* Bytes held in memory. */
 size_t sw_nodes_bytes(const struct sw_nodes *s);
 

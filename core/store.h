@@ -20,7 +20,8 @@
 	X(COMMITS, "commits") /* local number -> signed header */                                  \
 	X(CHANGES, "changes") /* local number -> changeset */                                      \
 	X(IDS, "ids")         /* commit id -> local number */                                      \
-	X(OPS, "ops")         /* row, stamp, local number -> index of the operation */             \
+	X(OUTCOMES, "outcomes") /* local number -> outcome, where it is not 'applied' */           \
+	X(OPS, "ops")         /* cell, stamp, local number -> offset in the changeset */           \
 	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
 	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \
 	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \

@@ -1,0 +1,707 @@
+#include "core/db_internal.h"
+#include "core/hlc.h"
+
+#include "core/keyfile.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define META_FORMAT   "format"
+#define META_DATABASE "database"
+#define META_SALT     "salt"
+#define META_CONFLICT "conflict"
+#define META_HEAD     "head"
+#define META_HLC      "hlc"
+
+int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out)
+{
+	return sw_txn_get(txn, SW_SPACE_META, sw_view_str(name), out);
+}
+
+int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value)
+{
+	return sw_txn_put(txn, SW_SPACE_META, sw_view_str(name), value);
+}
+
+static int damaged(const char *what)
+{
+	return sw_fail(SW_ECORRUPT, "the store's %s is damaged; restore the store from a backup or "
+				    "clone it again", what);
+}
+
+int sw_head_load(struct sw_txn *txn, struct sw_head *out)
+{
+	struct sw_view v;
+	struct sw_rd r;
+	int rc = sw_meta_get(txn, META_HEAD, &v);
+
+	*out = (struct sw_head){0};
+	if (rc == SW_ENOTFOUND)
+		return 0;
+	if (rc < 0)
+		return rc;
+	r = sw_rd(v);
+	out->count = sw_rd_u64(&r);
+	sw_rd_hash(&r, &out->line);
+	sw_rd_hash(&r, &out->state);
+	return sw_rd_done(&r) < 0 ? damaged("head") : 0;
+}
+
+static int head_save(struct sw_txn *txn, const struct sw_head *head, uint64_t hlc)
+{
+	SW_BUF b = {0};
+	uint8_t stamp[8];
+	int rc;
+
+	sw_buf_put_u64(&b, head->count);
+	sw_buf_put_hash(&b, &head->line);
+	sw_buf_put_hash(&b, &head->state);
+	if (b.rc < 0)
+		return b.rc;
+	sw_set_u64(stamp, hlc);
+	rc = sw_meta_put(txn, META_HEAD, sw_buf_view(&b));
+	return rc < 0 ? rc : sw_meta_put(txn, META_HLC, sw_view(stamp, sizeof(stamp)));
+}
+
+static void use_salt(struct sw_db *db, const struct sw_hash *salt)
+{
+	sw_shape_init(db->shape, salt);
+	db->has_salt = true;
+}
+
+int sw_db_set_genesis(struct sw_db *db, struct sw_txn *txn, const struct sw_hash *salt,
+		      enum sw_conflict_mode conflict)
+{
+	uint8_t byte = (uint8_t)conflict;
+	int rc = sw_meta_put(txn, META_SALT, sw_hash_view(salt));
+
+	if (rc == 0)
+		rc = sw_meta_put(txn, META_CONFLICT, sw_view(&byte, 1));
+	if (rc < 0)
+		return rc;
+	use_salt(db, salt);
+	db->conflict = conflict;
+	return 0;
+}
+
+static struct sw_db *db_new(const struct sw_env *env)
+{
+	struct sw_db *db = calloc(1, sizeof(*db));
+
+	if (!db)
+		return NULL;
+	db->shape = calloc(1, sizeof(*db->shape));
+	if (!db->shape) {
+		free(db);
+		return NULL;
+	}
+	db->env = env;
+	pthread_mutex_init(&db->write_lock, NULL);
+	pthread_mutex_init(&db->head_lock, NULL);
+	return db;
+}
+
+void sw_db_close(struct sw_db *db)
+{
+	if (!db)
+		return;
+	if (db->store && sw_db_tidy(db) < 0) {
+		/* What could not be given up now is given up at the next open. */
+	}
+	sw_store_close(db->store);
+	sw_identity_free(db->identity);
+	pthread_mutex_destroy(&db->write_lock);
+	pthread_mutex_destroy(&db->head_lock);
+	free(db->pins);
+	free(db->shape);
+	free(db);
+}
+
+static int key_path(const char *dir, char *out, size_t size)
+{
+	int n = snprintf(out, size, "%s/key", dir);
+
+	return n < 0 || (size_t)n >= size ? sw_fail(SW_ETOOLONG, "%.64s...: path too long", dir) : 0;
+}
+
+static int check_format(struct sw_txn *txn, const char *dir)
+{
+	struct sw_view v;
+	uint64_t format = 0;
+	struct sw_rd r;
+	int rc = sw_meta_get(txn, META_FORMAT, &v);
+
+	if (rc == SW_ENOTFOUND)
+		return sw_fail(SW_ENOTFOUND, "%s holds an LMDB environment, but not a swarmfs store",
+			       dir);
+	if (rc < 0)
+		return rc;
+	r = sw_rd(v);
+	format = sw_rd_varint(&r);
+	if (sw_rd_done(&r) < 0 || format == 0)
+		return damaged("format number");
+	if (format > SW_STORE_FORMAT)
+		return sw_fail(SW_EVERSION,
+			       "the store %s has format %llu, this swarmfs knows up to %d; use a "
+			       "newer swarmfs",
+			       dir, (unsigned long long)format, SW_STORE_FORMAT);
+	return 0;
+}
+
+static int load_settings(struct sw_db *db, struct sw_txn *txn)
+{
+	struct sw_hash salt;
+	struct sw_view v;
+	int rc = sw_meta_get(txn, META_DATABASE, &v);
+
+	if (rc < 0 || v.n != SW_HASH_SIZE)
+		return damaged("database id");
+	memcpy(db->id.b, v.p, v.n);
+	rc = sw_meta_get(txn, META_SALT, &v);
+	if (rc == 0 && v.n == SW_HASH_SIZE) {
+		memcpy(salt.b, v.p, v.n);
+		use_salt(db, &salt);
+	} else if (rc != SW_ENOTFOUND) {
+		return damaged("salt");
+	}
+	rc = sw_meta_get(txn, META_CONFLICT, &v);
+	if (rc == 0 && v.n == 1)
+		db->conflict = (enum sw_conflict_mode)v.p[0];
+	rc = sw_meta_get(txn, META_HLC, &v);
+	if (rc == 0 && v.n == 8)
+		db->hlc = sw_get_u64(v.p);
+	db->n_drops = (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
+	return sw_head_load(txn, &db->head);
+}
+
+static int load(struct sw_db *db)
+{
+	struct sw_txn *txn;
+	char path[4096];
+	int rc = sw_txn_begin(db->store, false, &txn);
+
+	if (rc < 0)
+		return rc;
+	rc = check_format(txn, sw_store_dir(db->store));
+	if (rc == 0)
+		rc = load_settings(db, txn);
+	sw_txn_abort(txn);
+	if (rc == 0)
+		rc = key_path(sw_store_dir(db->store), path, sizeof(path));
+	return rc < 0 ? rc : sw_keyfile_read(path, &db->identity);
+}
+
+int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
+{
+	struct sw_db *db;
+	int rc = sw_crypto_init();
+
+	if (rc < 0)
+		return rc;
+	db = db_new(env);
+	if (!db)
+		return SW_ENOMEM;
+	rc = sw_store_open(dir, 0, env, &db->store);
+	if (rc == 0)
+		rc = load(db);
+	if (rc == 0)
+		rc = sw_db_tidy(db); /* roots that were pinned when the process ended */
+	if (rc < 0) {
+		sw_db_close(db);
+		return rc;
+	}
+	*out = db;
+	return 0;
+}
+
+static int write_format(struct sw_db *db, const struct sw_hash *database)
+{
+	struct sw_txn *txn;
+	uint8_t format = SW_STORE_FORMAT;
+	int rc = sw_txn_begin(db->store, true, &txn);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_meta_put(txn, META_DATABASE, sw_hash_view(database));
+	if (rc == 0)
+		rc = sw_meta_put(txn, META_FORMAT, sw_view(&format, 1));
+	if (rc < 0) {
+		sw_txn_abort(txn);
+		return rc;
+	}
+	db->id = *database;
+	return sw_txn_commit(txn);
+}
+
+static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
+{
+	struct sw_db *db;
+	char path[4096];
+	int rc = sw_crypto_init();
+
+	if (rc == 0)
+		rc = key_path(dir, path, sizeof(path));
+	if (rc < 0)
+		return rc;
+	db = db_new(env);
+	if (!db)
+		return SW_ENOMEM;
+	rc = sw_store_open(dir, SW_STORE_CREATE, env, &db->store);
+	if (rc == 0)
+		rc = sw_keyfile_create(path, env, &db->identity);
+	if (rc < 0) {
+		sw_db_close(db);
+		return rc;
+	}
+	*out = db;
+	return 0;
+}
+
+int sw_db_create_clone(const char *dir, const struct sw_env *env, const struct sw_hash *database,
+		       struct sw_db **out)
+{
+	struct sw_db *db;
+	int rc = create(dir, env, &db);
+
+	if (rc < 0)
+		return rc;
+	rc = write_format(db, database);
+	if (rc < 0) {
+		sw_db_close(db);
+		return rc;
+	}
+	*out = db;
+	return 0;
+}
+
+/* The first commit: the creator's key, the salt, the conflict mode. */
+static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
+{
+	struct sw_op ops[2] = {{.kind = SW_OP_GENESIS, .conflict = conflict},
+			       {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}};
+	struct sw_entering e = {0};
+	struct sw_fold_result fold = {0};
+	struct sw_nodes *nodes = NULL;
+	struct sw_txn *txn;
+	int rc = sw_txn_begin(db->store, true, &txn);
+
+	if (rc < 0)
+		return rc;
+	db->env->random(db->env->arg, ops[0].salt.b, SW_HASH_SIZE);
+	ops[1].member = *sw_identity_key(db->identity);
+	sw_changeset_encode(SW_MODE_CONTROL, ops, 2, &e.changeset, NULL);
+	e.fold = (struct sw_fold_commit){.seq = 1,
+					 .stamp = sw_hlc_next(0, sw_env_wall_ms(db->env)),
+					 .mode = SW_MODE_CONTROL,
+					 .changeset = sw_buf_view(&e.changeset)};
+	rc = e.changeset.rc < 0 ? SW_ENOMEM : sw_db_set_genesis(db, txn, &ops[0].salt, conflict);
+	if (rc == 0)
+		rc = sw_history_put_changeset(txn, 1, e.fold.changeset);
+	if (rc == 0)
+		rc = sw_history_index(txn, 1, e.fold.stamp, e.fold.changeset);
+	if (rc == 0)
+		rc = sw_nodes_new(txn, &nodes);
+	if (rc == 0)
+		rc = sw_fold_run(txn, nodes, db->shape, &sw_hash_zero, &sw_hash_zero, &e.fold, 1, &fold);
+	if (rc == 0) {
+		e.commit.rule = SW_RULE_VERSION;
+		e.commit.stamp = e.fold.stamp;
+		e.commit.state = fold.state;
+		sw_hash_compute(SW_DOMAIN_CHANGESET, e.fold.changeset, &e.commit.changeset);
+		sw_commit_seal(&e.commit, db->identity, &e.raw);
+		db->id = e.commit.id;
+		rc = sw_history_put(txn, 1, &e.commit.id, sw_buf_view(&e.raw));
+	}
+	if (rc == 0)
+		rc = sw_meta_put(txn, META_DATABASE, sw_hash_view(&e.commit.id));
+	if (rc == 0) {
+		uint8_t format = SW_STORE_FORMAT;
+
+		rc = sw_meta_put(txn, META_FORMAT, sw_view(&format, 1));
+	}
+	if (rc == 0)
+		rc = sw_db_enter(db, txn, nodes, &e, 1, &fold, false);
+	else
+		sw_txn_abort(txn);
+	sw_nodes_free(nodes);
+	sw_fold_result_fini(&fold);
+	sw_buf_fini(&e.raw);
+	sw_buf_fini(&e.changeset);
+	return rc;
+}
+
+int sw_db_create(const char *dir, const struct sw_env *env, enum sw_conflict_mode conflict,
+		 struct sw_db **out)
+{
+	struct sw_db *db;
+	int rc = create(dir, env, &db);
+
+	if (rc < 0)
+		return rc;
+	rc = found_database(db, conflict);
+	if (rc < 0) {
+		sw_db_close(db);
+		return rc;
+	}
+	*out = db;
+	return 0;
+}
+
+void sw_db_listen(struct sw_db *db, const struct sw_listener *listener)
+{
+	db->listener = *listener;
+}
+
+const struct sw_hash *sw_db_id(const struct sw_db *db)
+{
+	return &db->id;
+}
+
+const struct sw_identity *sw_db_identity(const struct sw_db *db)
+{
+	return db->identity;
+}
+
+const struct sw_key *sw_db_key(const struct sw_db *db)
+{
+	return sw_identity_key(db->identity);
+}
+
+const char *sw_db_dir(const struct sw_db *db)
+{
+	return sw_store_dir(db->store);
+}
+
+const struct sw_env *sw_db_env(const struct sw_db *db)
+{
+	return db->env;
+}
+
+struct sw_store *sw_db_store(const struct sw_db *db)
+{
+	return db->store;
+}
+
+const struct sw_shape *sw_db_shape(const struct sw_db *db)
+{
+	return db->has_salt ? db->shape : NULL;
+}
+
+enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db)
+{
+	return db->conflict;
+}
+
+void sw_db_head(struct sw_db *db, struct sw_head *out)
+{
+	pthread_mutex_lock(&db->head_lock);
+	*out = db->head;
+	pthread_mutex_unlock(&db->head_lock);
+}
+
+/* Entering the line */
+
+static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_entering *e)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = 0;
+
+	if (e->fold.outcome != SW_APPLIED)
+		rc = sw_history_put_outcome(txn, e->fold.seq, e->fold.outcome);
+	for (size_t i = 0; rc == 0 && i < e->commit.n_parents; i++)
+		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit.parents[i]));
+	if (rc == 0)
+		rc = sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit.id), sw_view("", 0));
+	/* The changeset refers to the large rows that it writes: history can show them again. */
+	if (rc == 0)
+		rc = sw_changeset_begin(&c, e->fold.changeset);
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0)
+		rc = op.kind == SW_OP_PUT && op.row.is_blob ? sw_nodes_retain(nodes, &op.row.blob) : 0;
+	return rc;
+}
+
+/* A line entry and, for a flip, its new outcome. */
+struct line_edit {
+	struct sw_order order;
+	uint8_t outcome;
+};
+
+static int line_edit_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, SW_ORDER_SIZE);
+}
+
+static int edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		     const struct sw_entering *commits, size_t n, const struct sw_fold_result *fold,
+		     struct sw_hash *line)
+{
+	size_t total = n + fold->n_flips;
+	struct line_edit *list = calloc(total, sizeof(*list));
+	struct sw_edit *edits = calloc(total, sizeof(*edits));
+	int rc = list && edits ? 0 : SW_ENOMEM;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		list[i] = (struct line_edit){commits[i].order, (uint8_t)commits[i].fold.outcome};
+	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++) {
+		list[n + i].outcome = (uint8_t)fold->flips[i].outcome;
+		rc = sw_history_order(txn, fold->flips[i].seq, &list[n + i].order);
+		if (rc == 0)
+			rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
+	}
+	if (rc == 0) {
+		qsort(list, total, sizeof(*list), line_edit_cmp);
+		for (size_t i = 0; i < total; i++)
+			edits[i] = (struct sw_edit){.key = sw_order_view(&list[i].order),
+						    .value = sw_view(&list[i].outcome, 1)};
+		rc = sw_tree_apply(nodes, db->shape, SW_PURPOSE_LINE, &db->head.line, edits, total, line);
+	}
+	free(list);
+	free(edits);
+	return rc;
+}
+
+static size_t pins_of(const struct sw_db *db, const struct sw_hash *root)
+{
+	for (size_t i = 0; i < db->n_pins; i++)
+		if (sw_hash_eq(&db->pins[i].root, root))
+			return db->pins[i].n;
+	return 0;
+}
+
+/* The old state goes, or waits until its last pin is gone. head_lock is held. */
+static int drop_state(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		      const struct sw_hash *new_state, bool *deferred)
+{
+	const struct sw_hash *old = &db->head.state;
+
+	*deferred = false;
+	if (sw_hash_eq(old, new_state) || sw_hash_is_zero(old) || pins_of(db, old) == 0)
+		return sw_nodes_release(nodes, old);
+	*deferred = true;
+	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(old), sw_view("", 0));
+}
+
+/* A root that comes back while it waits to go must not be dropped twice. */
+static int undo_drop(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *state, bool *undone)
+{
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_DROPS, sw_hash_view(state), &v);
+
+	*undone = rc == 0;
+	if (rc == SW_ENOTFOUND)
+		return sw_nodes_retain(nodes, state);
+	return rc < 0 ? rc : sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(state));
+}
+
+/* Move the roots and write. head_lock is held. Ends the transaction. */
+static int move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		     const struct sw_head *head, uint64_t hlc)
+{
+	bool deferred = false, undone = false;
+	int rc = undo_drop(txn, nodes, &head->state, &undone);
+
+	if (rc == 0)
+		rc = sw_nodes_retain(nodes, &head->line);
+	if (rc == 0)
+		rc = drop_state(db, txn, nodes, &head->state, &deferred);
+	if (rc == 0)
+		rc = sw_nodes_release(nodes, &db->head.line);
+	if (rc == 0)
+		rc = sw_nodes_flush(nodes);
+	if (rc == 0)
+		rc = head_save(txn, head, hlc);
+	if (rc < 0) {
+		sw_txn_abort(txn);
+		return rc;
+	}
+	rc = sw_txn_commit(txn);
+	if (rc < 0)
+		return rc;
+	db->head = *head;
+	db->hlc = hlc;
+	db->n_drops += (size_t)deferred;
+	db->n_drops -= (size_t)undone;
+	return 0;
+}
+
+/* Someone who holds exactly what we hold signed a root: it must be ours. */
+static void compare_roots(struct sw_db *db, struct sw_txn *txn, const struct sw_entering *commits,
+			  size_t n, const struct sw_hash *state, const struct sw_commit **other)
+{
+	*other = NULL;
+	if (sw_txn_count(txn, SW_SPACE_TIPS) != 1)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct sw_view v;
+
+		if (sw_txn_get(txn, SW_SPACE_TIPS, sw_hash_view(&commits[i].commit.id), &v) == 0 &&
+		    !sw_hash_eq(&commits[i].commit.state, state))
+			*other = &commits[i].commit;
+	}
+	(void)db;
+}
+
+int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		struct sw_entering *commits, size_t n, struct sw_fold_result *fold, bool by_others)
+{
+	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
+	const struct sw_commit *diverged = NULL;
+	uint64_t hlc = db->hlc;
+	int rc = 0;
+
+	/* By order, so parents come first: a tip that has a child in the batch goes again. */
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_entering *e = &commits[i];
+
+		sw_order_make(e->commit.stamp, &e->commit.author, &e->commit.id, &e->order);
+		if (e->commit.stamp > hlc)
+			hlc = e->commit.stamp;
+		rc = enter_commit(txn, nodes, e);
+	}
+	if (rc == 0)
+		rc = edit_line(db, txn, nodes, commits, n, fold, &head.line);
+	if (rc < 0) {
+		sw_txn_abort(txn);
+		return rc;
+	}
+	if (by_others)
+		compare_roots(db, txn, commits, n, &head.state, &diverged);
+	pthread_mutex_lock(&db->head_lock);
+	rc = move_head(db, txn, nodes, &head, hlc);
+	pthread_mutex_unlock(&db->head_lock);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < fold->changes.n; i++)
+		fold->changes.v[i].by_others = by_others;
+	if (db->listener.changed)
+		db->listener.changed(db->listener.arg, &fold->changes, &head, by_others);
+	if (diverged && db->listener.diverged)
+		db->listener.diverged(db->listener.arg, diverged, &head.state);
+	return 0;
+}
+
+/* Pins */
+
+static int pin(struct sw_db *db, const struct sw_hash *root)
+{
+	struct sw_pin *v;
+
+	for (size_t i = 0; i < db->n_pins; i++) {
+		if (sw_hash_eq(&db->pins[i].root, root)) {
+			db->pins[i].n++;
+			return 0;
+		}
+	}
+	v = realloc(db->pins, (db->n_pins + 1) * sizeof(*v));
+	if (!v)
+		return SW_ENOMEM;
+	db->pins = v;
+	db->pins[db->n_pins++] = (struct sw_pin){*root, 1};
+	return 0;
+}
+
+int sw_db_pin_head(struct sw_db *db, struct sw_hash *state)
+{
+	int rc;
+
+	pthread_mutex_lock(&db->head_lock);
+	*state = db->head.state;
+	rc = pin(db, state);
+	pthread_mutex_unlock(&db->head_lock);
+	return rc;
+}
+
+void sw_db_unpin(struct sw_db *db, const struct sw_hash *state)
+{
+	pthread_mutex_lock(&db->head_lock);
+	for (size_t i = 0; i < db->n_pins; i++) {
+		if (!sw_hash_eq(&db->pins[i].root, state))
+			continue;
+		if (--db->pins[i].n == 0)
+			db->pins[i] = db->pins[--db->n_pins];
+		break;
+	}
+	pthread_mutex_unlock(&db->head_lock);
+}
+
+/* Give up the waiting roots that nobody pins. head_lock is held: no new pin can reach them anyway. */
+static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, size_t *n)
+{
+	struct sw_view found, value;
+	struct sw_hash at = sw_hash_zero;
+	int rc;
+
+	while ((rc = sw_txn_ceil(txn, SW_SPACE_DROPS, sw_hash_view(&at), &found, &value)) > 0) {
+		if (found.n != SW_HASH_SIZE)
+			return damaged("list of pinned roots");
+		memcpy(at.b, found.p, SW_HASH_SIZE);
+		if (pins_of(db, &at) == 0) {
+			rc = sw_nodes_release(nodes, &at);
+			if (rc == 0)
+				rc = sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(&at));
+			if (rc < 0)
+				return rc;
+			(*n)++;
+		}
+		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
+			;
+		if (sw_hash_is_zero(&at))
+			break;
+	}
+	return rc < 0 ? rc : sw_nodes_flush(nodes);
+}
+
+int sw_db_tidy(struct sw_db *db)
+{
+	struct sw_nodes *nodes = NULL;
+	struct sw_txn *txn = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	pthread_mutex_lock(&db->write_lock);
+	if (db->n_drops > 0) {
+		rc = sw_txn_begin(db->store, true, &txn);
+		if (rc == 0)
+			rc = sw_nodes_new(txn, &nodes);
+		pthread_mutex_lock(&db->head_lock);
+		if (rc == 0)
+			rc = give_up(db, txn, nodes, &n);
+		if (rc == 0 && n > 0)
+			rc = sw_txn_commit(txn);
+		else
+			sw_txn_abort(txn);
+		if (rc == 0)
+			db->n_drops -= n;
+		pthread_mutex_unlock(&db->head_lock);
+		sw_nodes_free(nodes);
+	}
+	pthread_mutex_unlock(&db->write_lock);
+	return rc;
+}
+
+int sw_reader_begin(struct sw_db *db, struct sw_reader *out)
+{
+	struct sw_reader r = {0};
+	int rc = sw_txn_begin(db->store, false, &r.txn);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_nodes_new(r.txn, &r.nodes);
+	if (rc == 0)
+		rc = sw_head_load(r.txn, &r.head);
+	if (rc < 0) {
+		sw_reader_end(&r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+void sw_reader_end(struct sw_reader *r)
+{
+	sw_nodes_free(r->nodes);
+	sw_txn_abort(r->txn);
+	*r = (struct sw_reader){0};
+}

@@ -1,0 +1,167 @@
+/*
+ * The database: one store with its key, its history and its newest state.
+ *
+ * Any thread may read, at any time and without waiting. Writers (sw_db_commit, sw_db_receive,
+ * sw_db_tidy) wait for one another. What changed is told to the listener after it is durable.
+ */
+#ifndef SW_CORE_DB_H
+#define SW_CORE_DB_H
+
+#include "core/fold.h"
+#include "core/state.h"
+
+#define SW_STORE_FORMAT 1
+#define SW_SKEW_MS	10000 /* a commit stamped further ahead is not taken yet */
+
+struct sw_db;
+
+/* Equal heads mean equal histories and states. */
+struct sw_head {
+	uint64_t count; /* commits in the line */
+	struct sw_hash line;
+	struct sw_hash state;
+};
+
+static inline bool sw_head_eq(const struct sw_head *a, const struct sw_head *b)
+{
+	return a->count == b->count && sw_hash_eq(&a->line, &b->line) && sw_hash_eq(&a->state, &b->state);
+}
+
+/* Told after each step, in order, with writers still waiting: hand over and return. */
+struct sw_listener {
+	void *arg;
+	/* Something was committed here or received. changes live during the call. */
+	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
+			bool by_others);
+	/* Equal sets of commits gave unequal states: `commit` signs another root than ours. */
+	void (*diverged)(void *arg, const struct sw_commit *commit, const struct sw_hash *ours);
+};
+
+/* Make a store in dir with a new key and a new database, whose first commit is signed. SW_EEXIST. */
+int sw_db_create(const char *dir, const struct sw_env *env, enum sw_conflict_mode conflict,
+		 struct sw_db **out) SW_MUST_CHECK;
+/* Make a store in dir with a new key for a database that lives elsewhere; it is empty until received. */
+int sw_db_create_clone(const char *dir, const struct sw_env *env, const struct sw_hash *database,
+		       struct sw_db **out) SW_MUST_CHECK;
+/*
+ * Open: SW_ENOTFOUND, SW_EBUSY, SW_EVERSION (a format of the future), SW_ECORRUPT, SW_EDENIED (a key file
+ * that others may read); each with a sentence. Needs no repair run after a crash.
+ */
+int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out) SW_MUST_CHECK;
+void sw_db_close(struct sw_db *db);
+void sw_db_listen(struct sw_db *db, const struct sw_listener *listener); /* before any writer */
+
+const struct sw_hash *sw_db_id(const struct sw_db *db);
+const struct sw_identity *sw_db_identity(const struct sw_db *db);
+const struct sw_key *sw_db_key(const struct sw_db *db);
+const char *sw_db_dir(const struct sw_db *db);
+const struct sw_env *sw_db_env(const struct sw_db *db);
+struct sw_store *sw_db_store(const struct sw_db *db);
+/* NULL until the first commit is here: a clone learns the salt from it. */
+const struct sw_shape *sw_db_shape(const struct sw_db *db);
+enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db);
+void sw_db_head(struct sw_db *db, struct sw_head *out);
+
+/* Reading: a transaction and the newest state in it. Short: none across a wait or a callback. */
+struct sw_reader {
+	struct sw_txn *txn;
+	struct sw_nodes *nodes;
+	struct sw_head head;
+};
+int sw_reader_begin(struct sw_db *db, struct sw_reader *out) SW_MUST_CHECK;
+void sw_reader_end(struct sw_reader *r);
+
+/* Keep the records under the newest state (or any root of it) across transactions. */
+int sw_db_pin_head(struct sw_db *db, struct sw_hash *state) SW_MUST_CHECK;
+void sw_db_unpin(struct sw_db *db, const struct sw_hash *state);
+
+/*
+ * A snapshot: the database as of a commit. Its bytes never change; it holds memory, and pins the
+ * store's records, until the last unref. Thread-safe.
+ */
+struct sw_snap;
+int sw_snap_open(struct sw_db *db, const struct sw_hash *commit, struct sw_snap **out) SW_MUST_CHECK;
+struct sw_snap *sw_snap_ref(struct sw_snap *s);
+void sw_snap_unref(struct sw_snap *s);
+const struct sw_hash *sw_snap_state(const struct sw_snap *s);
+/* Like sw_reader_begin, with head.state the snapshot's. */
+int sw_snap_read(struct sw_snap *s, struct sw_reader *out) SW_MUST_CHECK;
+
+/* One operation of a local commit, with what the database needs to complete it. */
+struct sw_write_op {
+	struct sw_op op;	 /* PUT: row.size, bytes, blob and columns are filled in */
+	struct sw_view content;	 /* PUT: the bytes */
+	struct sw_view base;	 /* PUT: bytes of the version that op.old names, if has_base */
+	bool has_base;		 /* else it is looked up in the newest state */
+	uint64_t journal_seq;	 /* the journal is spent for this row up to here; 0: no journal */
+};
+
+struct sw_write {
+	enum sw_mode mode;
+	struct sw_write_op *ops; /* any order; one per row; sorted in place */
+	size_t n;
+	struct sw_view message;
+};
+
+/*
+ * Commit, durably: 0 and the id, or 0 and a zero id when the operations change nothing. A strict
+ * commit with an unclean operation gives SW_ECONFLICT. On any failure nothing changed.
+ */
+int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MUST_CHECK;
+
+/* Up to which number the journal is spent for a row; 0: not at all. */
+int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out) SW_MUST_CHECK;
+
+/* A commit from elsewhere. Everything in it is hostile until checked. */
+enum sw_taken {
+	SW_TAKEN = 0,	     /* new, and in the line now */
+	SW_TAKEN_ALREADY,    /* was here */
+	SW_TAKEN_ORPHAN,     /* a parent is missing */
+	SW_TAKEN_EARLY,	     /* stamped too far in the future: offer it again later */
+	SW_TAKEN_INCOMPLETE, /* records of large rows are missing */
+	SW_TAKEN_REFUSED,    /* malformed, not genuine, or its author may not write */
+};
+
+struct sw_incoming {
+	struct sw_view commit;	  /* signed header */
+	struct sw_view changeset;
+	enum sw_taken taken;	  /* out */
+	const char *reason;	  /* out, when refused: static text */
+	struct sw_hash id;	  /* out, unless malformed */
+	struct sw_key author;	  /* out, unless malformed */
+};
+
+/*
+ * Take a batch, parents before children. `records` (may be NULL) holds records of large rows that came
+ * along; it is emptied of what was used. missing(), when not NULL, is called with each record that
+ * commits lack. The commits that can be taken are in the line, durably, when this returns 0; a
+ * failure means that nothing changed.
+ */
+int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_nodes *records,
+		  sw_ref_fn missing, void *missing_arg, size_t *n_taken) SW_MUST_CHECK;
+
+/* A commit by id, from a reader's transaction. SW_ENOTFOUND. The views borrow from it. */
+int sw_db_get_commit(const struct sw_reader *r, const struct sw_hash *id, struct sw_commit *out,
+		     struct sw_view *raw, struct sw_view *changeset) SW_MUST_CHECK;
+/* Its outcome, and whether any of its operations was unclean is not stored: see core/FORMAT.md. */
+int sw_db_outcome(const struct sw_reader *r, const struct sw_order *order, enum sw_outcome *out) SW_MUST_CHECK;
+/*
+ * The commit that a name means: a full id, a unique prefix of one (at least 4 digits), "HEAD", "HEAD~N" (N commits
+ * back in the line), "latest", or a tag. SW_ENOTFOUND, SW_EINVAL (ambiguous), with a sentence.
+ */
+int sw_db_resolve(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;
+/* The commits without children, ascending; free *ids. */
+int sw_db_tips(const struct sw_reader *r, struct sw_hash **ids, size_t *n) SW_MUST_CHECK;
+/* The role of a key, 0 for none. */
+int sw_db_role(const struct sw_reader *r, const struct sw_key *key, int *role) SW_MUST_CHECK;
+
+/* Give up roots whose pins are gone. Cheap when there is nothing to do. */
+int sw_db_tidy(struct sw_db *db) SW_MUST_CHECK;
+
+/* Check everything in the store: 0, or the first fault with a sentence saying what and where. */
+struct sw_verify_report {
+	uint64_t n_commits, n_rows, n_tables, n_records;
+};
+int sw_db_verify(struct sw_db *db, struct sw_verify_report *out) SW_MUST_CHECK;
+
+#endif

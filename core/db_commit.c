@@ -1,0 +1,354 @@
+/* Local commits: completing the operations, folding them, signing, entering the line. */
+#include "core/columns.h"
+#include "core/db_internal.h"
+#include "core/hlc.h"
+
+#include <stdlib.h>
+
+/* What one local commit needs while it is made. */
+struct making {
+	struct sw_db *db;
+	struct sw_txn *txn;
+	struct sw_nodes *nodes;
+	struct sw_head head;
+	struct sw_buf columns; /* encodings that the operations borrow from */
+};
+
+static int write_op_cmp(const void *a, const void *b)
+{
+	const struct sw_write_op *x = a, *y = b;
+
+	return sw_op_cmp(&x->op, &y->op);
+}
+
+/* The text of the version that the operation replaces: given, or still the newest. 1, or 0 unknown. */
+static int base_text(struct making *m, const struct sw_write_op *w, struct sw_buf *copy,
+		     struct sw_view *out)
+{
+	struct sw_hash hash;
+	struct sw_row row;
+	int rc;
+
+	if (w->has_base) {
+		*out = w->base;
+		return 1;
+	}
+	rc = sw_state_row(m->nodes, &m->head.state, w->op.table, w->op.key, &row);
+	if (rc < 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	sw_row_hash(&row, &hash);
+	if (!sw_hash_eq(&hash, &w->op.old))
+		return 0;
+	rc = sw_row_read(m->nodes, &row, copy);
+	*out = sw_buf_view(copy);
+	return rc < 0 ? rc : 1;
+}
+
+static int encode_columns(const struct sw_columns *before, const struct sw_columns *after,
+			  struct sw_op *op, struct sw_buf *out)
+{
+	struct sw_columns_diff diff;
+	struct sw_column_change change;
+	size_t begin = out->n;
+
+	op->has_columns = true;
+	op->n_columns = 0;
+	sw_columns_diff_init(&diff, before, after);
+	while (sw_columns_diff_next(&diff, &change) > 0) {
+		struct sw_op_column c = {.name = change.name};
+
+		if (change.before)
+			sw_column_hash(change.before, &c.old);
+		sw_op_column_encode(&c, out);
+		op->n_columns++;
+	}
+	op->columns.n = out->n - begin; /* p is set once the buffer has stopped moving */
+	return out->rc;
+}
+
+/* If the replaced and the written row both have columns, say which ones changed. */
+static int find_columns(struct making *m, struct sw_write_op *w)
+{
+	struct sw_columns before = {0}, after = {0};
+	struct sw_view old_text;
+	SW_BUF copy = {0};
+	int rc;
+
+	w->op.has_columns = false;
+	w->op.columns = sw_view(NULL, 0);
+	if (sw_hash_is_zero(&w->op.old) || !sw_columns_possible(w->op.key, w->content.n))
+		return 0;
+	rc = base_text(m, w, &copy, &old_text);
+	if (rc > 0)
+		rc = sw_columns_parse(w->op.key, old_text, &before);
+	if (rc > 0)
+		rc = sw_columns_parse(w->op.key, w->content, &after);
+	if (rc > 0)
+		rc = encode_columns(&before, &after, &w->op, &m->columns);
+	sw_columns_fini(&before);
+	sw_columns_fini(&after);
+	return rc < 0 ? rc : 0;
+}
+
+/*
+ * An operation that leaves bytes, bits and mtime as they are is none; one that leaves the bytes only changes
+ * the meta cell. *keep says whether anything is left.
+ */
+static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
+{
+	struct sw_hash new_hash, now = sw_hash_zero;
+	struct sw_row row = {0};
+	int rc;
+
+	*keep = true;
+	if (w->op.kind != SW_OP_PUT && w->op.kind != SW_OP_DELETE && w->op.kind != SW_OP_CHMETA)
+		return 0;
+	if (w->op.kind == SW_OP_CHMETA && w->op.key.n == 0)
+		return 0;
+	rc = sw_state_row(m->nodes, &m->head.state, w->op.table, w->op.key, &row);
+	if (rc == 0)
+		sw_row_hash(&row, &now);
+	else if (rc != SW_ENOTFOUND)
+		return rc;
+	sw_op_new_hash(&w->op, &new_hash);
+	if (w->op.kind == SW_OP_DELETE) {
+		*keep = !sw_hash_is_zero(&w->op.old) || !sw_hash_is_zero(&now);
+		return 0;
+	}
+	if (w->op.kind == SW_OP_PUT) {
+		if (!sw_hash_eq(&w->op.old, &new_hash))
+			return 0;
+		w->op.kind = SW_OP_CHMETA;
+	}
+	*keep = !sw_hash_is_zero(&now) &&
+		(row.mode != w->op.row.mode || row.mtime_ns != w->op.row.mtime_ns);
+	return 0;
+}
+
+/* Complete, reduce and sort the operations. */
+static int prepare(struct making *m, struct sw_write *w, size_t *n)
+{
+	const uint8_t *p;
+	int rc = 0;
+
+	*n = 0;
+	for (size_t i = 0; rc == 0 && i < w->n; i++) {
+		struct sw_write_op *op = &w->ops[i];
+		bool keep;
+
+		if (op->op.kind == SW_OP_PUT)
+			rc = sw_row_make(m->nodes, m->db->shape, op->content, &op->op.row);
+		if (rc == 0)
+			rc = reduce(m, op, &keep);
+		if (rc == 0 && keep && op->op.kind == SW_OP_PUT)
+			rc = find_columns(m, op);
+		if (rc == 0 && keep && (*n)++ != i)
+			w->ops[*n - 1] = *op;
+	}
+	if (rc < 0)
+		return rc;
+	p = m->columns.p;
+	for (size_t i = 0; i < *n; i++) {
+		if (!w->ops[i].op.has_columns)
+			continue;
+		w->ops[i].op.columns.p = p;
+		p += w->ops[i].op.columns.n;
+	}
+	qsort(w->ops, *n, sizeof(*w->ops), write_op_cmp);
+	for (size_t i = 1; i < *n; i++)
+		if (write_op_cmp(&w->ops[i - 1], &w->ops[i]) == 0)
+			return sw_fail(SW_EINVAL, "a commit changes one row twice");
+	return 0;
+}
+
+static int encode(const struct sw_write *w, size_t n, struct sw_buf *out)
+{
+	struct sw_op *ops = calloc(n, sizeof(*ops));
+
+	if (!ops)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		ops[i] = w->ops[i].op;
+	sw_changeset_encode(w->mode, ops, n, out, NULL);
+	free(ops);
+	if (out->rc < 0)
+		return out->rc;
+	if (out->n > SW_CHANGESET_SIZE_MAX || n > SW_CHANGESET_OPS_MAX)
+		return sw_fail(SW_ELIMIT, "a commit of %zu operations and %zu bytes is too large; "
+					  "split it", n, out->n);
+	return 0;
+}
+
+/* The tips are the parents; beyond 64, the first 64, and the rest another time. */
+static int set_parents(struct sw_txn *txn, struct sw_commit *c)
+{
+	struct sw_view found, value;
+	struct sw_hash at = sw_hash_zero;
+	int rc;
+
+	while (c->n_parents < SW_PARENTS_MAX &&
+	       (rc = sw_txn_ceil(txn, SW_SPACE_TIPS, sw_hash_view(&at), &found, &value)) > 0) {
+		memcpy(c->parents[c->n_parents++].b, found.p, SW_HASH_SIZE);
+		memcpy(at.b, found.p, SW_HASH_SIZE);
+		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
+			;
+	}
+	return c->n_parents > 0 ? 0 : sw_fail(SW_ECORRUPT, "the store has no newest commit");
+}
+
+/* The last stamp in the line is given by the head: a new one is greater, whatever the clock says. */
+static int fold_and_seal(struct making *m, const struct sw_write *w, struct sw_entering *e,
+			 struct sw_fold_result *fold)
+{
+	struct sw_db *db = m->db;
+	int rc = sw_history_next_seq(m->txn, &e->fold.seq);
+
+	e->fold.stamp = sw_hlc_next(db->hlc, sw_env_wall_ms(db->env));
+	e->fold.mode = w->mode;
+	e->fold.changeset = sw_buf_view(&e->changeset);
+	if (rc == 0)
+		rc = sw_history_put_changeset(m->txn, e->fold.seq, e->fold.changeset);
+	if (rc == 0)
+		rc = sw_history_index(m->txn, e->fold.seq, e->fold.stamp, e->fold.changeset);
+	if (rc == 0)
+		rc = sw_fold_run(m->txn, m->nodes, db->shape, &m->head.state, &m->head.line, &e->fold, 1,
+				 fold);
+	if (rc < 0)
+		return rc;
+	if (e->fold.outcome != SW_APPLIED)
+		return sw_fail(SW_ECONFLICT, "a row that the transaction read or changed has moved on");
+	e->commit.rule = SW_RULE_VERSION;
+	e->commit.database = db->id;
+	e->commit.stamp = e->fold.stamp;
+	e->commit.state = fold->state;
+	e->commit.message = w->message;
+	sw_hash_compute(SW_DOMAIN_CHANGESET, e->fold.changeset, &e->commit.changeset);
+	rc = set_parents(m->txn, &e->commit);
+	if (rc < 0)
+		return rc;
+	sw_commit_seal(&e->commit, db->identity, &e->raw);
+	return e->raw.rc < 0 ? e->raw.rc
+			     : sw_history_put(m->txn, e->fold.seq, &e->commit.id, sw_buf_view(&e->raw));
+}
+
+static int mark_spent(struct sw_txn *txn, const struct sw_write_op *ops, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_cell cell;
+		uint8_t seq[8];
+
+		if (ops[i].journal_seq == 0)
+			continue;
+		sw_row_cell(ops[i].op.table, ops[i].op.key, &cell);
+		sw_set_u64(seq, ops[i].journal_seq);
+		rc = sw_txn_put(txn, SW_SPACE_SPENT, sw_view(cell.b, sizeof(cell.b)), sw_view(seq, 8));
+	}
+	return rc;
+}
+
+int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out)
+{
+	struct sw_txn *txn;
+	struct sw_cell cell;
+	struct sw_view v;
+	int rc = sw_txn_begin(db->store, false, &txn);
+
+	*out = 0;
+	if (rc < 0)
+		return rc;
+	sw_row_cell(table, key, &cell);
+	rc = sw_txn_get(txn, SW_SPACE_SPENT, sw_view(cell.b, sizeof(cell.b)), &v);
+	if (rc == 0 && v.n == 8)
+		*out = sw_get_u64(v.p);
+	sw_txn_abort(txn);
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+/* Rows that turned out unchanged still used up their journal. */
+static int only_spent(struct making *m, const struct sw_write *w)
+{
+	struct sw_txn *txn = SW_TAKE(m->txn);
+	int rc = mark_spent(txn, w->ops, w->n);
+
+	if (rc < 0) {
+		sw_txn_abort(txn);
+		return rc;
+	}
+	return sw_txn_commit(txn);
+}
+
+static bool has_journal(const struct sw_write *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->ops[i].journal_seq > 0)
+			return true;
+	return false;
+}
+
+static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
+{
+	struct sw_entering e = {0};
+	struct sw_fold_result fold = {0};
+	struct sw_write_op *all = NULL;
+	size_t n, n_all = w->n;
+	int rc;
+
+	/* prepare() drops operations, but the journal of their rows is spent all the same. */
+	if (has_journal(w)) {
+		all = calloc(n_all, sizeof(*all));
+		if (!all)
+			return SW_ENOMEM;
+		memcpy(all, w->ops, n_all * sizeof(*all));
+	}
+	rc = prepare(m, w, &n);
+	if (rc == 0 && n == 0) {
+		*id = sw_hash_zero;
+		if (all) {
+			struct sw_write whole = {.ops = all, .n = n_all};
+
+			rc = only_spent(m, &whole);
+		}
+		free(all);
+		return rc;
+	}
+	if (rc == 0)
+		rc = encode(w, n, &e.changeset);
+	if (rc == 0)
+		rc = fold_and_seal(m, w, &e, &fold);
+	if (rc == 0 && all)
+		rc = mark_spent(m->txn, all, n_all);
+	if (rc == 0) {
+		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &e, 1, &fold, false);
+		*id = e.commit.id;
+	}
+	free(all);
+	sw_fold_result_fini(&fold);
+	sw_buf_fini(&e.raw);
+	sw_buf_fini(&e.changeset);
+	return rc;
+}
+
+int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
+{
+	struct making m = {.db = db};
+	int rc;
+
+	pthread_mutex_lock(&db->write_lock);
+	if (db->has_salt && db->head.count > 0)
+		rc = sw_txn_begin(db->store, true, &m.txn);
+	else
+		rc = sw_fail(SW_EAGAIN, "the database has not arrived yet; wait until a peer is connected");
+	if (rc == 0)
+		rc = sw_nodes_new(m.txn, &m.nodes);
+	if (rc == 0) {
+		m.head = db->head; /* only writers change it */
+		rc = make(&m, w, id);
+	}
+	sw_txn_abort(m.txn);
+	sw_nodes_free(m.nodes);
+	sw_buf_fini(&m.columns);
+	pthread_mutex_unlock(&db->write_lock);
+	return rc;
+}

@@ -1,0 +1,64 @@
+/* What the files of the database share. */
+#ifndef SW_CORE_DB_INTERNAL_H
+#define SW_CORE_DB_INTERNAL_H
+
+#include <pthread.h>
+
+#include "core/db.h"
+
+struct sw_pin {
+	struct sw_hash root;
+	size_t n;
+};
+
+struct sw_db {
+	struct sw_store *store;
+	const struct sw_env *env;
+	struct sw_identity *identity;
+	struct sw_hash id;
+	bool has_salt;
+	enum sw_conflict_mode conflict;
+	struct sw_shape *shape; /* valid once has_salt; set under write_lock before the first head */
+	struct sw_listener listener;
+
+	pthread_mutex_t write_lock; /* one writer at a time; under it: */
+	uint64_t hlc;		    /* greatest stamp in the line */
+
+	/*
+	 * head_lock is held from the moment a writer decides which roots go until the new head is
+	 * published, so that nobody can pin a root that is about to go. Order: write_lock, head_lock.
+	 */
+	pthread_mutex_t head_lock;
+	struct sw_head head;
+	struct sw_pin *pins;
+	size_t n_pins;
+	size_t n_drops; /* roots in SW_SPACE_DROPS */
+};
+
+/* A commit on its way into the line. */
+struct sw_entering {
+	struct sw_fold_commit fold;
+	struct sw_order order;
+	struct sw_commit commit;
+	struct sw_buf raw;	 /* signed header */
+	struct sw_buf changeset; /* owned: the store's views die with the next write */
+};
+
+/*
+ * Put the folded commits, whose history is written, into the line, move the head, write everything and tell the listener. Takes
+ * over the transaction, whether it succeeds or not.
+ */
+int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		struct sw_entering *commits, size_t n, struct sw_fold_result *fold,
+		bool by_others) SW_MUST_CHECK;
+
+int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;
+int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_MUST_CHECK;
+
+int sw_head_load(struct sw_txn *txn, struct sw_head *out) SW_MUST_CHECK;
+/* Set the salt and the conflict mode that the first commit carries. */
+int sw_db_set_genesis(struct sw_db *db, struct sw_txn *txn, const struct sw_hash *salt,
+		      enum sw_conflict_mode conflict) SW_MUST_CHECK;
+int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_mode mode, bool *out) SW_MUST_CHECK;
+
+#endif

@@ -1,0 +1,400 @@
+/* Questions about commits, members and the state at an earlier time. */
+#include "core/db_internal.h"
+
+#include <stdlib.h>
+#include <stdatomic.h>
+
+int sw_db_get_commit(const struct sw_reader *r, const struct sw_hash *id, struct sw_commit *out,
+		     struct sw_view *raw, struct sw_view *changeset)
+{
+	uint64_t seq;
+	int rc = sw_history_seq(r->txn, id, &seq);
+
+	if (rc == 0)
+		rc = sw_history_get(r->txn, seq, raw);
+	if (rc == 0 && sw_commit_decode(*raw, out) < 0)
+		return sw_fail(SW_ECORRUPT, "commit number %llu of the store is damaged",
+			       (unsigned long long)seq);
+	if (rc == 0 && changeset)
+		rc = sw_history_changeset(r->txn, seq, changeset);
+	return rc;
+}
+
+int sw_db_outcome(const struct sw_reader *r, const struct sw_order *order, enum sw_outcome *out)
+{
+	struct sw_view v;
+	int rc = sw_tree_get(r->nodes, &r->head.line, sw_order_view(order), &v);
+
+	if (rc == 0 && (v.n != 1 || v.p[0] > SW_VOID))
+		return sw_fail(SW_ECORRUPT, "the line holds an unknown outcome");
+	if (rc == 0)
+		*out = (enum sw_outcome)v.p[0];
+	return rc;
+}
+
+int sw_db_tips(const struct sw_reader *r, struct sw_hash **ids, size_t *n)
+{
+	struct sw_hash *v = calloc((size_t)sw_txn_count(r->txn, SW_SPACE_TIPS) + 1, sizeof(*v));
+	struct sw_hash at = sw_hash_zero;
+	struct sw_view found, value;
+	int rc;
+
+	if (!v)
+		return SW_ENOMEM;
+	*n = 0;
+	while ((rc = sw_txn_ceil(r->txn, SW_SPACE_TIPS, sw_hash_view(&at), &found, &value)) > 0) {
+		memcpy(v[*n].b, found.p, SW_HASH_SIZE);
+		at = v[(*n)++];
+		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
+			;
+	}
+	if (rc < 0) {
+		free(v);
+		return rc;
+	}
+	*ids = v;
+	return 0;
+}
+
+int sw_db_role(const struct sw_reader *r, const struct sw_key *key, int *role)
+{
+	struct sw_table t;
+	struct sw_view v;
+	int rc = sw_state_table(r->nodes, &r->head.state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_MEMBERS),
+				&t);
+
+	*role = 0;
+	if (rc == 0)
+		rc = sw_tree_get(r->nodes, &t.root, sw_view(key->b, SW_KEY_SIZE), &v);
+	if (rc == 0 && v.n == 1)
+		*role = v.p[0];
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+/* Whether a commit counts: its author was let in */
+
+/* A walk through a commit's ancestors, newest first, each once. */
+struct walk {
+	struct sw_order *queue; /* a heap would do; the walks are short */
+	size_t n, cap;
+};
+
+static int walk_add(struct walk *w, struct sw_txn *txn, const struct sw_hash *id)
+{
+	struct sw_order order;
+	uint64_t seq;
+	int rc = sw_history_seq(txn, id, &seq);
+
+	if (rc == 0)
+		rc = sw_history_order(txn, seq, &order);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < w->n; i++)
+		if (sw_order_cmp(&w->queue[i], &order) == 0)
+			return 0;
+	if (w->n == w->cap) {
+		size_t cap = w->cap ? w->cap * 2 : 64;
+		struct sw_order *v = realloc(w->queue, cap * sizeof(*v));
+
+		if (!v)
+			return SW_ENOMEM;
+		w->queue = v;
+		w->cap = cap;
+	}
+	w->queue[w->n++] = order;
+	return 0;
+}
+
+static struct sw_order walk_newest(struct walk *w)
+{
+	size_t best = 0;
+	struct sw_order order;
+
+	for (size_t i = 1; i < w->n; i++)
+		if (sw_order_cmp(&w->queue[i], &w->queue[best]) > 0)
+			best = i;
+	order = w->queue[best];
+	w->queue[best] = w->queue[--w->n];
+	return order;
+}
+
+/* Is the grant in the causal past? An earlier commit of the same author, judged then, answers too. */
+static int has_grant_below(struct sw_txn *txn, const struct sw_commit *c, const struct sw_order *grant,
+			   bool use_own, bool *out)
+{
+	struct walk w = {0};
+	int rc = 0;
+
+	*out = false;
+	for (size_t i = 0; rc == 0 && i < c->n_parents; i++)
+		rc = walk_add(&w, txn, &c->parents[i]);
+	while (rc == 0 && w.n > 0 && !*out) {
+		struct sw_order at = walk_newest(&w);
+		struct sw_commit parent;
+		struct sw_view raw;
+		struct sw_hash id;
+		uint64_t seq;
+		int cmp = sw_order_cmp(&at, grant);
+
+		if (cmp < 0)
+			break; /* everything left is older than the grant */
+		*out = cmp == 0 || (use_own && memcmp(at.b + 8, c->author.b, SW_KEY_SIZE) == 0);
+		sw_order_id(&at, &id);
+		rc = sw_history_seq(txn, &id, &seq);
+		if (rc == 0)
+			rc = sw_history_get(txn, seq, &raw);
+		if (rc == 0)
+			rc = sw_commit_decode(raw, &parent);
+		for (size_t i = 0; rc == 0 && !*out && i < parent.n_parents; i++)
+			rc = walk_add(&w, txn, &parent.parents[i]);
+	}
+	free(w.queue);
+	return rc;
+}
+
+int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_mode mode, bool *out)
+{
+	enum sw_role need = mode == SW_MODE_CONTROL ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	struct sw_op probe = {.kind = SW_OP_GRANT, .member = c->author};
+	struct sw_op_refs refs = {0};
+	struct sw_cell cell;
+	int rc;
+
+	*out = false;
+	sw_op_cell(&probe, &cell);
+	rc = sw_history_refs(txn, &cell, 0, &refs);
+	for (size_t i = 0; rc == 0 && !*out && i < refs.n; i++) {
+		struct sw_view changeset;
+		struct sw_order order;
+		enum sw_mode grant_mode;
+		struct sw_op op;
+
+		rc = sw_history_changeset(txn, refs.v[i].seq, &changeset);
+		if (rc == 0)
+			rc = sw_changeset_at(changeset, refs.v[i].offset, &grant_mode, &op);
+		if (rc < 0 || op.kind != SW_OP_GRANT || op.role < need ||
+		    !sw_key_eq(&op.member, &c->author))
+			continue;
+		/* Everything descends from the first commit. */
+		if (refs.v[i].seq == 1) {
+			*out = true;
+			break;
+		}
+		rc = sw_history_order(txn, refs.v[i].seq, &order);
+		if (rc == 0)
+			rc = has_grant_below(txn, c, &order, need == SW_ROLE_WRITER, out);
+	}
+	free(refs.v);
+	return rc;
+}
+
+/* Names of commits */
+
+static int order_of(const struct sw_reader *r, const struct sw_hash *id, struct sw_order *out)
+{
+	uint64_t seq;
+	int rc = sw_history_seq(r->txn, id, &seq);
+
+	return rc < 0 ? rc : sw_history_order(r->txn, seq, out);
+}
+
+/* The commit with `back` others after it in the line. */
+static int nth_last(const struct sw_reader *r, uint64_t back, struct sw_order *out)
+{
+	struct sw_cursor c = {0};
+	int rc;
+
+	if (back >= r->head.count)
+		return sw_fail(SW_ENOTFOUND, "there are only %llu commits",
+			       (unsigned long long)r->head.count);
+	rc = sw_cursor_seek_rank(&c, r->nodes, &r->head.line, r->head.count - 1 - back);
+	if (rc > 0)
+		memcpy(out->b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+	sw_cursor_fini(&c);
+	if (rc == 0)
+		return sw_fail(SW_ECORRUPT, "the line is shorter than the head says");
+	return rc < 0 ? rc : 0;
+}
+
+static bool parse_back(struct sw_view name, uint64_t *back)
+{
+	*back = 0;
+	if (name.n < 6 || memcmp(name.p, "HEAD~", 5) != 0 || name.n > 20)
+		return false;
+	for (size_t i = 5; i < name.n; i++) {
+		if (name.p[i] < '0' || name.p[i] > '9')
+			return false;
+		*back = *back * 10 + (uint64_t)(name.p[i] - '0');
+	}
+	return true;
+}
+
+static int by_tag(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
+{
+	struct sw_table t;
+	struct sw_view v;
+	struct sw_hash id;
+	int rc = sw_state_table(r->nodes, &r->head.state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_TAGS), &t);
+
+	if (rc == 0 && sw_name_check(name) == 0)
+		rc = sw_tree_get(r->nodes, &t.root, name, &v);
+	else if (rc == 0)
+		rc = SW_ENOTFOUND;
+	if (rc < 0)
+		return rc;
+	if (v.n != SW_HASH_SIZE)
+		return sw_fail(SW_ECORRUPT, "a tag is damaged");
+	memcpy(id.b, v.p, SW_HASH_SIZE);
+	return order_of(r, &id, out);
+}
+
+/* By a prefix of the id in hexadecimal: the index of ids is sorted. */
+static int by_prefix(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
+{
+	char digits[2 * SW_HASH_SIZE + 1], text[SW_HASH_HEX_SIZE];
+	struct sw_view found, value;
+	struct sw_hash low;
+	size_t n_matches = 0;
+	int rc;
+
+	if (name.n < 4 || name.n > 2 * SW_HASH_SIZE)
+		return SW_ENOTFOUND;
+	memset(digits, '0', sizeof(digits));
+	for (size_t i = 0; i < name.n; i++)
+		digits[i] = (char)(name.p[i] | 0x20);
+	if (sw_unhex(sw_view(digits, 2 * SW_HASH_SIZE), low.b, SW_HASH_SIZE) < 0)
+		return SW_ENOTFOUND;
+	while ((rc = sw_txn_ceil(r->txn, SW_SPACE_IDS, sw_hash_view(&low), &found, &value)) > 0) {
+		if (found.n != SW_HASH_SIZE || value.n != 8)
+			return sw_fail(SW_ECORRUPT, "the commit index is damaged");
+		sw_hex(found.p, SW_HASH_SIZE, text);
+		if (memcmp(text, digits, name.n) != 0)
+			break;
+		if (++n_matches > 1)
+			return sw_fail(SW_EINVAL, "'%.*s' could be several commits; give more digits",
+				       (int)name.n, (const char *)name.p);
+		rc = sw_history_order(r->txn, sw_get_u64(value.p), out);
+		if (rc < 0)
+			return rc;
+		memcpy(low.b, found.p, SW_HASH_SIZE);
+		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++low.b[i] == 0; i--)
+			;
+	}
+	if (rc < 0)
+		return rc;
+	return n_matches ? 0 : SW_ENOTFOUND;
+}
+
+int sw_db_resolve(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
+{
+	uint64_t back;
+	int rc;
+
+	if (sw_view_eq(name, sw_view_str("HEAD")) || sw_view_eq(name, sw_view_str("latest")))
+		return nth_last(r, 0, out);
+	if (parse_back(name, &back))
+		return nth_last(r, back, out);
+	rc = by_tag(r, name, out);
+	if (rc == SW_ENOTFOUND)
+		rc = by_prefix(r, name, out);
+	if (rc == SW_ENOTFOUND)
+		return sw_fail(rc, "there is no commit '%.*s'; 'swarmfs log' lists them",
+			       (int)(name.n < 80 ? name.n : 80), (const char *)name.p);
+	return rc;
+}
+
+/* Snapshots */
+
+struct sw_snap {
+	struct sw_db *db;
+	atomic_size_t n_refs;
+	struct sw_nodes *nodes; /* records that only this snapshot has */
+	struct sw_hash state;
+	struct sw_hash base; /* pinned */
+};
+
+/* 0, or 1: the head moved between the pin and the transaction, try again. */
+static int snap_build(struct sw_snap *s, const struct sw_hash *commit)
+{
+	bool moved = false;
+	struct sw_txn *txn;
+	struct sw_order at;
+	struct sw_head head;
+	uint64_t seq;
+	int rc = sw_txn_begin(s->db->store, false, &txn);
+
+	if (rc < 0)
+		return rc;
+	sw_nodes_set_txn(s->nodes, txn);
+	rc = sw_head_load(txn, &head);
+	if (rc == 0)
+		rc = sw_history_seq(txn, commit, &seq);
+	if (rc == 0)
+		rc = sw_history_order(txn, seq, &at);
+	if (rc == 0)
+		moved = !sw_hash_eq(&head.state, &s->base);
+	if (rc == 0 && !moved)
+		rc = sw_fold_at(txn, s->nodes, s->db->shape, &head.state, &head.line, &at, &s->state);
+	sw_nodes_set_txn(s->nodes, NULL);
+	sw_txn_abort(txn);
+	return rc < 0 ? rc : moved;
+}
+
+int sw_snap_open(struct sw_db *db, const struct sw_hash *commit, struct sw_snap **out)
+{
+	int rc;
+
+	do {
+		struct sw_snap *s = calloc(1, sizeof(*s));
+
+		if (!s)
+			return SW_ENOMEM;
+		s->db = db;
+		atomic_init(&s->n_refs, 1);
+		rc = sw_nodes_new(NULL, &s->nodes);
+		if (rc == 0)
+			rc = sw_db_pin_head(db, &s->base);
+		if (rc < 0) {
+			sw_nodes_free(s->nodes);
+			free(s);
+			return rc;
+		}
+		rc = snap_build(s, commit);
+		if (rc == 0)
+			*out = s;
+		else
+			sw_snap_unref(s);
+	} while (rc > 0);
+	return rc;
+}
+
+struct sw_snap *sw_snap_ref(struct sw_snap *s)
+{
+	atomic_fetch_add(&s->n_refs, 1);
+	return s;
+}
+
+void sw_snap_unref(struct sw_snap *s)
+{
+	if (!s || atomic_fetch_sub(&s->n_refs, 1) > 1)
+		return;
+	sw_db_unpin(s->db, &s->base);
+	sw_nodes_free(s->nodes);
+	free(s);
+}
+
+const struct sw_hash *sw_snap_state(const struct sw_snap *s)
+{
+	return &s->state;
+}
+
+int sw_snap_read(struct sw_snap *s, struct sw_reader *out)
+{
+	int rc = sw_reader_begin(s->db, out);
+
+	if (rc < 0)
+		return rc;
+	sw_nodes_stack(out->nodes, s->nodes);
+	out->head.state = s->state;
+	return 0;
+}

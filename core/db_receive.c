@@ -1,0 +1,294 @@
+/* Commits from elsewhere: every check that decides whether one is taken, then the fold of those that are. */
+#include "core/db_internal.h"
+#include "core/hlc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct receiving {
+	struct sw_db *db;
+	struct sw_txn *txn;
+	struct sw_nodes *nodes;
+	sw_ref_fn missing;
+	void *missing_arg;
+	struct sw_entering *in; /* accepted, in order of arrival */
+	size_t n;
+	uint64_t next_seq;
+	uint64_t wall_ms;
+};
+
+static int refuse(struct sw_incoming *v, const char *reason)
+{
+	v->taken = SW_TAKEN_REFUSED;
+	v->reason = reason;
+	return 0;
+}
+
+static const struct sw_entering *find_accepted(const struct receiving *r, const struct sw_hash *id)
+{
+	for (size_t i = r->n; i-- > 0;)
+		if (sw_hash_eq(&r->in[i].commit.id, id))
+			return &r->in[i];
+	return NULL;
+}
+
+/* Stamp and author of a commit that is here, or was accepted before. SW_ENOTFOUND. */
+static int parent_of(const struct receiving *r, const struct sw_hash *id, uint64_t *stamp)
+{
+	const struct sw_entering *e = find_accepted(r, id);
+	struct sw_order order;
+	uint64_t seq;
+	int rc;
+
+	if (e) {
+		*stamp = e->commit.stamp;
+		return 0;
+	}
+	rc = sw_history_seq(r->txn, id, &seq);
+	if (rc == 0)
+		rc = sw_history_order(r->txn, seq, &order);
+	if (rc == 0)
+		*stamp = sw_order_stamp(&order);
+	return rc;
+}
+
+/* Parents are here and older. */
+static int check_parents(const struct receiving *r, const struct sw_commit *c, struct sw_incoming *v)
+{
+	for (size_t i = 0; i < c->n_parents; i++) {
+		uint64_t stamp = 0;
+		int rc = parent_of(r, &c->parents[i], &stamp);
+
+		if (rc == SW_ENOTFOUND) {
+			v->taken = SW_TAKEN_ORPHAN;
+			return 0;
+		}
+		if (rc < 0)
+			return rc;
+		if (stamp >= c->stamp)
+			return refuse(v, "its stamp is not after its parent's");
+	}
+	return 0;
+}
+
+/* The large rows that it writes are here, whole, and cut as every writer cuts them. */
+static int check_blobs(const struct receiving *r, struct sw_incoming *v)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&c, v->changeset);
+
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0) {
+		uint64_t n_missing;
+
+		rc = 0;
+		if (op.kind != SW_OP_PUT || !op.row.is_blob)
+			continue;
+		rc = sw_blob_check(r->nodes, r->db->shape, &op.row.blob, op.row.size, r->missing,
+				   r->missing_arg, &n_missing);
+		if (rc == SW_EFORMAT)
+			return refuse(v, "a large row is not cut by the rule");
+		if (n_missing > 0)
+			v->taken = SW_TAKEN_INCOMPLETE;
+	}
+	return rc;
+}
+
+/* The first commit of a database that was only known by its id. */
+static int take_genesis(struct receiving *r, const struct sw_commit *c, struct sw_incoming *v)
+{
+	struct sw_changeset changes;
+	struct sw_op op;
+
+	if (!sw_hash_eq(&c->id, &r->db->id))
+		return refuse(v, "it belongs to another database");
+	if (r->db->has_salt) /* known already, though nothing was taken yet */
+		return 0;
+	if (sw_changeset_begin(&changes, v->changeset) < 0 || changes.mode != SW_MODE_CONTROL ||
+	    sw_changeset_next(&changes, &op) != 1 || op.kind != SW_OP_GENESIS)
+		return refuse(v, "the first commit does not found a database");
+	return sw_db_set_genesis(r->db, r->txn, &op.salt, op.conflict);
+}
+
+static int check_allowed(const struct receiving *r, const struct sw_commit *c, enum sw_mode mode,
+			 struct sw_incoming *v)
+{
+	bool allowed = c->n_parents == 0;
+	int rc = 0;
+
+	/* An author's earlier commit in this batch was judged a moment ago. */
+	for (size_t i = 0; !allowed && mode != SW_MODE_CONTROL && i < r->n; i++)
+		for (size_t k = 0; k < c->n_parents; k++)
+			if (sw_key_eq(&r->in[i].commit.author, &c->author) &&
+			    sw_hash_eq(&r->in[i].commit.id, &c->parents[k]))
+				allowed = true;
+	if (!allowed)
+		rc = sw_db_is_allowed(r->txn, c, mode, &allowed);
+	if (rc == 0 && !allowed)
+		return refuse(v, mode == SW_MODE_CONTROL ? "its author may not change members"
+							 : "its author may not write");
+	return rc;
+}
+
+/* Everything about one commit; v->taken says what came of it. */
+static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c, enum sw_mode *mode)
+{
+	struct sw_changeset changes;
+	struct sw_hash hash;
+	size_t n_blobs;
+	uint64_t seq;
+	int rc;
+
+	v->taken = SW_TAKEN;
+	v->reason = NULL;
+	if (sw_commit_decode(v->commit, c) < 0)
+		return refuse(v, "its header is malformed");
+	v->id = c->id;
+	v->author = c->author;
+	rc = sw_history_seq(r->txn, &c->id, &seq);
+	if (rc == 0 || find_accepted(r, &c->id)) {
+		v->taken = SW_TAKEN_ALREADY;
+		return 0;
+	}
+	if (rc != SW_ENOTFOUND)
+		return rc;
+	if (c->n_parents > 0 && !sw_hash_eq(&c->database, &r->db->id))
+		return refuse(v, "it belongs to another database");
+	if (c->rule != SW_RULE_VERSION)
+		return refuse(v, "its rule version was never raised");
+	sw_hash_compute(SW_DOMAIN_CHANGESET, v->changeset, &hash);
+	if (!sw_hash_eq(&hash, &c->changeset))
+		return refuse(v, "its changeset is another one");
+	if (sw_changeset_check(v->changeset, &n_blobs) < 0 ||
+	    sw_changeset_begin(&changes, v->changeset) < 0)
+		return refuse(v, "its changeset is malformed");
+	*mode = changes.mode;
+	if (sw_commit_verify(v->commit, c) < 0)
+		return refuse(v, "its signature is wrong");
+	rc = check_parents(r, c, v);
+	if (rc < 0 || v->taken != SW_TAKEN)
+		return rc;
+	if (sw_hlc_ms(c->stamp) > r->wall_ms + SW_SKEW_MS) {
+		v->taken = SW_TAKEN_EARLY;
+		return 0;
+	}
+	if (c->n_parents == 0)
+		rc = take_genesis(r, c, v);
+	if (rc == 0 && v->taken == SW_TAKEN)
+		rc = check_allowed(r, c, *mode, v);
+	if (rc == 0 && v->taken == SW_TAKEN && n_blobs > 0)
+		rc = check_blobs(r, v);
+	return rc;
+}
+
+static int accept(struct receiving *r, const struct sw_incoming *v, const struct sw_commit *c,
+		  enum sw_mode mode)
+{
+	struct sw_entering *e = &r->in[r->n];
+	int rc;
+
+	*e = (struct sw_entering){.commit = *c};
+	sw_buf_put_view(&e->raw, v->commit);
+	sw_buf_put_view(&e->changeset, v->changeset);
+	r->n++; /* from here on it is freed with the batch */
+	if (e->raw.rc < 0 || e->changeset.rc < 0)
+		return SW_ENOMEM;
+	e->commit.message = sw_view(NULL, 0);
+	e->fold = (struct sw_fold_commit){.seq = r->next_seq++,
+					  .stamp = c->stamp,
+					  .mode = mode,
+					  .changeset = sw_buf_view(&e->changeset)};
+	sw_order_make(c->stamp, &c->author, &c->id, &e->order);
+	/* The history is written as it comes: a later commit of the batch may ask for this one. */
+	rc = sw_history_put(r->txn, e->fold.seq, &c->id, sw_buf_view(&e->raw));
+	if (rc == 0)
+		rc = sw_history_put_changeset(r->txn, e->fold.seq, e->fold.changeset);
+	if (rc == 0)
+		rc = sw_history_index(r->txn, e->fold.seq, c->stamp, e->fold.changeset);
+	return rc;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct sw_entering *x = a, *y = b;
+
+	return sw_order_cmp(&x->order, &y->order);
+}
+
+static int fold_all(struct receiving *r)
+{
+	struct sw_fold_commit *commits = calloc(r->n, sizeof(*commits));
+	struct sw_fold_result fold = {0};
+	struct sw_db *db = r->db;
+	int rc;
+
+	if (!commits)
+		return SW_ENOMEM;
+	qsort(r->in, r->n, sizeof(*r->in), by_order);
+	for (size_t i = 0; i < r->n; i++)
+		commits[i] = r->in[i].fold;
+	rc = sw_fold_run(r->txn, r->nodes, db->shape, &db->head.state, &db->head.line, commits, r->n,
+			 &fold);
+	for (size_t i = 0; i < r->n; i++)
+		r->in[i].fold = commits[i];
+	if (rc == 0)
+		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->in, r->n, &fold, true);
+	sw_fold_result_fini(&fold);
+	free(commits);
+	return rc;
+}
+
+static int receive(struct receiving *r, struct sw_incoming *v, size_t n)
+{
+	int rc = sw_history_next_seq(r->txn, &r->next_seq);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_commit c;
+		enum sw_mode mode = SW_MODE_MERGE;
+
+		rc = judge(r, &v[i], &c, &mode);
+		if (rc == 0 && v[i].taken == SW_TAKEN)
+			rc = accept(r, &v[i], &c, mode);
+	}
+	if (rc == 0 && r->n > 0)
+		rc = fold_all(r);
+	return rc;
+}
+
+int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_nodes *records,
+		  sw_ref_fn missing, void *missing_arg, size_t *n_taken)
+{
+	struct receiving r = {.db = db, .missing = missing, .missing_arg = missing_arg};
+	bool had_salt;
+	int rc;
+
+	*n_taken = 0;
+	pthread_mutex_lock(&db->write_lock);
+	had_salt = db->has_salt;
+	r.wall_ms = sw_env_wall_ms(db->env);
+	r.in = calloc(n + 1, sizeof(*r.in));
+	rc = r.in ? sw_txn_begin(db->store, true, &r.txn) : SW_ENOMEM;
+	if (rc == 0)
+		rc = sw_nodes_new(r.txn, &r.nodes);
+	if (rc == 0 && records)
+		rc = sw_nodes_absorb(r.nodes, records);
+	if (rc == 0)
+		rc = receive(&r, v, n);
+	if (rc == 0)
+		*n_taken = r.n;
+	if (rc < 0 || r.n == 0) {
+		db->has_salt = had_salt;
+		/* Keep what came along for the next try; what does not fit into memory is asked for again. */
+		if (records && r.nodes && sw_nodes_absorb(records, r.nodes) < 0)
+			rc = SW_ENOMEM;
+	}
+	sw_txn_abort(r.txn);
+	sw_nodes_free(r.nodes);
+	for (size_t i = 0; i < r.n; i++) {
+		sw_buf_fini(&r.in[i].raw);
+		sw_buf_fini(&r.in[i].changeset);
+	}
+	free(r.in);
+	pthread_mutex_unlock(&db->write_lock);
+	return rc;
+}

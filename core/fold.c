@@ -1,0 +1,760 @@
+#include "core/fold_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void sw_changes_fini(struct sw_changes *c)
+{
+	free(c->v);
+	sw_buf_fini(&c->names);
+	*c = (struct sw_changes){0};
+}
+
+void sw_fold_result_fini(struct sw_fold_result *r)
+{
+	free(r->flips);
+	sw_changes_fini(&r->changes);
+	*r = (struct sw_fold_result){0};
+}
+
+struct sw_fold_commit *sw_fold_find_commit(const struct sw_fold *f, uint64_t seq)
+{
+	if (seq < f->first_seq || seq - f->first_seq >= f->n_commits)
+		return NULL;
+	return f->by_seq[seq - f->first_seq];
+}
+
+int sw_fold_outcome(const struct sw_fold *f, uint64_t seq, enum sw_outcome *out)
+{
+	const struct sw_fold_commit *c = sw_fold_find_commit(f, seq);
+
+	if (c) {
+		*out = c->outcome;
+		return 0;
+	}
+	for (size_t i = 0; i < f->n_flips; i++) {
+		if (f->flips[i].seq == seq) {
+			*out = f->flips[i].outcome;
+			return 0;
+		}
+	}
+	return sw_history_outcome(f->txn, seq, out);
+}
+
+int sw_fold_changeset(const struct sw_fold *f, uint64_t seq, struct sw_view *out)
+{
+	const struct sw_fold_commit *c = sw_fold_find_commit(f, seq);
+	int rc;
+
+	if (c) {
+		*out = c->changeset;
+		return 0;
+	}
+	rc = sw_history_changeset(f->txn, seq, out);
+	if (rc == SW_ENOTFOUND)
+		return sw_fail(SW_ECORRUPT, "the changeset of commit number %llu is missing",
+			       (unsigned long long)seq);
+	return rc;
+}
+
+static int read_op(const struct sw_fold *f, const struct sw_op_ref *ref, enum sw_mode *mode,
+		   struct sw_op *out)
+{
+	struct sw_view changeset;
+	int rc = sw_fold_changeset(f, ref->seq, &changeset);
+
+	if (rc == 0 && sw_changeset_at(changeset, ref->offset, mode, out) < 0)
+		return sw_fail(SW_ECORRUPT, "the operation index is damaged");
+	return rc;
+}
+
+/* Cells */
+
+static void cell_free(struct sw_fold_cell *c)
+{
+	if (!c)
+		return;
+	sw_buf_fini(&c->table);
+	sw_buf_fini(&c->key);
+	sw_fold_row_fini(&c->row);
+	free(c->refs.v);
+	free(c);
+}
+
+static size_t cell_slot(const struct sw_fold *f, const struct sw_cell *cell)
+{
+	size_t i = sw_get_u64(cell->b) & (f->cap_cells - 1);
+
+	while (f->cells[i] && memcmp(f->cells[i]->cell.b, cell->b, sizeof(cell->b)) != 0)
+		i = (i + 1) & (f->cap_cells - 1);
+	return i;
+}
+
+struct sw_fold_cell *sw_fold_find_cell(const struct sw_fold *f, const struct sw_cell *cell)
+{
+	return f->cap_cells ? f->cells[cell_slot(f, cell)] : NULL;
+}
+
+static int cells_grow(struct sw_fold *f)
+{
+	struct sw_fold_cell **old = f->cells;
+	size_t cap = f->cap_cells;
+
+	f->cap_cells = cap ? cap * 2 : 64;
+	f->cells = calloc(f->cap_cells, sizeof(struct sw_fold_cell *));
+	if (!f->cells) {
+		f->cells = old;
+		f->cap_cells = cap;
+		return SW_ENOMEM;
+	}
+	for (size_t i = 0; i < cap; i++)
+		if (old[i])
+			f->cells[cell_slot(f, &old[i]->cell)] = old[i];
+	free(old);
+	return 0;
+}
+
+static enum sw_cell_kind kind_of(const struct sw_op *op)
+{
+	switch (op->kind) {
+	case SW_OP_TAG:
+		return SW_CELL_TAG;
+	case SW_OP_RESOLVE:
+		return SW_CELL_RESOLVE;
+	case SW_OP_GRANT:
+		return SW_CELL_GRANT;
+	default:
+		return op->key.n > 0 ? SW_CELL_ROW : SW_CELL_TABLE;
+	}
+}
+
+/* The index could hold an operation on another cell of equal hash. */
+static bool op_is_on(const struct sw_fold_cell *c, const struct sw_op *op)
+{
+	if (kind_of(op) != c->kind)
+		return false;
+	if (c->kind == SW_CELL_GRANT)
+		return sw_key_eq(&op->member, &c->member);
+	if (c->kind == SW_CELL_RESOLVE && !sw_hash_eq(&op->commit, &c->commit))
+		return false;
+	return sw_view_eq(op->table, sw_buf_view(&c->table)) &&
+	       sw_view_eq(op->key, sw_buf_view(&c->key));
+}
+
+static void apply_table_op(struct sw_fold_cell *c, const struct sw_op *op, const struct sw_op_ref *ref)
+{
+	if (op->kind == SW_OP_MKTABLE || op->kind == SW_OP_CHMETA) {
+		c->has_meta = true;
+		c->mode = op->row.mode;
+		c->mtime_ns = op->row.mtime_ns;
+	}
+	if (op->kind == SW_OP_MKTABLE || op->kind == SW_OP_RMTABLE) {
+		c->presence = op->kind == SW_OP_MKTABLE ? 1 : -1;
+		c->presence_ref = *ref;
+	}
+}
+
+static int apply_ref(struct sw_fold *f, struct sw_fold_cell *c, const struct sw_op_ref *ref)
+{
+	enum sw_outcome outcome;
+	enum sw_mode mode;
+	struct sw_op op;
+	int rc = sw_fold_outcome(f, ref->seq, &outcome);
+
+	if (rc == 0)
+		rc = read_op(f, ref, &mode, &op);
+	if (rc < 0 || outcome == SW_VOID || !op_is_on(c, &op))
+		return rc;
+	if (c->kind == SW_CELL_ROW)
+		return outcome == SW_DROPPED
+			   ? sw_fold_row_drop(&c->row, &op, ref->seq)
+			   : sw_fold_row_apply(&c->row, f->nodes, f->shape, &op, mode, ref->seq);
+	if (outcome == SW_DROPPED)
+		return 0;
+	if (c->kind == SW_CELL_TABLE)
+		apply_table_op(c, &op, ref);
+	else if (c->kind == SW_CELL_TAG)
+		c->commit = op.commit;
+	else if (c->kind == SW_CELL_RESOLVE)
+		c->is_resolved = true;
+	else if (c->role < (int)op.role)
+		c->role = (int)op.role;
+	return 0;
+}
+
+int sw_fold_cell_advance(struct sw_fold *f, struct sw_fold_cell *c, size_t n)
+{
+	int rc = 0;
+
+	while (rc == 0 && c->next < n)
+		rc = apply_ref(f, c, &c->refs.v[c->next++]);
+	return rc;
+}
+
+/* Whether ref comes before the first new commit; its outcome cannot change. */
+static bool is_settled_ref(const struct sw_fold *f, const struct sw_op_ref *ref)
+{
+	return ref->stamp < f->from;
+}
+
+/* Take up a cell's whole history; everything before its `done`-th new-enough operation is applied. */
+static int cell_go_heavy(struct sw_fold *f, struct sw_fold_cell *c, size_t done)
+{
+	size_t before = 0;
+	int rc;
+
+	free(c->refs.v);
+	c->refs = (struct sw_op_refs){0};
+	sw_fold_row_fini(&c->row);
+	c->next = 0;
+	c->is_light = false;
+	rc = sw_history_refs(f->txn, &c->cell, 0, &c->refs);
+	while (before < c->refs.n && is_settled_ref(f, &c->refs.v[before]))
+		before++;
+	return rc < 0 ? rc : sw_fold_cell_advance(f, c, before + done);
+}
+
+/* Whether every operation from the first new commit on is itself new: then the newest state will do. */
+static bool only_new(const struct sw_fold *f, const struct sw_op_refs *refs)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		if (refs->v[i].seq < f->first_seq)
+			return false;
+	return true;
+}
+
+static int cell_has_records(const struct sw_fold *f, const struct sw_fold_cell *c)
+{
+	struct sw_hash none = sw_hash_zero;
+	struct sw_cursor cursor = {0};
+	struct sw_table t;
+	SW_BUF prefix = {0};
+	int rc;
+
+	if (!f->has_conflicts)
+		return 0;
+	rc = sw_state_table(f->nodes, &f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
+	if (rc < 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	sw_conflict_key(sw_buf_view(&c->table), sw_buf_view(&c->key), &none, &prefix);
+	if (prefix.rc < 0)
+		return prefix.rc;
+	prefix.n -= SW_HASH_SIZE;
+	rc = sw_cursor_seek(&cursor, f->nodes, &t.root, sw_buf_view(&prefix));
+	if (rc > 0) {
+		struct sw_view key = sw_cursor_entry(&cursor)->key;
+
+		rc = key.n > prefix.n && memcmp(key.p, prefix.p, prefix.n) == 0;
+	}
+	sw_cursor_fini(&cursor);
+	return rc;
+}
+
+/* Begin a row at the newest state, without its history. */
+static int cell_start_light(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	struct sw_row row;
+	int rc = sw_state_row(f->nodes, &f->state, sw_buf_view(&c->table), sw_buf_view(&c->key), &row);
+
+	c->is_light = true;
+	if (rc == SW_ENOTFOUND)
+		return sw_fold_row_start(&c->row, NULL);
+	return rc < 0 ? rc : sw_fold_row_start(&c->row, &row);
+}
+
+static int cell_start(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	int rc;
+
+	if (c->kind != SW_CELL_ROW)
+		return cell_go_heavy(f, c, 0);
+	rc = sw_history_refs(f->txn, &c->cell, f->from, &c->refs);
+	if (rc < 0)
+		return rc;
+	if (!only_new(f, &c->refs))
+		return cell_go_heavy(f, c, 0);
+	rc = cell_has_records(f, c);
+	if (rc < 0)
+		return rc;
+	return rc > 0 ? cell_go_heavy(f, c, 0) : cell_start_light(f, c);
+}
+
+/* The heap of cells, by their next operation */
+
+static int ref_before(struct sw_fold *f, const struct sw_op_ref *a, const struct sw_op_ref *b, bool *out)
+{
+	struct sw_order x, y;
+	int rc;
+
+	*out = a->stamp < b->stamp;
+	if (a->stamp != b->stamp || a->seq == b->seq)
+		return 0;
+	rc = sw_history_order(f->txn, a->seq, &x);
+	if (rc == 0)
+		rc = sw_history_order(f->txn, b->seq, &y);
+	*out = sw_order_cmp(&x, &y) < 0;
+	return rc;
+}
+
+static const struct sw_op_ref *next_ref(const struct sw_fold_cell *c)
+{
+	return &c->refs.v[c->next];
+}
+
+static int sift_down(struct sw_fold *f, size_t i)
+{
+	for (;;) {
+		size_t least = i;
+		bool before;
+		struct sw_fold_cell *swap;
+
+		for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < f->n_heap; child++) {
+			int rc = ref_before(f, next_ref(f->heap[child]), next_ref(f->heap[least]), &before);
+
+			if (rc < 0)
+				return rc;
+			if (before)
+				least = child;
+		}
+		if (least == i)
+			return 0;
+		swap = f->heap[i];
+		f->heap[i] = f->heap[least];
+		f->heap[least] = swap;
+		i = least;
+	}
+}
+
+static int heap_push(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	size_t i;
+
+	if (c->next == c->refs.n)
+		return 0;
+	if (f->n_heap == f->cap_heap) {
+		size_t cap = f->cap_heap ? f->cap_heap * 2 : 64;
+		struct sw_fold_cell **heap = realloc(f->heap, cap * sizeof(struct sw_fold_cell *));
+
+		if (!heap)
+			return SW_ENOMEM;
+		f->heap = heap;
+		f->cap_heap = cap;
+	}
+	f->heap[f->n_heap++] = c;
+	for (i = f->n_heap - 1; i > 0;) {
+		size_t up = (i - 1) / 2;
+		bool before;
+		int rc = ref_before(f, next_ref(f->heap[i]), next_ref(f->heap[up]), &before);
+
+		if (rc < 0)
+			return rc;
+		if (!before)
+			break;
+		c = f->heap[i];
+		f->heap[i] = f->heap[up];
+		f->heap[up] = c;
+		i = up;
+	}
+	return 0;
+}
+
+static int heap_pop(struct sw_fold *f, struct sw_fold_cell **out)
+{
+	*out = f->heap[0];
+	f->heap[0] = f->heap[--f->n_heap];
+	return sift_down(f, 0);
+}
+
+/* The cell of an operation, begun and waiting in the heap; made when it is new. */
+static int cell_add(struct sw_fold *f, const struct sw_op *op, struct sw_fold_cell **out)
+{
+	struct sw_fold_cell *c;
+	struct sw_cell cell;
+	int rc;
+
+	*out = NULL;
+	if (!sw_op_cell(op, &cell))
+		return 0;
+	*out = sw_fold_find_cell(f, &cell);
+	if (*out)
+		return 0;
+	if (f->n_cells * 2 >= f->cap_cells) {
+		rc = cells_grow(f);
+		if (rc < 0)
+			return rc;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return SW_ENOMEM;
+	c->cell = cell;
+	c->kind = kind_of(op);
+	c->member = op->member;
+	if (c->kind == SW_CELL_RESOLVE)
+		c->commit = op->commit;
+	sw_buf_put_view(&c->table, op->table);
+	sw_buf_put_view(&c->key, op->key);
+	f->cells[cell_slot(f, &cell)] = c;
+	f->n_cells++;
+	*out = c;
+	if (c->table.rc < 0 || c->key.rc < 0)
+		return SW_ENOMEM;
+	return cell_start(f, c);
+}
+
+/* Strict commits */
+
+static int set_outcome(struct sw_fold *f, uint64_t seq, enum sw_outcome outcome)
+{
+	struct sw_fold_commit *c = sw_fold_find_commit(f, seq);
+
+	if (c) {
+		c->outcome = outcome;
+		return 0;
+	}
+	for (size_t i = 0; i < f->n_flips; i++) {
+		if (f->flips[i].seq == seq) {
+			f->flips[i].outcome = outcome;
+			return 0;
+		}
+	}
+	if (f->n_flips == f->cap_flips) {
+		size_t cap = f->cap_flips ? f->cap_flips * 2 : 16;
+		struct sw_flip *v = realloc(f->flips, cap * sizeof(*v));
+
+		if (!v)
+			return SW_ENOMEM;
+		f->flips = v;
+		f->cap_flips = cap;
+	}
+	f->flips[f->n_flips++] = (struct sw_flip){seq, outcome};
+	return 0;
+}
+
+/* Whether an operation of a strict commit is clean where it stands, for a row that is not being folded. */
+static int is_clean_elsewhere(struct sw_fold *f, const struct sw_op *op, uint64_t seq, bool *out)
+{
+	struct sw_fold_cell c = {0};
+	size_t n = 0;
+	int rc = 0;
+
+	sw_row_cell(op->table, op->key, &c.cell);
+	sw_buf_put_view(&c.table, op->table);
+	sw_buf_put_view(&c.key, op->key);
+	if (c.table.rc < 0 || c.key.rc < 0)
+		rc = SW_ENOMEM;
+	if (rc == 0)
+		rc = sw_history_refs(f->txn, &c.cell, 0, &c.refs);
+	while (rc == 0 && n < c.refs.n && c.refs.v[n].seq != seq)
+		n++;
+	if (rc == 0)
+		rc = sw_fold_cell_advance(f, &c, n);
+	*out = rc == 0 && sw_fold_row_is_clean(&c.row, op, SW_MODE_STRICT);
+	sw_fold_row_fini(&c.row);
+	free(c.refs.v);
+	sw_buf_fini(&c.table);
+	sw_buf_fini(&c.key);
+	return rc;
+}
+
+static bool is_row_op(const struct sw_op *op)
+{
+	return op->kind == SW_OP_PUT || op->kind == SW_OP_DELETE || op->kind == SW_OP_CHECK;
+}
+
+/*
+ * The outcome of a strict commit, all cells that are being folded standing right before it. Of a
+ * commit that was applied, the operations elsewhere are clean still.
+ */
+static int judge(struct sw_fold *f, uint64_t seq, enum sw_outcome before, bool is_new,
+		 enum sw_outcome *out)
+{
+	struct sw_view changeset;
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_fold_changeset(f, seq, &changeset);
+
+	*out = SW_APPLIED;
+	if (rc == 0)
+		rc = sw_changeset_begin(&c, changeset);
+	while (rc == 0 && *out == SW_APPLIED && (rc = sw_changeset_next(&c, &op)) > 0) {
+		const struct sw_fold_cell *cell;
+		struct sw_cell id;
+		bool clean = true;
+
+		rc = 0;
+		if (!is_row_op(&op))
+			continue;
+		sw_row_cell(op.table, op.key, &id);
+		cell = sw_fold_find_cell(f, &id);
+		if (cell)
+			clean = sw_fold_row_is_clean(&cell->row, &op, SW_MODE_STRICT);
+		else if (is_new || before != SW_APPLIED)
+			rc = is_clean_elsewhere(f, &op, seq, &clean);
+		if (!clean)
+			*out = SW_DROPPED;
+	}
+	return rc;
+}
+
+/* A strict commit turned over: all rows that it wrote are to be folded from here on. */
+static int pull_in(struct sw_fold *f, uint64_t seq)
+{
+	struct sw_view changeset;
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_fold_changeset(f, seq, &changeset);
+
+	if (rc == 0)
+		rc = sw_changeset_begin(&c, changeset);
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0) {
+		struct sw_fold_cell *cell;
+		struct sw_cell id;
+
+		rc = 0;
+		if (!sw_op_cell(&op, &id) || sw_fold_find_cell(f, &id))
+			continue;
+		rc = cell_add(f, &op, &cell);
+		if (rc == 0 && cell->is_light)
+			rc = cell_go_heavy(f, cell, 0);
+		while (rc == 0 && cell->next < cell->refs.n && next_ref(cell)->seq != seq)
+			rc = sw_fold_cell_advance(f, cell, cell->next + 1);
+		if (rc == 0)
+			rc = heap_push(f, cell);
+	}
+	return rc;
+}
+
+static int decide(struct sw_fold *f, uint64_t seq)
+{
+	bool is_new = sw_fold_find_commit(f, seq) != NULL;
+	enum sw_outcome before, now;
+	int rc = sw_fold_outcome(f, seq, &before);
+
+	if (rc < 0 || before == SW_VOID)
+		return rc;
+	rc = judge(f, seq, before, is_new, &now);
+	if (rc == 0)
+		rc = set_outcome(f, seq, now);
+	if (rc == 0 && now != before && !is_new)
+		rc = pull_in(f, seq);
+	return rc;
+}
+
+/* A light row meets an operation that is not clean, or whose outcome is not plain: it needs its history. */
+static int apply_next(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	const struct sw_op_ref *ref = next_ref(c);
+	enum sw_outcome outcome;
+	enum sw_mode mode;
+	struct sw_op op;
+	int rc;
+
+	if (c->is_light) {
+		rc = read_op(f, ref, &mode, &op);
+		if (rc == 0)
+			rc = sw_fold_outcome(f, ref->seq, &outcome);
+		if (rc < 0)
+			return rc;
+		if (outcome != SW_APPLIED || !sw_fold_row_is_clean(&c->row, &op, mode)) {
+			rc = cell_go_heavy(f, c, c->next);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return sw_fold_cell_advance(f, c, c->next + 1);
+}
+
+/* All operations from the first new one on, commit by commit. */
+static int run(struct sw_fold *f)
+{
+	uint64_t decided = 0;
+	int rc = 0;
+
+	while (rc == 0 && f->n_heap > 0) {
+		const struct sw_op_ref *ref = next_ref(f->heap[0]);
+		struct sw_fold_cell *c;
+		enum sw_mode mode;
+		struct sw_op op;
+
+		rc = read_op(f, ref, &mode, &op);
+		if (rc == 0 && mode == SW_MODE_STRICT && ref->seq != decided) {
+			decided = ref->seq;
+			rc = decide(f, decided);
+		}
+		if (rc == 0)
+			rc = heap_pop(f, &c);
+		if (rc == 0)
+			rc = apply_next(f, c);
+		if (rc == 0)
+			rc = heap_push(f, c);
+	}
+	return rc;
+}
+
+static int add_new(struct sw_fold *f, const struct sw_op *op)
+{
+	size_t before = f->n_cells;
+	struct sw_fold_cell *cell;
+	int rc = cell_add(f, op, &cell);
+
+	return rc == 0 && f->n_cells > before ? heap_push(f, cell) : rc;
+}
+
+/* Call back for each operation, and for the row that a resolution is about: its records change. */
+static int each_op(struct sw_fold *f, struct sw_view changeset,
+		   int (*fn)(struct sw_fold *f, const struct sw_op *op))
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&c, changeset);
+
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0) {
+		rc = fn(f, &op);
+		if (rc == 0 && op.kind == SW_OP_RESOLVE) {
+			op.kind = SW_OP_CHECK;
+			rc = fn(f, &op);
+		}
+	}
+	return rc;
+}
+
+static void fold_fini(struct sw_fold *f)
+{
+	for (size_t i = 0; i < f->cap_cells; i++)
+		cell_free(f->cells[i]);
+	free(f->cells);
+	free(f->by_seq);
+	free(f->heap);
+	free(f->flips);
+}
+
+static int find_conflicts(struct sw_fold *f)
+{
+	struct sw_table t;
+	int rc = sw_state_table(f->nodes, &f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
+
+	f->has_conflicts = rc == 0;
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
+		const struct sw_hash *state, const struct sw_hash *line, struct sw_fold_commit *commits,
+		size_t n, struct sw_fold_result *out)
+{
+	struct sw_fold f = {.txn = txn,
+			    .nodes = nodes,
+			    .shape = shape,
+			    .state = *state,
+			    .line = *line,
+			    .commits = commits,
+			    .n_commits = n,
+			    .first_seq = UINT64_MAX,
+			    .from = UINT64_MAX};
+	int rc;
+
+	for (size_t i = 0; i < n; i++) {
+		if (commits[i].seq < f.first_seq)
+			f.first_seq = commits[i].seq;
+		if (commits[i].stamp < f.from)
+			f.from = commits[i].stamp;
+		commits[i].outcome = SW_APPLIED;
+	}
+	f.by_seq = calloc(n + 1, sizeof(struct sw_fold_commit *));
+	if (!f.by_seq)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		assert(commits[i].seq - f.first_seq < n); /* numbers of a batch are contiguous */
+		f.by_seq[commits[i].seq - f.first_seq] = &commits[i];
+	}
+	rc = find_conflicts(&f);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = each_op(&f, commits[i].changeset, add_new);
+	if (rc == 0)
+		rc = run(&f);
+	if (rc == 0)
+		rc = sw_fold_assemble(&f, out);
+	fold_fini(&f);
+	return rc;
+}
+
+/* The operations of a cell up to the place that the fold stops at. */
+int sw_fold_trim(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	while (c->refs.n > 0) {
+		struct sw_order order;
+		int rc;
+
+		if (c->refs.v[c->refs.n - 1].stamp < sw_order_stamp(f->until))
+			return 0;
+		rc = sw_history_order(f->txn, c->refs.v[c->refs.n - 1].seq, &order);
+		if (rc < 0)
+			return rc;
+		if (sw_order_cmp(&order, f->until) <= 0)
+			return 0;
+		c->refs.n--;
+	}
+	return 0;
+}
+
+/* Fold again, up to f->until, a cell that a later commit touched. */
+static int add_rewound(struct sw_fold *f, const struct sw_op *op)
+{
+	size_t before = f->n_cells;
+	struct sw_fold_cell *cell;
+	int rc = cell_add(f, op, &cell);
+
+	if (rc < 0 || f->n_cells == before)
+		return rc;
+	if (cell->is_light) /* no operation was ever on it */
+		return 0;
+	rc = sw_fold_trim(f, cell);
+	return rc < 0 ? rc : sw_fold_cell_advance(f, cell, cell->refs.n);
+}
+
+int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
+	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
+	       struct sw_hash *out)
+{
+	/* from 0: every history is taken up whole. */
+	struct sw_fold f = {.txn = txn,
+			    .nodes = nodes,
+			    .shape = shape,
+			    .state = *state,
+			    .line = *line,
+			    .first_seq = UINT64_MAX,
+			    .until = at};
+	struct sw_fold_result result = {0};
+	struct sw_cursor c = {0};
+	int rc, more;
+
+	rc = find_conflicts(&f);
+	more = rc < 0 ? rc : sw_cursor_seek(&c, nodes, line, sw_order_view(at));
+	if (more > 0)
+		more = sw_cursor_next(&c);
+	for (; more > 0; more = sw_cursor_next(&c)) {
+		struct sw_view changeset;
+		struct sw_order order;
+		struct sw_hash id;
+		uint64_t seq;
+
+		memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		sw_order_id(&order, &id);
+		rc = sw_history_seq(txn, &id, &seq);
+		if (rc == 0)
+			rc = sw_fold_changeset(&f, seq, &changeset);
+		if (rc == 0)
+			rc = each_op(&f, changeset, add_rewound);
+		if (rc < 0)
+			break;
+	}
+	sw_cursor_fini(&c);
+	if (more < 0)
+		rc = more;
+	if (rc == 0)
+		rc = sw_fold_assemble(&f, &result);
+	if (rc == 0)
+		*out = result.state;
+	sw_fold_result_fini(&result);
+	fold_fini(&f);
+	return rc;
+}

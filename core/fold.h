@@ -1,0 +1,75 @@
+/*
+ * The fold: from commits in their order to the state (core/FORMAT.md, "The fold").
+ *
+ * A batch of new commits is folded cell by cell: only rows that they touch are folded again, from the
+ * place of the earliest new commit on, and only rows of strict commits whose outcome turns over join
+ * them. A row that is merely written on top costs no look at its history.
+ */
+#ifndef SW_CORE_FOLD_H
+#define SW_CORE_FOLD_H
+
+#include "core/fold_row.h"
+#include "core/history.h"
+
+/* A commit to be folded in. Its operations are in the index already (sw_history_index). */
+struct sw_fold_commit {
+	uint64_t seq;
+	uint64_t stamp;
+	enum sw_mode mode;
+	struct sw_view changeset; /* borrowed */
+	enum sw_outcome outcome;  /* set by the fold */
+};
+
+enum sw_change_kind { SW_CHANGE_ROW, SW_CHANGE_TABLE_ADDED, SW_CHANGE_TABLE_REMOVED, SW_CHANGE_TABLE_META };
+
+/* What a mount must know: a row that is new, different or gone, or a table that is. Names are owned. */
+struct sw_change {
+	enum sw_change_kind kind;
+	struct sw_view table;
+	struct sw_view key;
+	bool existed;	/* before */
+	bool exists;	/* now */
+	bool by_others; /* set by the database: from a commit of another author */
+};
+
+struct sw_changes {
+	struct sw_change *v;
+	size_t n;
+	struct sw_buf names;
+};
+
+void sw_changes_fini(struct sw_changes *c);
+
+/* An earlier strict commit whose outcome turned over. */
+struct sw_flip {
+	uint64_t seq;
+	enum sw_outcome outcome;
+};
+
+struct sw_fold_result {
+	struct sw_hash state;
+	struct sw_flip *flips;
+	size_t n_flips;
+	struct sw_changes changes;
+	size_t n_conflicts; /* records that are new */
+};
+
+void sw_fold_result_fini(struct sw_fold_result *r);
+
+/*
+ * Fold new commits, ascending by order, into a state. line is the line before them. The new state's
+ * records are in nodes; neither is anything retained nor written to the store. Sets outcomes.
+ */
+int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
+		const struct sw_hash *state, const struct sw_hash *line, struct sw_fold_commit *commits,
+		size_t n, struct sw_fold_result *out) SW_MUST_CHECK;
+
+/*
+ * The state as of a commit in the line: from the newest state, by folding again, up to there, all rows
+ * that were touched later.
+ */
+int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
+	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
+	       struct sw_hash *out) SW_MUST_CHECK;
+
+#endif

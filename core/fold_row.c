@@ -1,0 +1,379 @@
+#include "core/fold_row.h"
+
+#include "core/columns.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static void writer_clear(struct sw_fold_row *r)
+{
+	for (size_t i = 0; i < r->n_columns; i++)
+		sw_buf_fini(&r->columns[i].name);
+	free(r->columns);
+	r->columns = NULL;
+	r->n_columns = 0;
+}
+
+void sw_fold_row_fini(struct sw_fold_row *r)
+{
+	writer_clear(r);
+	for (size_t i = 0; i < r->n_losers; i++)
+		sw_buf_fini(&r->losers[i].name);
+	free(r->losers);
+	sw_buf_fini(&r->bytes);
+	*r = (struct sw_fold_row){0};
+}
+
+static int set_row(struct sw_fold_row *r, const struct sw_row *row)
+{
+	struct sw_buf bytes = {0};
+
+	/* The new bytes may borrow from the old ones: copy before letting go. */
+	sw_buf_put_view(&bytes, row->bytes);
+	if (bytes.rc < 0)
+		return bytes.rc;
+	r->row = *row;
+	sw_buf_fini(&r->bytes);
+	r->bytes = bytes;
+	if (!row->is_blob)
+		r->row.bytes = sw_buf_view(&r->bytes);
+	sw_row_hash(&r->row, &r->hash);
+	return 0;
+}
+
+int sw_fold_row_start(struct sw_fold_row *r, const struct sw_row *row)
+{
+	sw_fold_row_fini(r);
+	return row ? set_row(r, row) : 0;
+}
+
+bool sw_fold_row_is_clean(const struct sw_fold_row *r, const struct sw_op *op, enum sw_mode mode)
+{
+	struct sw_hash new_hash;
+
+	if (op->kind != SW_OP_PUT && op->kind != SW_OP_DELETE && op->kind != SW_OP_CHECK)
+		return true;
+	if (sw_hash_eq(&r->hash, &op->old))
+		return true;
+	/* Two sales of 5 to 4 must not both pass, so in strict mode equal results do not help. */
+	sw_op_new_hash(op, &new_hash);
+	return mode == SW_MODE_MERGE && sw_hash_eq(&r->hash, &new_hash);
+}
+
+static int add_loser(struct sw_fold_row *r, uint64_t seq, const struct sw_view *column,
+		     const struct sw_hash *value, const struct sw_hash *row)
+{
+	struct sw_loser *v, *l;
+
+	if (seq == 0) /* nobody wrote it: there was never anything here */
+		return 0;
+	v = realloc(r->losers, (r->n_losers + 1) * sizeof(*v));
+	if (!v)
+		return SW_ENOMEM;
+	r->losers = v;
+	l = &v[r->n_losers++];
+	*l = (struct sw_loser){.seq = seq, .is_column = column != NULL, .value = *value, .row = *row};
+	if (column)
+		sw_buf_put_view(&l->name, *column);
+	return l->name.rc;
+}
+
+static void remove_loser(struct sw_fold_row *r, size_t i)
+{
+	sw_buf_fini(&r->losers[i].name);
+	r->losers[i] = r->losers[--r->n_losers];
+}
+
+/* Whoever replaces a whole row has seen it, and all columns that its writer wrote with it. */
+static void cover_whole(struct sw_fold_row *r, const struct sw_hash *old, const struct sw_hash *new)
+{
+	for (size_t i = 0; i < r->n_losers;) {
+		const struct sw_loser *l = &r->losers[i];
+		bool covered = l->is_column
+				   ? sw_hash_eq(&l->row, old)
+				   : sw_hash_eq(&l->value, old) || sw_hash_eq(&l->value, new);
+
+		if (covered)
+			remove_loser(r, i);
+		else
+			i++;
+	}
+}
+
+static void cover_column(struct sw_fold_row *r, struct sw_view name, const struct sw_hash *old,
+			 const struct sw_hash *new)
+{
+	for (size_t i = 0; i < r->n_losers;) {
+		const struct sw_loser *l = &r->losers[i];
+
+		if (l->is_column && sw_view_eq(sw_buf_view(&l->name), name) &&
+		    (sw_hash_eq(&l->value, old) || sw_hash_eq(&l->value, new)))
+			remove_loser(r, i);
+		else
+			i++;
+	}
+}
+
+static struct sw_writer *column_writer(struct sw_fold_row *r, struct sw_view name)
+{
+	for (size_t i = 0; i < r->n_columns; i++)
+		if (sw_view_eq(sw_buf_view(&r->columns[i].name), name))
+			return &r->columns[i];
+	return NULL;
+}
+
+static int set_column_writer(struct sw_fold_row *r, struct sw_view name, uint64_t seq,
+			     const struct sw_hash *row)
+{
+	struct sw_writer *w = column_writer(r, name);
+
+	if (!w) {
+		struct sw_writer *v = realloc(r->columns, (r->n_columns + 1) * sizeof(*v));
+
+		if (!v)
+			return SW_ENOMEM;
+		r->columns = v;
+		w = &v[r->n_columns++];
+		*w = (struct sw_writer){0};
+		sw_buf_put_view(&w->name, name);
+	}
+	w->seq = seq;
+	w->row = *row;
+	return w->name.rc;
+}
+
+/* The text of a row that may have columns, and the columns; 1 when it has them. */
+struct parsed {
+	struct sw_buf text;
+	struct sw_columns columns;
+};
+
+static void parsed_fini(struct parsed *p)
+{
+	sw_columns_fini(&p->columns);
+	sw_buf_fini(&p->text);
+}
+
+static int parse(const struct sw_nodes *nodes, struct sw_view key, const struct sw_row *row,
+		 struct parsed *out)
+{
+	int rc;
+
+	if (!sw_columns_possible(key, (size_t)row->size))
+		return 0;
+	rc = sw_row_read(nodes, row, &out->text);
+	if (rc < 0)
+		return rc;
+	return sw_columns_parse(key, sw_buf_view(&out->text), &out->columns);
+}
+
+static void column_hash(const struct sw_columns *columns, struct sw_view name, struct sw_hash *out)
+{
+	const struct sw_column *c = sw_columns_find(columns, name);
+
+	*out = sw_hash_zero;
+	if (c)
+		sw_column_hash(c, out);
+}
+
+/*
+ * A whole row is overwritten by someone who had not seen it. Each commit that some of it is from loses:
+ * the last one all of it, the others what they wrote.
+ */
+static int lose_whole(struct sw_fold_row *r, const struct parsed *met)
+{
+	int rc;
+
+	if (r->n_columns == 0)
+		return add_loser(r, r->whole.seq, NULL, &r->hash, &r->whole.row);
+	rc = add_loser(r, r->last, NULL, &r->hash, &r->hash);
+	if (rc == 0 && r->whole.seq != r->last)
+		rc = add_loser(r, r->whole.seq, NULL, &r->whole.row, &r->whole.row);
+	for (size_t i = 0; rc == 0 && i < r->n_columns; i++) {
+		const struct sw_writer *w = &r->columns[i];
+		struct sw_view name = sw_buf_view(&w->name);
+		struct sw_hash value;
+
+		if (w->seq == r->last)
+			continue;
+		column_hash(&met->columns, name, &value);
+		rc = add_loser(r, w->seq, &name, &value, &w->row);
+	}
+	return rc;
+}
+
+static int write_whole(struct sw_fold_row *r, const struct sw_op *op, uint64_t seq)
+{
+	struct sw_hash new_hash;
+
+	sw_op_new_hash(op, &new_hash);
+	cover_whole(r, &op->old, &new_hash);
+	writer_clear(r);
+	r->whole.seq = r->last = seq;
+	r->whole.row = new_hash;
+	if (op->kind == SW_OP_PUT)
+		return set_row(r, &op->row);
+	r->hash = sw_hash_zero;
+	r->row = (struct sw_row){0};
+	sw_buf_fini(&r->bytes);
+	return 0;
+}
+
+/* The columns that a clean whole write changed are covered one by one too. */
+static int cover_changed(struct sw_fold_row *r, const struct sw_op *op, const struct parsed *mine)
+{
+	struct sw_rd rd = sw_rd(op->columns);
+	struct sw_op_column c;
+
+	while (sw_op_column_next(&rd, &c)) {
+		struct sw_hash new_hash;
+
+		column_hash(&mine->columns, c.name, &new_hash);
+		cover_column(r, c.name, &c.old, &new_hash);
+	}
+	return 0;
+}
+
+/* Steps (1) to (3) of the fold for each column that the operation changed. */
+static int write_columns(struct sw_fold_row *r, const struct sw_op *op, const struct parsed *mine,
+			 const struct parsed *met, uint64_t seq)
+{
+	struct sw_rd rd = sw_rd(op->columns);
+	struct sw_hash mine_row;
+	struct sw_op_column c;
+	int rc = 0;
+
+	sw_op_new_hash(op, &mine_row);
+	while (rc == 0 && sw_op_column_next(&rd, &c)) {
+		const struct sw_writer *w = column_writer(r, c.name);
+		struct sw_hash now, new_hash;
+
+		if (!w)
+			w = &r->whole;
+		column_hash(&met->columns, c.name, &now);
+		column_hash(&mine->columns, c.name, &new_hash);
+		if (!sw_hash_eq(&now, &c.old) && !sw_hash_eq(&now, &new_hash))
+			rc = add_loser(r, w->seq, &c.name, &now, &w->row);
+		cover_column(r, c.name, &c.old, &new_hash);
+		if (rc == 0)
+			rc = set_column_writer(r, c.name, seq, &mine_row);
+	}
+	r->last = seq;
+	return rc;
+}
+
+/* The later mtime, with nanoseconds from the content, so that tools that go by mtime notice the merge. */
+static int64_t merged_mtime(int64_t a, int64_t b, const struct sw_hash *hash)
+{
+	const int64_t second = 1000000000;
+	int64_t later = a > b ? a : b;
+	int64_t whole = later / second - (later % second < 0);
+
+	return whole * second + (int64_t)(sw_get_u64(hash->b) % (uint64_t)second);
+}
+
+/* 1 merged, 0 the row must go whole. */
+static int merge(struct sw_fold_row *r, struct sw_nodes *nodes, const struct sw_shape *shape,
+		 const struct sw_op *op, const struct parsed *mine, const struct parsed *met, uint64_t seq)
+{
+	struct sw_view *changed = calloc(op->n_columns + 1, sizeof(*changed));
+	struct sw_rd rd = sw_rd(op->columns);
+	struct sw_op_column c;
+	struct sw_row row = op->row;
+	struct sw_hash hash, mine_row;
+	SW_BUF text = {0};
+	size_t n = 0;
+	int rc;
+
+	if (!changed)
+		return SW_ENOMEM;
+	while (sw_op_column_next(&rd, &c))
+		changed[n++] = c.name;
+	rc = sw_columns_merge(&mine->columns, &met->columns, changed, n, &text);
+	free(changed);
+	if (rc == SW_ELIMIT)
+		return 0;
+	if (rc == 0)
+		rc = write_columns(r, op, mine, met, seq);
+	if (rc == 0)
+		rc = sw_row_make(nodes, shape, sw_buf_view(&text), &row);
+	if (rc < 0)
+		return rc;
+	sw_row_hash(&row, &hash);
+	sw_op_new_hash(op, &mine_row);
+	if (!sw_hash_eq(&hash, &mine_row))
+		row.mtime_ns = merged_mtime(r->row.mtime_ns, op->row.mtime_ns, &hash);
+	rc = set_row(r, &row);
+	return rc < 0 ? rc : 1;
+}
+
+/* An unclean operation of a merge commit. */
+static int apply_unclean(struct sw_fold_row *r, struct sw_nodes *nodes, const struct sw_shape *shape,
+			 const struct sw_op *op, uint64_t seq)
+{
+	struct parsed mine = {0}, met = {0};
+	int has_met = 0, rc = 0;
+
+	if (!sw_hash_is_zero(&r->hash))
+		has_met = rc = parse(nodes, op->key, &r->row, &met);
+	if (has_met > 0 && op->kind == SW_OP_PUT && op->has_columns) {
+		rc = parse(nodes, op->key, &op->row, &mine);
+		if (rc > 0)
+			rc = merge(r, nodes, shape, op, &mine, &met, seq);
+	} else if (rc > 0) {
+		rc = 0;
+	}
+	if (rc == 0) {
+		rc = lose_whole(r, &met);
+		if (rc == 0)
+			rc = write_whole(r, op, seq);
+	}
+	parsed_fini(&mine);
+	parsed_fini(&met);
+	return rc < 0 ? rc : 0;
+}
+
+static bool has_column_losers(const struct sw_fold_row *r)
+{
+	for (size_t i = 0; i < r->n_losers; i++)
+		if (r->losers[i].is_column)
+			return true;
+	return false;
+}
+
+int sw_fold_row_apply(struct sw_fold_row *r, struct sw_nodes *nodes, const struct sw_shape *shape,
+		      const struct sw_op *op, enum sw_mode mode, uint64_t seq)
+{
+	int rc = 0;
+
+	if (op->kind == SW_OP_CHMETA) {
+		if (!sw_hash_is_zero(&r->hash)) {
+			r->row.mode = op->row.mode;
+			r->row.mtime_ns = op->row.mtime_ns;
+		}
+		return 0;
+	}
+	if (op->kind != SW_OP_PUT && op->kind != SW_OP_DELETE)
+		return 0;
+	if (!sw_fold_row_is_clean(r, op, mode))
+		return apply_unclean(r, nodes, shape, op, seq);
+	if (op->kind == SW_OP_PUT && op->has_columns && has_column_losers(r)) {
+		struct parsed mine = {0};
+
+		rc = parse(nodes, op->key, &op->row, &mine);
+		if (rc > 0)
+			rc = cover_changed(r, op, &mine);
+		parsed_fini(&mine);
+	}
+	return rc < 0 ? rc : write_whole(r, op, seq);
+}
+
+int sw_fold_row_drop(struct sw_fold_row *r, const struct sw_op *op, uint64_t seq)
+{
+	struct sw_hash new_hash;
+
+	if (op->kind != SW_OP_PUT && op->kind != SW_OP_DELETE)
+		return 0;
+	sw_op_new_hash(op, &new_hash);
+	return add_loser(r, seq, NULL, &new_hash, &new_hash);
+}

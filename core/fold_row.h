@@ -1,0 +1,55 @@
+/*
+ * Folding one row: its operations, applied one by one in the order of their commits (core/FORMAT.md,
+ * "The fold"). Knows who wrote what stands there now and which values were lost on the way; knows
+ * nothing of other rows, so the outcome of a strict commit is told to it.
+ */
+#ifndef SW_CORE_FOLD_ROW_H
+#define SW_CORE_FOLD_ROW_H
+
+#include "core/blob.h"
+#include "core/history.h"
+
+/* A value that was overwritten by someone who had not seen it. */
+struct sw_loser {
+	uint64_t seq;	       /* the losing commit */
+	bool is_column;
+	struct sw_buf name;    /* of the column */
+	struct sw_hash value;  /* what was lost: row or column hash, zero for 'absent' */
+	struct sw_hash row;    /* hash of the row that the losing commit wrote */
+};
+
+/* Who wrote a cell that now stands. */
+struct sw_writer {
+	uint64_t seq;	    /* 0: nobody */
+	struct sw_hash row; /* hash of the row it wrote */
+	struct sw_buf name; /* of the column; unused for the whole row */
+};
+
+struct sw_fold_row {
+	struct sw_row row;    /* when hash is not zero; inline bytes are in `bytes` */
+	struct sw_hash hash;  /* zero: absent */
+	struct sw_buf bytes;
+	struct sw_writer whole; /* who last wrote all of it */
+	uint64_t last;		/* seq of who last wrote any of it */
+	struct sw_writer *columns; /* who wrote which column since */
+	size_t n_columns;
+	struct sw_loser *losers;
+	size_t n_losers;
+};
+
+void sw_fold_row_fini(struct sw_fold_row *r);
+/* Begin from a row as a tree holds it (borrowed; copied), or from absent. Who wrote it is not known. */
+int sw_fold_row_start(struct sw_fold_row *r, const struct sw_row *row) SW_MUST_CHECK;
+
+/* Whether an operation would be clean now. */
+bool sw_fold_row_is_clean(const struct sw_fold_row *r, const struct sw_op *op, enum sw_mode mode);
+
+/*
+ * Apply an operation of commit seq, or note that its commit was dropped. New records (merged large
+ * rows) go to nodes.
+ */
+int sw_fold_row_apply(struct sw_fold_row *r, struct sw_nodes *nodes, const struct sw_shape *shape,
+		      const struct sw_op *op, enum sw_mode mode, uint64_t seq) SW_MUST_CHECK;
+int sw_fold_row_drop(struct sw_fold_row *r, const struct sw_op *op, uint64_t seq) SW_MUST_CHECK;
+
+#endif

@@ -1,0 +1,257 @@
+#include "core/history.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define REF_KEY_SIZE (16 + 8 + 8)
+
+static void cell_hash(uint8_t class, struct sw_view table, struct sw_view key, struct sw_cell *out)
+{
+	uint8_t text[2 + SW_NAME_MAX];
+	struct sw_hash h;
+
+	assert(table.n <= SW_NAME_MAX);
+	text[0] = class;
+	text[1] = (uint8_t)table.n;
+	memcpy(text + 2, table.p, table.n);
+	sw_hash_compute2(SW_DOMAIN_CELL, sw_view(text, 2 + table.n), key, &h);
+	memcpy(out->b, h.b, sizeof(out->b));
+}
+
+void sw_row_cell(struct sw_view table, struct sw_view key, struct sw_cell *out)
+{
+	cell_hash(1, table, key, out);
+}
+
+bool sw_op_cell(const struct sw_op *op, struct sw_cell *out)
+{
+	uint8_t key[SW_NAME_MAX + SW_HASH_SIZE];
+
+	switch (op->kind) {
+	case SW_OP_MKTABLE:
+	case SW_OP_RMTABLE:
+	case SW_OP_CHMETA:
+	case SW_OP_PUT:
+	case SW_OP_DELETE:
+	case SW_OP_CHECK:
+		cell_hash(1, op->table, op->key, out);
+		return true;
+	case SW_OP_RESOLVE:
+		memcpy(key, op->key.p, op->key.n);
+		memcpy(key + op->key.n, op->commit.b, SW_HASH_SIZE);
+		cell_hash(2, op->table, sw_view(key, op->key.n + SW_HASH_SIZE), out);
+		return true;
+	case SW_OP_TAG:
+		cell_hash(3, op->table, op->key, out);
+		return true;
+	case SW_OP_GRANT:
+		cell_hash(4, sw_view(op->member.b, SW_KEY_SIZE), sw_view(NULL, 0), out);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct sw_view seq_key(uint64_t seq, uint8_t buf[static 8])
+{
+	sw_set_u64(buf, seq);
+	return sw_view(buf, 8);
+}
+
+static struct sw_view ref_key(const struct sw_cell *cell, uint64_t stamp, uint64_t seq,
+			      uint8_t buf[static REF_KEY_SIZE])
+{
+	memcpy(buf, cell->b, 16);
+	sw_set_u64(buf + 16, stamp);
+	sw_set_u64(buf + 24, seq);
+	return sw_view(buf, REF_KEY_SIZE);
+}
+
+int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset)
+{
+	uint8_t key[REF_KEY_SIZE], value[4];
+	struct sw_changeset c;
+	struct sw_cell cell;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&c, changeset);
+
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0) {
+		rc = 0;
+		if (!sw_op_cell(&op, &cell))
+			continue;
+		for (int i = 0; i < 4; i++)
+			value[i] = (uint8_t)(c.offset >> (24 - 8 * i));
+		rc = sw_txn_put(txn, SW_SPACE_OPS, ref_key(&cell, stamp, seq, key),
+				sw_view(value, sizeof(value)));
+	}
+	return rc;
+}
+
+/* Commits of one stamp are ordered by author and id, which only their headers tell. */
+static int order_ties(struct sw_txn *txn, struct sw_op_refs *refs)
+{
+	for (size_t i = 1; i < refs->n; i++) {
+		for (size_t j = i; j > 0 && refs->v[j - 1].stamp == refs->v[j].stamp; j--) {
+			struct sw_op_ref swap = refs->v[j];
+			struct sw_order a, b;
+			int rc = sw_history_order(txn, refs->v[j - 1].seq, &a);
+
+			if (rc == 0)
+				rc = sw_history_order(txn, refs->v[j].seq, &b);
+			if (rc < 0)
+				return rc;
+			if (sw_order_cmp(&a, &b) <= 0)
+				break;
+			refs->v[j] = refs->v[j - 1];
+			refs->v[j - 1] = swap;
+		}
+	}
+	return 0;
+}
+
+int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
+		    struct sw_op_refs *out)
+{
+	struct sw_op_refs refs = {0};
+	uint8_t key[REF_KEY_SIZE];
+	struct sw_view found, value;
+	size_t cap = 0;
+	int rc;
+
+	ref_key(cell, from_stamp, 0, key);
+	while ((rc = sw_txn_ceil(txn, SW_SPACE_OPS, sw_view(key, sizeof(key)), &found, &value)) > 0) {
+		struct sw_op_ref *ref;
+
+		if (found.n != REF_KEY_SIZE || value.n != 4) {
+			rc = sw_fail(SW_ECORRUPT, "the operation index is damaged");
+			break;
+		}
+		if (memcmp(found.p, cell->b, 16) != 0) {
+			rc = 0;
+			break;
+		}
+		if (refs.n == cap) {
+			struct sw_op_ref *v = realloc(refs.v, (cap ? cap * 2 : 4) * sizeof(*v));
+
+			if (!v) {
+				rc = SW_ENOMEM;
+				break;
+			}
+			refs.v = v;
+			cap = cap ? cap * 2 : 4;
+		}
+		ref = &refs.v[refs.n++];
+		ref->stamp = sw_get_u64(found.p + 16);
+		ref->seq = sw_get_u64(found.p + 24);
+		ref->offset = (uint32_t)value.p[0] << 24 | (uint32_t)value.p[1] << 16 |
+			      (uint32_t)value.p[2] << 8 | value.p[3];
+		ref_key(cell, ref->stamp, ref->seq + 1, key);
+	}
+	if (rc == 0)
+		rc = order_ties(txn, &refs);
+	if (rc < 0) {
+		free(refs.v);
+		return rc;
+	}
+	*out = refs;
+	return 0;
+}
+
+int sw_history_next_seq(struct sw_txn *txn, uint64_t *out)
+{
+	uint8_t last[8];
+	struct sw_view found, value;
+	int rc;
+
+	memset(last, 0xff, sizeof(last));
+	rc = sw_txn_floor(txn, SW_SPACE_COMMITS, sw_view(last, sizeof(last)), &found, &value);
+	if (rc < 0)
+		return rc;
+	*out = rc > 0 && found.n == 8 ? sw_get_u64(found.p) + 1 : 1;
+	return 0;
+}
+
+int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, struct sw_view commit)
+{
+	uint8_t key[8];
+	int rc = sw_txn_append(txn, SW_SPACE_COMMITS, seq_key(seq, key), commit);
+
+	if (rc < 0)
+		return rc;
+	return sw_txn_put(txn, SW_SPACE_IDS, sw_hash_view(id), sw_view(key, sizeof(key)));
+}
+
+int sw_history_put_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view changeset)
+{
+	uint8_t key[8];
+
+	return sw_txn_append(txn, SW_SPACE_CHANGES, seq_key(seq, key), changeset);
+}
+
+int sw_history_put_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome outcome)
+{
+	uint8_t key[8], byte = (uint8_t)outcome;
+
+	if (outcome == SW_APPLIED)
+		return sw_txn_del(txn, SW_SPACE_OUTCOMES, seq_key(seq, key));
+	return sw_txn_put(txn, SW_SPACE_OUTCOMES, seq_key(seq, key), sw_view(&byte, 1));
+}
+
+int sw_history_seq(struct sw_txn *txn, const struct sw_hash *id, uint64_t *seq)
+{
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_IDS, sw_hash_view(id), &v);
+
+	if (rc < 0)
+		return rc;
+	if (v.n != 8)
+		return sw_fail(SW_ECORRUPT, "the commit index is damaged");
+	*seq = sw_get_u64(v.p);
+	return 0;
+}
+
+int sw_history_get(struct sw_txn *txn, uint64_t seq, struct sw_view *commit)
+{
+	uint8_t key[8];
+
+	return sw_txn_get(txn, SW_SPACE_COMMITS, seq_key(seq, key), commit);
+}
+
+int sw_history_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view *changeset)
+{
+	uint8_t key[8];
+
+	return sw_txn_get(txn, SW_SPACE_CHANGES, seq_key(seq, key), changeset);
+}
+
+int sw_history_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome *out)
+{
+	uint8_t key[8];
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_OUTCOMES, seq_key(seq, key), &v);
+
+	*out = SW_APPLIED;
+	if (rc == SW_ENOTFOUND)
+		return 0;
+	if (rc == 0 && (v.n != 1 || v.p[0] > SW_VOID))
+		return sw_fail(SW_ECORRUPT, "an outcome in the store is damaged");
+	if (rc == 0)
+		*out = (enum sw_outcome)v.p[0];
+	return rc;
+}
+
+int sw_history_order(struct sw_txn *txn, uint64_t seq, struct sw_order *out)
+{
+	struct sw_view bytes;
+	struct sw_commit c;
+	int rc = sw_history_get(txn, seq, &bytes);
+
+	if (rc == 0)
+		rc = sw_commit_decode(bytes, &c);
+	if (rc == SW_EFORMAT || rc == SW_ENOTFOUND)
+		return sw_fail(SW_ECORRUPT, "commit number %llu of the store is damaged",
+			       (unsigned long long)seq);
+	if (rc == 0)
+		sw_order_make(c.stamp, &c.author, &c.id, out);
+	return rc;
+}

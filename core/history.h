@@ -1,0 +1,51 @@
+/*
+ * The history of commits as one store keeps it: numbered in order of arrival (parents first), with an index from each
+ * cell to the operations on it. Local numbers are never hashed or sent.
+ */
+#ifndef SW_CORE_HISTORY_H
+#define SW_CORE_HISTORY_H
+
+#include "core/commit.h"
+#include "core/store.h"
+
+/* A cell's operations are found under the first 16 bytes of its hash; collisions are told apart by name. */
+struct sw_cell {
+	uint8_t b[16];
+};
+
+/* The cell that an operation is on; GENESIS has none: false. */
+bool sw_op_cell(const struct sw_op *op, struct sw_cell *out);
+void sw_row_cell(struct sw_view table, struct sw_view key, struct sw_cell *out);
+
+/* Where an operation stands. */
+struct sw_op_ref {
+	uint64_t stamp;
+	uint64_t seq;	 /* local number of its commit */
+	uint32_t offset; /* in the changeset */
+};
+
+/* Operations on one cell, in the order of their commits, from a stamp on. Free v. */
+struct sw_op_refs {
+	struct sw_op_ref *v;
+	size_t n;
+};
+
+int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
+		    struct sw_op_refs *out) SW_MUST_CHECK;
+/* Index the operations of a changeset. */
+int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset) SW_MUST_CHECK;
+
+/* The number to give to the next commit: one more than the last. */
+int sw_history_next_seq(struct sw_txn *txn, uint64_t *out) SW_MUST_CHECK;
+int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, struct sw_view commit) SW_MUST_CHECK;
+int sw_history_put_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view changeset) SW_MUST_CHECK;
+int sw_history_put_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome outcome) SW_MUST_CHECK;
+
+/* All borrow from the transaction. SW_ENOTFOUND. */
+int sw_history_seq(struct sw_txn *txn, const struct sw_hash *id, uint64_t *seq) SW_MUST_CHECK;
+int sw_history_get(struct sw_txn *txn, uint64_t seq, struct sw_view *commit) SW_MUST_CHECK;
+int sw_history_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view *changeset) SW_MUST_CHECK;
+int sw_history_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome *out) SW_MUST_CHECK;
+int sw_history_order(struct sw_txn *txn, uint64_t seq, struct sw_order *out) SW_MUST_CHECK;
+
+#endif

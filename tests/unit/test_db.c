@@ -1,0 +1,168 @@
+/* The database: local commits, commits that arrive in any order, snapshots, verify. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "core/db.h"
+#include "tests/lib/dbs.h"
+#include "tests/lib/env.h"
+
+static void a_row_can_be_put_read_and_deleted(void **state)
+{
+	struct test_db t;
+	struct sw_hash first, second;
+	char text[64];
+
+	(void)state;
+	test_db_create(&t, 1);
+	first = test_put(&t, "users", "1.json", "{\"a\":1}\n");
+	assert_true(test_get(&t, "users", "1.json", text, sizeof(text)));
+	assert_string_equal(text, "{\"a\":1}\n");
+	t.env.now_ms += 5;
+	second = test_delete(&t, "users", "1.json");
+	assert_false(sw_hash_eq(&first, &second));
+	assert_false(test_get(&t, "users", "1.json", text, sizeof(text)));
+	test_verify(&t);
+	test_db_close(&t);
+}
+
+static void writing_what_stands_there_is_no_commit(void **state)
+{
+	struct test_db t;
+	struct sw_hash again;
+	struct sw_head before, after;
+
+	(void)state;
+	test_db_create(&t, 1);
+	test_put(&t, "users", "1.json", "{\"a\":1}\n");
+	sw_db_head(t.db, &before);
+	again = test_put(&t, "users", "1.json", "{\"a\":1}\n");
+	sw_db_head(t.db, &after);
+	assert_true(sw_hash_is_zero(&again));
+	assert_true(sw_head_eq(&before, &after));
+	test_db_close(&t);
+}
+
+static void two_stores_agree_whatever_the_order_of_arrival(void **state)
+{
+	struct test_db a, b;
+	struct sw_head x, y;
+
+	(void)state;
+	test_db_create(&a, 1);
+	test_db_clone(&b, &a, 2);
+	test_grant(&a, &b);
+	test_sync(&a, &b);
+	test_put(&a, "users", "1.json", "{\"a\":1,\"b\":1}\n");
+	test_sync(&a, &b);
+	/* Apart, both change the row, in different columns. */
+	a.env.now_ms += 10;
+	b.env.now_ms += 20;
+	test_put(&a, "users", "1.json", "{\"a\":2,\"b\":1}\n");
+	test_put(&b, "users", "1.json", "{\"a\":1,\"b\":2}\n");
+	test_put(&b, "notes", "x", "hello");
+	test_sync(&a, &b);
+	sw_db_head(a.db, &x);
+	sw_db_head(b.db, &y);
+	assert_true(sw_head_eq(&x, &y));
+	{
+		char text[64];
+
+		assert_true(test_get(&a, "users", "1.json", text, sizeof(text)));
+		assert_string_equal(text, "{\"a\":2,\"b\":2}\n");
+	}
+	test_verify(&a);
+	test_verify(&b);
+	test_db_close(&a);
+	test_db_close(&b);
+}
+
+static void a_snapshot_shows_the_past_and_stays(void **state)
+{
+	struct test_db t;
+	struct sw_hash ids[20];
+	struct sw_snap *snaps[20];
+
+	(void)state;
+	test_db_create(&t, 1);
+	for (int i = 0; i < 20; i++) {
+		char key[16], text[2000];
+
+		t.env.now_ms += 3;
+		snprintf(key, sizeof(key), "r%d", i % 7);
+		memset(text, 'a' + i, sizeof(text));
+		text[i % 2 ? 30 : 1999] = '\0';
+		ids[i] = test_put(&t, "t", key, text);
+	}
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(sw_snap_open(t.db, &ids[i], &snaps[i]), 0);
+	for (int i = 0; i < 7; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "r%d", i);
+		test_delete(&t, "t", key);
+	}
+	for (int i = 0; i < 20; i++) {
+		struct sw_reader r;
+		struct sw_row row;
+		char key[16];
+
+		assert_int_equal(sw_snap_read(snaps[i], &r), 0);
+		snprintf(key, sizeof(key), "r%d", i % 7);
+		assert_int_equal(sw_state_row(r.nodes, &r.head.state, sw_view_str("t"), sw_view_str(key),
+					      &row), 0);
+		assert_int_equal(row.size, i % 2 ? 30 : 1999);
+		snprintf(key, sizeof(key), "r%d", i + 1);
+		if (i < 6)
+			assert_int_equal(sw_state_row(r.nodes, &r.head.state, sw_view_str("t"),
+						      sw_view_str(key), &row), SW_ENOTFOUND);
+		sw_reader_end(&r);
+		sw_snap_unref(snaps[i]);
+	}
+	assert_int_equal(sw_db_tidy(t.db), 0);
+	test_verify(&t);
+	test_db_close(&t);
+}
+
+/* A hundred commits on one row leave no more nodes than one: what is superseded goes. */
+static void superseded_nodes_are_deleted(void **state)
+{
+	struct test_db t;
+	struct sw_verify_report before, after;
+	char text[32];
+
+	(void)state;
+	test_db_create(&t, 1);
+	for (int i = 0; i < 300; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "r%d", i);
+		t.env.now_ms++;
+		test_put(&t, "t", key, "some text that fills a leaf a little, so that there are several");
+	}
+	assert_int_equal(sw_db_verify(t.db, &before), 0);
+	for (int i = 0; i < 100; i++) {
+		t.env.now_ms++;
+		snprintf(text, sizeof(text), "%d", i);
+		test_put(&t, "t", "r7", text);
+	}
+	assert_int_equal(sw_db_verify(t.db, &after), 0);
+	assert_true(after.n_records < before.n_records + 10);
+	test_db_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_row_can_be_put_read_and_deleted),
+	    cmocka_unit_test(writing_what_stands_there_is_no_commit),
+	    cmocka_unit_test(two_stores_agree_whatever_the_order_of_arrival),
+	    cmocka_unit_test(a_snapshot_shows_the_past_and_stays),
+	    cmocka_unit_test(superseded_nodes_are_deleted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
