@@ -158,7 +158,7 @@ commit_all() {
 
 # import_lines MNT TABLE FILE: the only place that knows how import is called.
 import_lines() {
-	"$SWARMFS" import "$1" "$2" "$3" --key id </dev/null
+	"$SWARMFS" import "$1" "$3" --table "$2" --key id </dev/null
 }
 
 # seconds_of COMMAND...: wall-clock seconds; what the command prints is dropped, its errors are not.
