@@ -470,44 +470,43 @@ static size_t pins_of(const struct sw_db *db, const struct sw_hash *root)
 	return 0;
 }
 
-/* The old state goes, or waits until its last pin is gone. head_lock is held. */
-static int drop_state(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		      const struct sw_hash *new_state, bool *deferred)
+/* An old root goes, or waits until its last pin is gone. head_lock is held. */
+static int drop_root(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+		     const struct sw_hash *old, const struct sw_hash *new, int64_t *n_drops)
 {
-	const struct sw_hash *old = &db->head.state;
-
-	*deferred = false;
-	if (sw_hash_eq(old, new_state) || sw_hash_is_zero(old) || pins_of(db, old) == 0)
+	if (sw_hash_eq(old, new) || sw_hash_is_zero(old) || pins_of(db, old) == 0)
 		return sw_nodes_release(nodes, old);
-	*deferred = true;
+	++*n_drops;
 	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(old), sw_view("", 0));
 }
 
-/* A root that comes back while it waits to go must not be dropped twice. */
-static int undo_drop(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *state, bool *undone)
+/* A root that comes back while it waits to go keeps the reference that it still has. */
+static int take_root(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *root, int64_t *n_drops)
 {
 	struct sw_view v;
-	int rc = sw_txn_get(txn, SW_SPACE_DROPS, sw_hash_view(state), &v);
+	int rc = sw_txn_get(txn, SW_SPACE_DROPS, sw_hash_view(root), &v);
 
-	*undone = rc == 0;
 	if (rc == SW_ENOTFOUND)
-		return sw_nodes_retain(nodes, state);
-	return rc < 0 ? rc : sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(state));
+		return sw_nodes_retain(nodes, root);
+	if (rc < 0)
+		return rc;
+	--*n_drops;
+	return sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(root));
 }
 
 /* Move the roots and write. head_lock is held. Ends the transaction. */
 static int move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		     const struct sw_head *head, uint64_t hlc)
 {
-	bool deferred = false, undone = false;
-	int rc = undo_drop(txn, nodes, &head->state, &undone);
+	int64_t n_drops = (int64_t)db->n_drops;
+	int rc = take_root(txn, nodes, &head->state, &n_drops);
 
 	if (rc == 0)
-		rc = sw_nodes_retain(nodes, &head->line);
+		rc = take_root(txn, nodes, &head->line, &n_drops);
 	if (rc == 0)
-		rc = drop_state(db, txn, nodes, &head->state, &deferred);
+		rc = drop_root(db, txn, nodes, &db->head.state, &head->state, &n_drops);
 	if (rc == 0)
-		rc = sw_nodes_release(nodes, &db->head.line);
+		rc = drop_root(db, txn, nodes, &db->head.line, &head->line, &n_drops);
 	if (rc == 0)
 		rc = sw_nodes_flush(nodes);
 	if (rc == 0)
@@ -521,8 +520,7 @@ static int move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *node
 		return rc;
 	db->head = *head;
 	db->hlc = hlc;
-	db->n_drops += (size_t)deferred;
-	db->n_drops -= (size_t)undone;
+	db->n_drops = (size_t)n_drops;
 	return 0;
 }
 
@@ -609,6 +607,17 @@ int sw_db_pin_head(struct sw_db *db, struct sw_hash *state)
 	pthread_mutex_lock(&db->head_lock);
 	*state = db->head.state;
 	rc = pin(db, state);
+	pthread_mutex_unlock(&db->head_lock);
+	return rc;
+}
+
+int sw_db_pin_line(struct sw_db *db, struct sw_head *head)
+{
+	int rc;
+
+	pthread_mutex_lock(&db->head_lock);
+	*head = db->head;
+	rc = pin(db, &head->line);
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
 }

@@ -71,9 +71,10 @@ struct sw_reader {
 int sw_reader_begin(struct sw_db *db, struct sw_reader *out) SW_MUST_CHECK;
 void sw_reader_end(struct sw_reader *r);
 
-/* Keep the records under the newest state (or any root of it) across transactions. */
+/* Keep the records under the newest state, or the newest line, across transactions. */
 int sw_db_pin_head(struct sw_db *db, struct sw_hash *state) SW_MUST_CHECK;
-void sw_db_unpin(struct sw_db *db, const struct sw_hash *state);
+int sw_db_pin_line(struct sw_db *db, struct sw_head *head) SW_MUST_CHECK;
+void sw_db_unpin(struct sw_db *db, const struct sw_hash *root);
 
 /*
  * A snapshot: the database as of a commit. Its bytes never change; it holds memory, and pins the
@@ -93,13 +94,15 @@ struct sw_write_op {
 	struct sw_view content;	 /* PUT: the bytes */
 	struct sw_view base;	 /* PUT: bytes of the version that op.old names, if has_base */
 	bool has_base;		 /* else it is looked up in the newest state */
+	bool is_made;		 /* PUT: op.row is complete (its blob is in the store); no content */
 	uint64_t journal_seq;	 /* the journal is spent for this row up to here; 0: no journal */
+	size_t tag;		 /* the caller's; keeps to the operation when they are sorted */
 };
 
 struct sw_write {
 	enum sw_mode mode;
-	struct sw_write_op *ops; /* any order; one per row; sorted in place */
-	size_t n;
+	struct sw_write_op *ops; /* any order; one per row; completed, sorted and reduced in place */
+	size_t n;		 /* afterwards: those that changed something */
 	struct sw_view message;
 };
 
@@ -111,6 +114,9 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MU
 
 /* Up to which number the journal is spent for a row; 0: not at all. */
 int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out) SW_MUST_CHECK;
+
+/* Forget all of that, after the journal was begun anew. */
+int sw_db_forget_spent(struct sw_db *db) SW_MUST_CHECK;
 
 /* A commit from elsewhere. Everything in it is hostile until checked. */
 enum sw_taken {

@@ -44,6 +44,19 @@ static int base_text(struct making *m, const struct sw_write_op *w, struct sw_bu
 	return rc < 0 ? rc : 1;
 }
 
+/* The text that it writes: given, or that of the complete row. */
+static int new_text(struct making *m, const struct sw_write_op *w, struct sw_buf *copy, struct sw_view *out)
+{
+	int rc = 0;
+
+	*out = w->content;
+	if (w->is_made) {
+		rc = sw_row_read(m->nodes, &w->op.row, copy);
+		*out = sw_buf_view(copy);
+	}
+	return rc;
+}
+
 static int encode_columns(const struct sw_columns *before, const struct sw_columns *after,
 			  struct sw_op *op, struct sw_buf *out)
 {
@@ -70,19 +83,23 @@ static int encode_columns(const struct sw_columns *before, const struct sw_colum
 static int find_columns(struct making *m, struct sw_write_op *w)
 {
 	struct sw_columns before = {0}, after = {0};
-	struct sw_view old_text;
+	struct sw_view old_text, text;
 	SW_BUF copy = {0};
+	SW_BUF made = {0};
 	int rc;
 
 	w->op.has_columns = false;
 	w->op.columns = sw_view(NULL, 0);
-	if (sw_hash_is_zero(&w->op.old) || !sw_columns_possible(w->op.key, w->content.n))
+	if (sw_hash_is_zero(&w->op.old) || !sw_columns_possible(w->op.key, (size_t)w->op.row.size))
 		return 0;
 	rc = base_text(m, w, &copy, &old_text);
 	if (rc > 0)
 		rc = sw_columns_parse(w->op.key, old_text, &before);
-	if (rc > 0)
-		rc = sw_columns_parse(w->op.key, w->content, &after);
+	if (rc > 0) {
+		rc = new_text(m, w, &made, &text);
+		if (rc == 0)
+			rc = sw_columns_parse(w->op.key, text, &after);
+	}
 	if (rc > 0)
 		rc = encode_columns(&before, &after, &w->op, &m->columns);
 	sw_columns_fini(&before);
@@ -136,7 +153,7 @@ static int prepare(struct making *m, struct sw_write *w, size_t *n)
 		struct sw_write_op *op = &w->ops[i];
 		bool keep;
 
-		if (op->op.kind == SW_OP_PUT)
+		if (op->op.kind == SW_OP_PUT && !op->is_made)
 			rc = sw_row_make(m->nodes, m->db->shape, op->content, &op->op.row);
 		if (rc == 0)
 			rc = reduce(m, op, &keep);
@@ -266,6 +283,28 @@ int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+int sw_db_forget_spent(struct sw_db *db)
+{
+	struct sw_view found, value;
+	struct sw_txn *txn = NULL;
+	int rc;
+
+	pthread_mutex_lock(&db->write_lock);
+	rc = sw_txn_begin(db->store, true, &txn);
+	while (rc == 0 &&
+	       (rc = sw_txn_ceil(txn, SW_SPACE_SPENT, sw_view(NULL, 0), &found, &value)) > 0) {
+		uint8_t key[16];
+
+		memcpy(key, found.p, sizeof(key)); /* the view dies with the delete */
+		rc = sw_txn_del(txn, SW_SPACE_SPENT, sw_view(key, sizeof(key)));
+	}
+	if (rc == 0)
+		rc = sw_txn_commit(SW_TAKE(txn));
+	sw_txn_abort(txn);
+	pthread_mutex_unlock(&db->write_lock);
+	return rc;
+}
+
 /* Rows that turned out unchanged still used up their journal. */
 static int only_spent(struct making *m, const struct sw_write *w)
 {
@@ -292,7 +331,7 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	struct sw_entering e = {0};
 	struct sw_fold_result fold = {0};
 	struct sw_write_op *all = NULL;
-	size_t n, n_all = w->n;
+	size_t n = 0, n_all = w->n;
 	int rc;
 
 	/* prepare() drops operations, but the journal of their rows is spent all the same. */
@@ -310,6 +349,7 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 
 			rc = only_spent(m, &whole);
 		}
+		w->n = 0;
 		free(all);
 		return rc;
 	}
@@ -323,6 +363,7 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &e, 1, &fold, false);
 		*id = e.commit.id;
 	}
+	w->n = n;
 	free(all);
 	sw_fold_result_fini(&fold);
 	sw_buf_fini(&e.raw);

@@ -1,0 +1,57 @@
+/*
+ * The journal: what programs have written and closed but what is not committed yet, so that it survives
+ * the process. An append-only file in the store's directory.
+ *
+ *   journal = "swarmfsj" version:u32 first:u64 record*
+ *   record  = size:u32 check:8 seq:u64 n:varint name*n       size counts what follows check;
+ *                                                            check = first 8 bytes of the JOURNAL hash of it
+ *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row
+ *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
+ *             (content:bytes | size:varint root:hash)        if it exists and key is not empty
+ *
+ * A record says what stands at one or more names, all at once: a rename is one record. Records have ascending
+ * numbers; the store notes, per row, up to which number the journal is spent (SW_SPACE_SPENT), in the
+ * transaction that commits it. A torn record at the end ends the journal.
+ */
+#ifndef SW_CORE_JOURNAL_H
+#define SW_CORE_JOURNAL_H
+
+#include "core/env.h"
+#include "core/row.h"
+
+#define SW_JOURNAL_VERSION 1
+#define SW_JOURNAL_ROW_MAX ((size_t)1 << 31)
+
+struct sw_journal;
+
+/* What stands at a name. */
+struct sw_journal_name {
+	struct sw_view table;
+	struct sw_view key; /* empty: the table itself */
+	bool exists;
+	bool existed;
+	struct sw_hash old;
+	struct sw_row row; /* bytes may be longer than SW_INLINE_MAX here; is_blob: content is in the store */
+};
+
+/* Called for each record in order, with its number; names borrow during the call. */
+typedef int (*sw_journal_fn)(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n);
+
+/* Open or make path and replay it. A torn tail is cut off. SW_ECORRUPT: the header is damaged. */
+int sw_journal_open(const char *path, const struct sw_env *env, sw_journal_fn fn, void *arg,
+		    struct sw_journal **out) SW_MUST_CHECK;
+void sw_journal_close(struct sw_journal *j);
+
+/* Append a record; in the kernel when it returns. *seq gets its number. A failure leaves no part of it. */
+int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names, size_t n,
+		      uint64_t *seq) SW_MUST_CHECK;
+/* Flush to the disk what was appended. */
+int sw_journal_sync(struct sw_journal *j) SW_MUST_CHECK;
+bool sw_journal_needs_sync(const struct sw_journal *j);
+uint64_t sw_journal_size(const struct sw_journal *j);
+/* The number of the next record. */
+uint64_t sw_journal_next(const struct sw_journal *j);
+/* Begin anew with an empty file; numbers go on. Durable when it returns. */
+int sw_journal_reset(struct sw_journal *j) SW_MUST_CHECK;
+
+#endif

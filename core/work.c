@@ -1,0 +1,482 @@
+/*
+ * Names and their edits, and when an edit is ready:
+ *
+ *  - never while a handle has written and not flushed, or is open from an O_TRUNC without a write;
+ *  - a name that stood there before: after its quiet time, or at the latest some time after the first event,
+ *    or at once when it is synced;
+ *  - a new name: only after its quiet time, even when synced, since most new names are temporary;
+ *  - names that a rename joined: together, when the last of them is.
+ */
+#include "core/work_internal.h"
+
+#include "core/columns.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SETTLE_MS     100
+#define SETTLE_MAX_MS 2000
+
+int64_t sw_work_now_ns(const struct sw_work *w)
+{
+	return (int64_t)(sw_env_wall_ms(w->env) * 1000000);
+}
+
+static size_t slot_of(const struct sw_work *w, const struct sw_cell *cell)
+{
+	size_t i = sw_get_u64(cell->b) & (w->cap_names - 1);
+
+	while (w->names[i] && memcmp(w->names[i]->cell.b, cell->b, sizeof(cell->b)) != 0)
+		i = (i + 1) & (w->cap_names - 1);
+	return i;
+}
+
+struct sw_name *sw_name_find(const struct sw_work *w, struct sw_view table, struct sw_view key)
+{
+	struct sw_cell cell;
+
+	if (w->n_names == 0)
+		return NULL;
+	sw_row_cell(table, key, &cell);
+	return w->names[slot_of(w, &cell)];
+}
+
+static int grow(struct sw_work *w)
+{
+	struct sw_name **old = w->names;
+	size_t cap = w->cap_names;
+
+	w->cap_names = cap ? cap * 2 : 64;
+	w->names = calloc(w->cap_names, sizeof(struct sw_name *));
+	if (!w->names) {
+		w->names = old;
+		w->cap_names = cap;
+		return SW_ENOMEM;
+	}
+	for (size_t i = 0; i < cap; i++)
+		if (old[i])
+			w->names[slot_of(w, &old[i]->cell)] = old[i];
+	free(old);
+	return 0;
+}
+
+/* Names that editors keep beside a file: they are nobody's rows. */
+static bool is_scratch(struct sw_view key)
+{
+	const char *p = (const char *)key.p;
+	size_t n = key.n;
+
+	if (n == 0)
+		return false;
+	if (p[n - 1] == '~' || (p[0] == '#' && n > 1 && p[n - 1] == '#'))
+		return true;
+	if (p[0] != '.')
+		return false;
+	return (n > 2 && p[1] == '#') || (n > 5 && memcmp(p + n - 4, ".sw", 3) == 0) ||
+	       (n >= 12 && memcmp(p, ".fuse_hidden", 12) == 0);
+}
+
+int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out)
+{
+	struct sw_cell cell;
+	struct sw_name *n;
+
+	if ((w->n_names + 1) * 2 > w->cap_names && grow(w) < 0)
+		return SW_ENOMEM;
+	sw_row_cell(table, key, &cell);
+	n = w->names[slot_of(w, &cell)];
+	if (!n) {
+		n = calloc(1, sizeof(*n));
+		if (!n)
+			return SW_ENOMEM;
+		n->cell = cell;
+		n->is_scratch = is_scratch(key);
+		sw_buf_put_view(&n->table, table);
+		sw_buf_put_view(&n->key, key);
+		if (n->table.rc < 0 || n->key.rc < 0) {
+			sw_buf_fini(&n->table);
+			sw_buf_fini(&n->key);
+			free(n);
+			return SW_ENOMEM;
+		}
+		w->names[slot_of(w, &cell)] = n;
+		w->n_names++;
+	}
+	*out = n;
+	return 0;
+}
+
+/* Take it out of the table; those behind it in its cluster may have to move up. */
+static void name_remove(struct sw_work *w, struct sw_name *n)
+{
+	size_t i = slot_of(w, &n->cell);
+
+	w->names[i] = NULL;
+	w->n_names--;
+	for (i = (i + 1) & (w->cap_names - 1); w->names[i]; i = (i + 1) & (w->cap_names - 1)) {
+		struct sw_name *moved = w->names[i];
+
+		w->names[i] = NULL;
+		w->names[slot_of(w, &moved->cell)] = moved;
+	}
+	sw_buf_fini(&n->table);
+	sw_buf_fini(&n->key);
+	sw_buf_fini(&n->base_text);
+	free(n);
+}
+
+void sw_name_settle(struct sw_work *w, struct sw_name *n)
+{
+	if (n->in_commit || n->has_edit)
+		return;
+	/* Only the name itself still refers to the file: nobody has it open. */
+	if (n->file && n->file->n_refs == 1)
+		sw_name_put_file(w, n, NULL);
+	if (!n->file)
+		name_remove(w, n);
+}
+
+static void version_of_row(const struct sw_row *row, struct sw_version *out)
+{
+	out->exists = true;
+	out->mode = row->mode;
+	out->mtime_ns = row->mtime_ns;
+	sw_row_hash(row, &out->hash);
+}
+
+int sw_name_load(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_file *f = NULL;
+	struct sw_reader r;
+	struct sw_row row;
+	int rc;
+
+	if (n->file)
+		return 0;
+	if (n->has_edit)
+		return SW_ENOTFOUND;
+	rc = sw_reader_begin(w->db, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	if (rc == 0)
+		rc = sw_file_new(w, &f);
+	if (rc == 0)
+		rc = sw_file_set_row(w, f, &r, &row);
+	if (rc == 0) {
+		version_of_row(&row, &f->base);
+		sw_name_put_file(w, n, f);
+	}
+	if (f)
+		sw_file_unref(w, f);
+	sw_reader_end(&r);
+	return rc;
+}
+
+/* The base of an edit is what stands in the newest state, unless an open file shows an older version. */
+static int find_base(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_reader r;
+	struct sw_row row;
+	int rc;
+
+	n->has_base_text = false;
+	sw_buf_reset(&n->base_text);
+	n->base = (struct sw_version){0};
+	if (n->file && n->file->base.exists && !n->file->in_memory) {
+		n->base = n->file->base;
+		if (!sw_columns_possible(sw_buf_view(&n->key), (size_t)n->file->row.size))
+			return 0;
+		rc = sw_reader_begin(w->db, &r);
+		if (rc < 0)
+			return rc;
+		rc = sw_row_read(r.nodes, &n->file->row, &n->base_text);
+		sw_reader_end(&r);
+		n->has_base_text = rc == 0;
+		return rc;
+	}
+	rc = sw_reader_begin(w->db, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	if (rc == 0) {
+		version_of_row(&row, &n->base);
+		if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
+			rc = sw_row_read(r.nodes, &row, &n->base_text);
+			n->has_base_text = rc == 0;
+		}
+	}
+	sw_reader_end(&r);
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+int sw_name_edit(struct sw_work *w, struct sw_name *n)
+{
+	int rc = 0;
+
+	if (n->has_edit)
+		return 0;
+	if (n->key.n > 0 && !n->is_scratch)
+		rc = find_base(w, n);
+	else
+		n->base = (struct sw_version){0};
+	if (rc < 0)
+		return rc;
+	n->has_edit = true;
+	n->first_ms = sw_env_mono_ms(w->env);
+	n->journal_seq = 0;
+	n->group = 0;
+	if (n->is_scratch) {
+		w->n_scratch++;
+		return 0;
+	}
+	if (w->n_edits++ == 0 && w->on_due)
+		w->on_due(w->on_due_arg);
+	return 0;
+}
+
+void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
+{
+	assert(n->has_edit);
+	n->has_edit = false;
+	n->want_sync = false;
+	n->group = 0;
+	sw_buf_fini(&n->base_text);
+	n->has_base_text = false;
+	if (n->is_scratch)
+		w->n_scratch--;
+	else
+		w->n_edits--;
+}
+
+void sw_name_touch(struct sw_work *w, struct sw_name *n)
+{
+	n->version = ++w->clock;
+	n->last_ms = sw_env_mono_ms(w->env);
+}
+
+bool sw_name_is_whole(const struct sw_name *n)
+{
+	return !n->file || n->file->n_dirty == 0;
+}
+
+uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n)
+{
+	uint64_t quiet = n->last_ms + w->settle_ms, latest = n->first_ms + w->settle_max_ms;
+
+	if (!n->has_edit || n->is_scratch || n->in_commit || !sw_name_is_whole(n))
+		return UINT64_MAX;
+	if (n->key.n > 0 && !n->base.exists)
+		return quiet;
+	if (n->want_sync)
+		return 0;
+	return quiet < latest ? quiet : latest;
+}
+
+/* One record with what stands at each of the names now. Scratch is not worth a journal. */
+int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
+{
+	struct sw_journal_name *list = calloc(n, sizeof(*list));
+	uint64_t seq;
+	size_t m = 0;
+	int rc = 0;
+
+	if (!list)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct sw_name *name = names[i];
+		const struct sw_file *f = name->file;
+		struct sw_journal_name *to = &list[m];
+
+		if (name->is_scratch)
+			continue;
+		*to = (struct sw_journal_name){.table = sw_buf_view(&name->table),
+					       .key = sw_buf_view(&name->key),
+					       .exists = f || name->table_exists,
+					       .existed = name->base.exists,
+					       .old = name->base.hash};
+		if (f) {
+			to->row = f->row;
+			if (f->in_memory)
+				to->row = (struct sw_row){.size = f->bytes.n,
+							  .bytes = sw_buf_view(&f->bytes)};
+			to->row.mode = f->mode;
+			to->row.mtime_ns = f->mtime_ns;
+		} else {
+			to->row.mode = name->table_mode;
+			to->row.mtime_ns = name->table_mtime_ns;
+		}
+		m++;
+	}
+	if (m > 0)
+		rc = sw_journal_append(w->journal, list, m, &seq);
+	for (size_t i = 0; rc == 0 && m > 0 && i < n; i++)
+		names[i]->journal_seq = seq;
+	if (rc == 0 && m > 0 && w->journal_dirty_ms == 0)
+		w->journal_dirty_ms = sw_env_mono_ms(w->env);
+	free(list);
+	return rc;
+}
+
+/* Replay */
+
+struct replay {
+	struct sw_work *w;
+};
+
+static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j)
+{
+	struct sw_file *f;
+	int rc = sw_file_new(w, &f);
+
+	if (rc < 0)
+		return rc;
+	f->mode = j->row.mode & SW_MODE_MASK;
+	f->mtime_ns = f->ctime_ns = j->row.mtime_ns;
+	if (j->row.is_blob) {
+		f->row = j->row;
+	} else {
+		f->in_memory = true;
+		sw_buf_put_view(&f->bytes, j->row.bytes);
+		rc = f->bytes.rc;
+	}
+	if (rc == 0)
+		sw_name_put_file(w, n, f);
+	sw_file_unref(w, f);
+	return rc;
+}
+
+/* A record stands for itself: later ones replace what earlier ones said of a name. */
+static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_name *j)
+{
+	struct sw_name *n;
+	uint64_t spent;
+	int rc = sw_db_spent(w->db, j->table, j->key, &spent);
+
+	if (rc < 0 || seq <= spent)
+		return rc;
+	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
+		return sw_fail(SW_ECORRUPT, "the journal holds a name that no row can have");
+	rc = sw_name_get(w, j->table, j->key, &n);
+	if (rc == 0)
+		rc = sw_name_edit(w, n);
+	if (rc < 0)
+		return rc;
+	/* The base is the one that the program saw; its text is known only if it still stands. */
+	if (n->base.exists != j->existed || !sw_hash_eq(&n->base.hash, &j->old)) {
+		n->has_base_text = false;
+		n->base.exists = j->existed;
+		n->base.hash = j->old;
+	}
+	n->journal_seq = seq;
+	n->table_exists = j->key.n == 0 && j->exists;
+	n->table_mode = j->row.mode & SW_MODE_MASK;
+	n->table_mtime_ns = j->row.mtime_ns;
+	if (j->key.n > 0 && j->exists)
+		rc = replay_file(w, n, j);
+	else
+		sw_name_put_file(w, n, NULL);
+	sw_name_touch(w, n);
+	if (rc == 0 && !n->file && !n->base.exists && n->key.n > 0) {
+		sw_name_end_edit(w, n);
+		sw_name_settle(w, n);
+	}
+	return rc;
+}
+
+static int replay_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
+{
+	struct replay *r = arg;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = replay_name(r->w, seq, &names[i]);
+	return rc;
+}
+
+int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)
+{
+	struct sw_work *w = calloc(1, sizeof(*w));
+	struct replay replay = {.w = w};
+	char path[4096];
+	int rc;
+
+	if (!w)
+		return SW_ENOMEM;
+	w->db = db;
+	w->env = sw_db_env(db);
+	w->settle_ms = options && options->settle_ms ? options->settle_ms : SETTLE_MS;
+	w->settle_max_ms = options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->committed, NULL);
+	if (snprintf(path, sizeof(path), "%s/journal", sw_db_dir(db)) >= (int)sizeof(path))
+		rc = sw_fail(SW_ETOOLONG, "%s: path too long", sw_db_dir(db));
+	else
+		rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	if (rc < 0) {
+		sw_work_close(w);
+		return rc;
+	}
+	*out = w;
+	return 0;
+}
+
+void sw_work_close(struct sw_work *w)
+{
+	struct sw_hash id;
+
+	if (!w)
+		return;
+	/* What cannot be committed now stays in the journal, which replays it at the next open. */
+	if (w->journal && (sw_work_commit(w, sw_view(NULL, 0), &id) < 0 || w->n_edits > 0) &&
+	    sw_journal_sync(w->journal) < 0) {
+		/* Nothing better can be done at the end; the bytes are in the kernel. */
+	}
+	for (size_t i = 0; i < w->cap_names; i++) {
+		struct sw_name *n = w->names[i];
+
+		if (!n)
+			continue;
+		if (n->file) {
+			n->file->name = NULL;
+			sw_file_unref(w, n->file);
+		}
+		sw_buf_fini(&n->table);
+		sw_buf_fini(&n->key);
+		sw_buf_fini(&n->base_text);
+		free(n);
+	}
+	free(w->names);
+	sw_journal_close(w->journal);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->committed);
+	free(w);
+}
+
+void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&w->lock);
+	w->on_due = fn;
+	w->on_due_arg = arg;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view table, struct sw_view key),
+		      void *arg)
+{
+	pthread_mutex_lock(&w->lock);
+	w->on_merge = fn;
+	w->on_merge_arg = arg;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void sw_work_status(struct sw_work *w, struct sw_work_status *out)
+{
+	pthread_mutex_lock(&w->lock);
+	*out = (struct sw_work_status){.n_edits = w->n_edits,
+				       .n_scratch = w->n_scratch,
+				       .journal_bytes = sw_journal_size(w->journal)};
+	snprintf(out->error, sizeof(out->error), "%s", w->error);
+	pthread_mutex_unlock(&w->lock);
+}

@@ -1,0 +1,147 @@
+/*
+ * The working set: rows as programs are writing them, before they are committed.
+ *
+ * Two things are kept apart. A *file* is the bytes, mode and mtime that open handles share; it lives
+ * while somebody holds it, with or without a name. An *edit* is what has become of a name since its
+ * last commit: the version before, and the file that stands there now, or none. The net effect
+ * counts: however often a name was created, renamed over or unlinked, it is one edit, based on the
+ * version before the first of it.
+ *
+ * When an edit is ready (core/work.c says when) it is committed, together with others that are. What
+ * was flushed is in the journal first, so it survives the process; see core/journal.h.
+ *
+ * Any thread may call anything here. One lock guards the set; a commit holds it only to gather and to finish.
+ * core/ has no threads and no clock: sw_work_run() is called when sw_work_due_ms() says.
+ */
+#ifndef SW_CORE_WORK_H
+#define SW_CORE_WORK_H
+
+#include "core/db.h"
+
+struct sw_work;
+struct sw_file;
+
+struct sw_work_options {
+	uint32_t settle_ms;	/* quiet time of a row; 0: 100 */
+	uint32_t settle_max_ms; /* ready at the latest this long after the first event; 0: 2000 */
+};
+
+/* Open the journal of the database's store and take up what it holds. db must outlive it. */
+int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out) SW_MUST_CHECK;
+/* Commit what is whole, flush the journal, close. Files must be released before. */
+void sw_work_close(struct sw_work *w);
+
+struct sw_attr {
+	bool is_table;
+	uint16_t mode;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	uint64_t size;	     /* bytes of a row; rows of a table */
+	uint64_t generation; /* of the file that stands there; changes when another one does */
+};
+
+/* What stands at a name now: the edit if there is one, else the newest state. SW_ENOTFOUND. */
+int sw_work_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out) SW_MUST_CHECK;
+int sw_work_stat_table(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;
+
+int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode) SW_MUST_CHECK; /* SW_EEXIST */
+int sw_work_rmdir(struct sw_work *w, struct sw_view table) SW_MUST_CHECK; /* SW_ENOTEMPTY */
+/* All rows of a table under another table's name, which must be free or empty. */
+int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to) SW_MUST_CHECK;
+int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *mode,
+		      const int64_t *mtime_ns) SW_MUST_CHECK;
+
+enum sw_open_flags {
+	SW_OPEN_CREATE = 1,
+	SW_OPEN_EXCLUSIVE = 2,
+	SW_OPEN_TRUNCATE = 4,
+	SW_OPEN_WRITE = 8, /* the handle may write */
+};
+
+/* A handle on a row: what an open file descriptor is to a file. */
+struct sw_handle {
+	struct sw_file *file;
+	bool can_write;
+	bool is_dirty;	   /* has written since the last flush */
+	bool is_truncated; /* was opened with TRUNCATE and has not written yet: counts at release */
+};
+
+/* SW_ENOTFOUND, SW_EEXIST (exclusive), SW_ENOTDIR (no such table). Release what was opened. */
+int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
+		     uint16_t mode, struct sw_handle *out) SW_MUST_CHECK;
+void sw_handle_release(struct sw_work *w, struct sw_handle *h);
+
+/* At most n bytes; *got less only at the end. */
+int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
+		   size_t *got) SW_MUST_CHECK;
+/* append: at the current end, whole by itself. */
+int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, bool append,
+		    struct sw_view bytes) SW_MUST_CHECK;
+int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size) SW_MUST_CHECK;
+/* close() of a descriptor: what was written goes to the journal. */
+int sw_handle_flush(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
+/* Survives power loss when it returns: commits a row that exists already, else flushes the journal. */
+int sw_handle_sync(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
+/* What a handle sees, with or without a name. */
+void sw_handle_stat(struct sw_work *w, struct sw_handle *h, struct sw_attr *out);
+/* The number that sw_attr.generation has for the handle's file. */
+uint64_t sw_handle_generation(const struct sw_handle *h);
+/* Mode and mtime through a handle (its file may have lost its name). */
+int sw_handle_set(struct sw_work *w, struct sw_handle *h, const uint16_t *mode,
+		  const int64_t *mtime_ns) SW_MUST_CHECK;
+
+/* Mode, mtime and size of a row by name; NULL leaves as is. */
+int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, const uint16_t *mode,
+		const int64_t *mtime_ns, const uint64_t *size) SW_MUST_CHECK;
+int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key) SW_MUST_CHECK;
+
+enum sw_rename_flags { SW_RENAME_NOREPLACE = 1, SW_RENAME_EXCHANGE = 2 };
+int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		   struct sw_view new_key, unsigned flags) SW_MUST_CHECK;
+
+/*
+ * Listing. A list is what a directory showed when it was opened: it stays, whatever is committed
+ * meanwhile, and any cookie handed out works again. Tables when table.p is NULL, else rows. The call back gets
+ * each name, its attributes and the cookie of the next; non-zero stops.
+ */
+struct sw_list;
+typedef int (*sw_list_fn)(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next);
+int sw_list_open(struct sw_work *w, struct sw_view table, struct sw_list **out) SW_MUST_CHECK;
+int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn, void *arg) SW_MUST_CHECK;
+void sw_list_close(struct sw_list *l);
+
+/* Milliseconds until sw_work_run() has something to do; UINT32_MAX: nothing. */
+uint32_t sw_work_due_ms(struct sw_work *w);
+/* Commit what is ready, flush the journal when it is time. A failed commit is kept and tried again. */
+int sw_work_run(struct sw_work *w) SW_MUST_CHECK;
+/* Commit everything whole, now, with a message. *id is zero when there was nothing. */
+int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id) SW_MUST_CHECK;
+/* Called when the first edit appears, with the set locked: wake whoever calls sw_work_run(), no more. */
+void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg);
+/*
+ * Called, with the set locked, when a row came out of its commit with other bytes than were written,
+ * because it was merged with somebody's: caches of it are stale.
+ */
+void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view table, struct sw_view key),
+		      void *arg);
+
+/*
+ * A row was changed by a commit of others. Says what the mount must do about the file that stands there.
+ */
+enum sw_work_effect {
+	SW_EFFECT_NONE,	    /* an edit covers it: nothing shows yet */
+	SW_EFFECT_RELOADED, /* the open file shows the new bytes */
+	SW_EFFECT_DETACHED, /* readers keep the old file; the name has another one now */
+	SW_EFFECT_CHANGED,  /* nobody has it open */
+};
+enum sw_work_effect sw_work_note_change(struct sw_work *w, const struct sw_change *change);
+
+struct sw_work_status {
+	size_t n_edits;	  /* rows not yet committed */
+	size_t n_scratch; /* editors' temporary files, which stay local */
+	uint64_t journal_bytes;
+	char error[512];  /* why the last commit failed; empty: it did not */
+};
+void sw_work_status(struct sw_work *w, struct sw_work_status *out);
+
+#endif

@@ -1,0 +1,445 @@
+/* From edits to commits: gathering what is ready, committing without the lock, finishing. */
+#include "core/work_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH_NAMES_MAX	    8192
+#define BATCH_BYTES_MAX	    ((size_t)64 << 20)
+#define RETRY_MS	    1000
+#define JOURNAL_FLUSH_MS    1000
+#define JOURNAL_RESET_BYTES (256 << 10)
+
+/* One edit on its way into a commit. */
+struct item {
+	struct sw_name *name;
+	uint64_t version;
+	struct sw_version written; /* what the name's base becomes */
+	struct sw_buf content;
+	struct sw_buf base_text;
+};
+
+struct batch {
+	struct item *items;
+	struct sw_write_op *ops;
+	size_t n;
+	size_t bytes;
+};
+
+static void batch_fini(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		sw_buf_fini(&b->items[i].content);
+		sw_buf_fini(&b->items[i].base_text);
+	}
+	free(b->items);
+	free(b->ops);
+	*b = (struct batch){0};
+}
+
+static void table_op(const struct sw_name *n, struct sw_op *op)
+{
+	op->row.mode = n->table_mode;
+	op->row.mtime_ns = n->table_mtime_ns;
+	if (!n->table_exists)
+		op->kind = SW_OP_RMTABLE;
+	else
+		op->kind = n->base.exists ? SW_OP_CHMETA : SW_OP_MKTABLE;
+}
+
+static int row_op(struct item *it, struct sw_write_op *w)
+{
+	struct sw_name *n = it->name;
+	const struct sw_file *f = n->file;
+
+	w->op.old = n->base.hash;
+	if (!f) {
+		w->op.kind = SW_OP_DELETE;
+		return 0;
+	}
+	w->op.kind = SW_OP_PUT;
+	w->op.row.mode = f->mode;
+	w->op.row.mtime_ns = f->mtime_ns;
+	it->written = (struct sw_version){
+	    .exists = true, .hash = n->base.hash, .mode = f->mode, .mtime_ns = f->mtime_ns};
+	if (!f->in_memory && f->row.is_blob) {
+		w->is_made = true;
+		w->op.row = f->row;
+		w->op.row.mode = f->mode;
+		w->op.row.mtime_ns = f->mtime_ns;
+	} else {
+		sw_buf_put_view(&it->content, sw_buf_view(&f->bytes));
+		w->content = sw_buf_view(&it->content);
+	}
+	if (n->has_base_text) {
+		sw_buf_put_view(&it->base_text, sw_buf_view(&n->base_text));
+		w->base = sw_buf_view(&it->base_text);
+		w->has_base = true;
+	}
+	return it->content.rc < 0 || it->base_text.rc < 0 ? SW_ENOMEM : 0;
+}
+
+static int add_item(struct batch *b, struct sw_name *n)
+{
+	struct item *it = &b->items[b->n];
+	struct sw_write_op *w = &b->ops[b->n];
+	int rc = 0;
+
+	*it = (struct item){.name = n, .version = n->version};
+	*w = (struct sw_write_op){.op.table = sw_buf_view(&n->table),
+				  .op.key = sw_buf_view(&n->key),
+				  .journal_seq = n->journal_seq,
+				  .tag = b->n};
+	b->n++;
+	n->in_commit = true;
+	if (n->key.n == 0)
+		table_op(n, &w->op);
+	else
+		rc = row_op(it, w);
+	b->bytes += it->content.n;
+	return rc;
+}
+
+/* Whether all names of a group are ready by then. */
+static bool group_is_ready(const struct sw_work *w, uint64_t group, uint64_t now, bool all)
+{
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+		uint64_t ready;
+
+		if (!n || n->group != group)
+			continue;
+		ready = sw_name_ready_ms(w, n);
+		if (ready == UINT64_MAX || (!all && ready > now))
+			return false;
+	}
+	return true;
+}
+
+static bool is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
+{
+	uint64_t ready = n->has_edit ? sw_name_ready_ms(w, n) : UINT64_MAX;
+
+	if (ready == UINT64_MAX || (!all && ready > now))
+		return false;
+	return n->group == 0 || group_is_ready(w, n->group, now, all);
+}
+
+static int add_group(struct sw_work *w, struct batch *b, uint64_t group)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < w->cap_names; i++)
+		if (w->names[i] && w->names[i]->group == group && !w->names[i]->in_commit)
+			rc = add_item(b, w->names[i]);
+	return rc;
+}
+
+/* all: everything whole, ready or not. */
+static int gather(struct sw_work *w, bool all, struct batch *b)
+{
+	uint64_t now = sw_env_mono_ms(w->env);
+	int rc = 0;
+
+	if (w->n_edits == 0)
+		return 0;
+	b->items = calloc(w->n_edits, sizeof(*b->items));
+	b->ops = calloc(w->n_edits, sizeof(*b->ops));
+	if (!b->items || !b->ops)
+		return SW_ENOMEM;
+	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
+		struct sw_name *n = w->names[i];
+
+		if (!n || !is_ready(w, n, now, all))
+			continue;
+		rc = n->group ? add_group(w, b, n->group) : add_item(b, n);
+		if (b->n >= BATCH_NAMES_MAX || b->bytes >= BATCH_BYTES_MAX)
+			break;
+	}
+	return rc;
+}
+
+/* The row as it stands after the commit, which a merge may have made different from what was written. */
+static int reload(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_reader r;
+	struct sw_row row;
+	int rc = sw_reader_begin(w->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	if (rc == 0)
+		rc = sw_file_set_row(w, n->file, &r, &row);
+	if (rc == 0) {
+		n->file->base = (struct sw_version){.exists = true, .mode = row.mode, .mtime_ns = row.mtime_ns};
+		sw_row_hash(&row, &n->file->base.hash);
+	}
+	sw_reader_end(&r);
+	return rc;
+}
+
+static void finish_changed(struct sw_work *w, struct item *it)
+{
+	struct sw_name *n = it->name;
+
+	/* It went on while it was committed: the rest is a new edit, based on what was committed. */
+	n->base = it->written;
+	sw_buf_fini(&n->base_text);
+	n->base_text = it->content;
+	it->content = (struct sw_buf){0};
+	n->has_base_text = n->base.exists && n->base_text.n > 0;
+	n->first_ms = sw_env_mono_ms(w->env);
+	n->group = 0;
+	if (n->key.n == 0)
+		n->base = (struct sw_version){.exists = n->base.exists, .mode = n->table_mode};
+	if (!n->file && !n->base.exists && n->key.n > 0)
+		sw_name_end_edit(w, n);
+}
+
+static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op)
+{
+	struct sw_name *n = it->name;
+
+	n->in_commit = false;
+	n->synced = it->version;
+	if (n->key.n == 0)
+		it->written.exists = op->op.kind != SW_OP_RMTABLE;
+	if (n->version != it->version) {
+		finish_changed(w, it);
+	} else {
+		sw_name_end_edit(w, n);
+		/* Without memory for the new row the file keeps the bytes that it has: they are the same. */
+		if (n->file && reload(w, n) < 0)
+			n->file->base = it->written;
+		if (n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) && w->on_merge)
+			w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	}
+	sw_name_settle(w, n);
+}
+
+static void unfinish(struct sw_work *w, struct batch *b, int rc)
+{
+	for (size_t i = 0; i < b->n; i++)
+		b->items[i].name->in_commit = false;
+	if (rc == 0)
+		return;
+	snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
+	w->retry_ms = sw_env_mono_ms(w->env) + RETRY_MS;
+}
+
+/* The hashes of what was written: the database has completed the operations that changed something. */
+static void note_written(struct batch *b, const struct sw_write *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->ops[i].op.kind == SW_OP_PUT)
+			sw_op_new_hash(&w->ops[i].op, &b->items[w->ops[i].tag].written.hash);
+}
+
+static void finish(struct sw_work *w, struct batch *b, const struct sw_write *write)
+{
+	w->error[0] = '\0';
+	w->retry_ms = 0;
+	note_written(b, write);
+	for (size_t i = 0; i < b->n; i++)
+		finish_item(w, &b->items[i], &b->ops[i]);
+}
+
+/* Commit one batch; the lock is held, and given up meanwhile. 1 committed, 0 nothing was ready. */
+static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
+{
+	struct batch b = {0};
+	struct sw_write write = {.mode = SW_MODE_MERGE, .message = message};
+	int rc;
+
+	while (w->committing)
+		pthread_cond_wait(&w->committed, &w->lock);
+	rc = gather(w, all, &b);
+	if (rc < 0 || b.n == 0) {
+		unfinish(w, &b, rc);
+		batch_fini(&b);
+		return rc;
+	}
+	w->committing = true;
+	pthread_mutex_unlock(&w->lock);
+	write.ops = calloc(b.n, sizeof(*write.ops)); /* the database changes them in place */
+	write.n = b.n;
+	rc = SW_ENOMEM;
+	if (write.ops) {
+		memcpy(write.ops, b.ops, b.n * sizeof(*write.ops));
+		rc = sw_db_commit(w->db, &write, id);
+	}
+	pthread_mutex_lock(&w->lock);
+	w->committing = false;
+	if (rc == 0)
+		finish(w, &b, &write);
+	else
+		unfinish(w, &b, rc);
+	free(write.ops);
+	batch_fini(&b);
+	pthread_cond_broadcast(&w->committed);
+	return rc < 0 ? rc : 1;
+}
+
+uint32_t sw_work_due_ms(struct sw_work *w)
+{
+	uint64_t now = sw_env_mono_ms(w->env), due = UINT32_MAX;
+
+	pthread_mutex_lock(&w->lock);
+	/* Looking at every edit for the exact moment would cost more than looking again soon. */
+	if (w->n_edits > 0)
+		due = w->settle_ms / 2 + 1;
+	if (w->n_edits > 0 && w->retry_ms > now && w->retry_ms - now > due)
+		due = w->retry_ms - now;
+	if (w->journal_dirty_ms > 0) {
+		uint64_t flush = w->journal_dirty_ms + JOURNAL_FLUSH_MS;
+
+		flush = flush > now ? flush - now : 0;
+		due = flush < due ? flush : due;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return (uint32_t)due;
+}
+
+static int flush_journal(struct sw_work *w)
+{
+	int rc;
+
+	if (w->journal_dirty_ms == 0 ||
+	    sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS)
+		return 0;
+	rc = sw_journal_sync(w->journal);
+	if (rc == 0)
+		w->journal_dirty_ms = 0;
+	return rc;
+}
+
+/* Nothing is waiting: the journal can begin anew, once it has grown. 1 when it did. */
+static int trim_journal(struct sw_work *w)
+{
+	int rc;
+
+	if (w->n_edits > 0 || sw_journal_size(w->journal) < JOURNAL_RESET_BYTES)
+		return 0;
+	rc = sw_journal_reset(w->journal);
+	w->journal_dirty_ms = 0;
+	return rc < 0 ? rc : 1;
+}
+
+int sw_work_run(struct sw_work *w)
+{
+	struct sw_hash id;
+	int rc = 0, flushed, trimmed;
+
+	pthread_mutex_lock(&w->lock);
+	if (sw_env_mono_ms(w->env) >= w->retry_ms)
+		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 0)
+			;
+	flushed = flush_journal(w);
+	trimmed = trim_journal(w);
+	pthread_mutex_unlock(&w->lock);
+	if (trimmed > 0) /* not under the lock: a writer of the database may wait for it */
+		trimmed = sw_db_forget_spent(w->db);
+	if (rc < 0)
+		return rc;
+	return flushed < 0 ? flushed : trimmed;
+}
+
+int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id)
+{
+	struct sw_hash one;
+	int rc;
+
+	*id = sw_hash_zero;
+	pthread_mutex_lock(&w->lock);
+	while ((rc = commit_batch(w, true, message, &one)) > 0)
+		if (!sw_hash_is_zero(&one))
+			*id = one;
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+/* Wait until the name's present version is committed; whoever comes first commits for all. */
+static int sync_name(struct sw_work *w, const struct sw_file *f, uint64_t version)
+{
+	for (;;) {
+		const struct sw_name *n = f->name;
+		struct sw_hash id;
+		int rc;
+
+		if (!n || !n->has_edit || n->synced >= version)
+			return 0;
+		rc = commit_batch(w, false, sw_view(NULL, 0), &id);
+		n = f->name;
+		if (rc < 0 || (rc == 0 && n && n->has_edit && n->synced < version))
+			return rc < 0 ? rc : SW_EAGAIN;
+	}
+}
+
+/* The journal has it, on the disk. */
+static int sync_journal(struct sw_work *w, struct sw_name *n)
+{
+	int rc = sw_name_journal(w, &n, 1);
+
+	if (rc == 0)
+		rc = sw_journal_sync(w->journal);
+	if (rc == 0)
+		w->journal_dirty_ms = 0;
+	return rc;
+}
+
+static int sync_locked(struct sw_work *w, struct sw_handle *h)
+{
+	struct sw_file *f = h->file;
+	struct sw_name *n = f->name;
+	int rc = SW_EAGAIN;
+
+	if (!n || !n->has_edit || n->is_scratch)
+		return 0;
+	if (h->is_dirty || h->is_truncated) {
+		f->n_dirty--;
+		h->is_dirty = h->is_truncated = false;
+		sw_name_touch(w, n);
+	}
+	if (n->base.exists && f->n_dirty == 0) {
+		n->want_sync = true;
+		rc = sync_name(w, f, n->version);
+		n = f->name;
+	}
+	/* New, or another handle is in the middle of a write, or it waits for a name it is joined with. */
+	if (rc == SW_EAGAIN && n && n->has_edit)
+		rc = sync_journal(w, n);
+	return rc == SW_EAGAIN ? 0 : rc;
+}
+
+int sw_handle_sync(struct sw_work *w, struct sw_handle *h)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sync_locked(w, h);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+enum sw_work_effect sw_work_note_change(struct sw_work *w, const struct sw_change *change)
+{
+	enum sw_work_effect effect = SW_EFFECT_CHANGED;
+	struct sw_name *n;
+
+	pthread_mutex_lock(&w->lock);
+	n = sw_name_find(w, change->table, change->key);
+	if (n && n->has_edit) {
+		effect = SW_EFFECT_NONE;
+	} else if (n && n->file) {
+		effect = SW_EFFECT_DETACHED;
+		if (change->exists && n->file->n_writers > 0 && reload(w, n) == 0)
+			effect = SW_EFFECT_RELOADED;
+		else
+			sw_name_put_file(w, n, NULL);
+		sw_name_settle(w, n);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return effect;
+}

@@ -1,0 +1,478 @@
+/* Files and handles: reading, writing, and what a close or an fsync does. */
+#include "core/work_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int sw_file_new(struct sw_work *w, struct sw_file **out)
+{
+	struct sw_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return SW_ENOMEM;
+	f->n_refs = 1;
+	f->generation = ++w->clock;
+	*out = f;
+	return 0;
+}
+
+static void unpin(struct sw_work *w, struct sw_file *f)
+{
+	if (f->is_pinned)
+		sw_db_unpin(w->db, &f->pin);
+	f->is_pinned = false;
+}
+
+void sw_file_unref(struct sw_work *w, struct sw_file *f)
+{
+	assert(f->n_refs > 0);
+	if (--f->n_refs > 0)
+		return;
+	unpin(w, f);
+	sw_buf_fini(&f->bytes);
+	free(f);
+}
+
+void sw_name_put_file(struct sw_work *w, struct sw_name *n, struct sw_file *f)
+{
+	struct sw_file *old = n->file;
+
+	if (f) {
+		f->n_refs++;
+		f->name = n;
+	}
+	n->file = f;
+	if (old) {
+		if (old->name == n)
+			old->name = NULL;
+		sw_file_unref(w, old);
+	}
+}
+
+int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader *r,
+		    const struct sw_row *row)
+{
+	struct sw_buf bytes = {0};
+
+	sw_buf_put_view(&bytes, row->bytes);
+	if (bytes.rc < 0)
+		return bytes.rc;
+	unpin(w, f);
+	if (row->is_blob) {
+		/* The commit that wrote it keeps the blob; one that a merge made is kept by the state. */
+		int rc = sw_db_pin_head(w->db, &f->pin);
+
+		if (rc < 0) {
+			sw_buf_fini(&bytes);
+			return rc;
+		}
+		f->is_pinned = true;
+		(void)r;
+	}
+	sw_buf_fini(&f->bytes);
+	f->bytes = bytes;
+	f->row = *row;
+	f->row.bytes = row->is_blob ? sw_view(NULL, 0) : sw_buf_view(&f->bytes);
+	f->in_memory = false;
+	f->mode = row->mode;
+	f->mtime_ns = row->mtime_ns;
+	f->ctime_ns = sw_work_now_ns(w);
+	return 0;
+}
+
+uint64_t sw_file_size(const struct sw_file *f)
+{
+	return f->in_memory ? f->bytes.n : f->row.size;
+}
+
+int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, void *out, size_t n,
+		 size_t *got)
+{
+	struct sw_reader r;
+	int rc;
+
+	*got = 0;
+	if (f->in_memory || !f->row.is_blob) {
+		struct sw_view all = sw_buf_view(&f->bytes);
+
+		if (offset < all.n) {
+			*got = n < all.n - offset ? n : all.n - (size_t)offset;
+			memcpy(out, all.p + offset, *got);
+		}
+		return 0;
+	}
+	rc = sw_reader_begin(w->db, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_blob_read(r.nodes, &f->row.blob, offset, out, n, got);
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_file_to_memory(struct sw_work *w, struct sw_file *f)
+{
+	struct sw_buf bytes = {0};
+	struct sw_reader r;
+	int rc;
+
+	if (f->in_memory)
+		return 0;
+	if (f->row.is_blob) {
+		rc = sw_reader_begin(w->db, &r);
+		if (rc < 0)
+			return rc;
+		rc = sw_row_read(r.nodes, &f->row, &bytes);
+		sw_reader_end(&r);
+		if (rc < 0) {
+			sw_buf_fini(&bytes);
+			return rc;
+		}
+		sw_buf_fini(&f->bytes);
+		f->bytes = bytes;
+	}
+	f->in_memory = true;
+	unpin(w, f);
+	return 0;
+}
+
+void sw_file_stat(const struct sw_file *f, struct sw_attr *out)
+{
+	*out = (struct sw_attr){.mode = f->mode,
+				.mtime_ns = f->mtime_ns,
+				.ctime_ns = f->ctime_ns,
+				.size = sw_file_size(f),
+				.generation = f->generation};
+}
+
+/* A write moves mtime strictly forward; ctime always grows. */
+static void bump_times(struct sw_work *w, struct sw_file *f, bool mtime)
+{
+	int64_t now = sw_work_now_ns(w);
+
+	if (mtime)
+		f->mtime_ns = now > f->mtime_ns ? now : f->mtime_ns + 1;
+	f->ctime_ns = now > f->ctime_ns ? now : f->ctime_ns + 1;
+}
+
+/* Before the first change of a file: its name gets an edit, based on what it shows. */
+static int begin_change(struct sw_work *w, struct sw_file *f)
+{
+	return f->name ? sw_name_edit(w, f->name) : 0;
+}
+
+static void changed(struct sw_work *w, struct sw_file *f)
+{
+	if (f->name)
+		sw_name_touch(w, f->name);
+}
+
+static int create(struct sw_work *w, struct sw_name *n, uint16_t mode)
+{
+	struct sw_file *f;
+	int rc = sw_name_edit(w, n);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_file_new(w, &f);
+	if (rc < 0) {
+		sw_name_end_edit(w, n);
+		return rc;
+	}
+	f->in_memory = true;
+	f->mode = mode & SW_MODE_MASK;
+	bump_times(w, f, true);
+	sw_name_put_file(w, n, f);
+	sw_file_unref(w, f);
+	sw_name_touch(w, n);
+	return 0;
+}
+
+static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
+{
+	int rc;
+
+	if (size > SW_JOURNAL_ROW_MAX)
+		return SW_ELIMIT;
+	rc = begin_change(w, f);
+	if (rc == 0 && size == 0 && !f->in_memory) {
+		unpin(w, f);
+		sw_buf_reset(&f->bytes);
+		f->in_memory = true;
+	}
+	if (rc == 0)
+		rc = sw_file_to_memory(w, f);
+	if (rc < 0)
+		return rc;
+	if (size > f->bytes.n) {
+		uint8_t *to = sw_buf_reserve(&f->bytes, (size_t)size - f->bytes.n);
+
+		if (!to) {
+			f->bytes.rc = 0;
+			return SW_ENOMEM;
+		}
+		memset(to, 0, (size_t)size - f->bytes.n);
+	}
+	f->bytes.n = (size_t)size;
+	bump_times(w, f, true);
+	changed(w, f);
+	return 0;
+}
+
+static void set_dirty(struct sw_handle *h, bool *flag)
+{
+	if (!h->is_dirty && !h->is_truncated)
+		h->file->n_dirty++;
+	*flag = true;
+}
+
+static void clear_dirty(struct sw_handle *h)
+{
+	if (h->is_dirty || h->is_truncated)
+		h->file->n_dirty--;
+	h->is_dirty = h->is_truncated = false;
+}
+
+static int open_locked(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
+		       uint16_t mode, struct sw_handle *out)
+{
+	struct sw_attr attr;
+	struct sw_name *n;
+	bool is_new = false;
+	int rc;
+
+	if (flags & SW_OPEN_CREATE) {
+		rc = sw_table_stat(w, table, &attr);
+		if (rc < 0)
+			return rc;
+	}
+	rc = sw_name_get(w, table, key, &n);
+	if (rc < 0)
+		return rc;
+	rc = sw_name_load(w, n);
+	if (rc == 0 && (flags & SW_OPEN_EXCLUSIVE))
+		rc = SW_EEXIST;
+	else if (rc == SW_ENOTFOUND && (flags & SW_OPEN_CREATE)) {
+		rc = create(w, n, mode);
+		is_new = true;
+	}
+	if (rc < 0) {
+		sw_name_settle(w, n);
+		return rc;
+	}
+	*out = (struct sw_handle){.file = n->file, .can_write = (flags & SW_OPEN_WRITE) != 0};
+	n->file->n_refs++;
+	n->file->n_writers += out->can_write;
+	if ((flags & SW_OPEN_TRUNCATE) && sw_file_size(n->file) > 0) {
+		rc = truncate_file(w, n->file, 0);
+		is_new = rc == 0;
+	}
+	if (is_new)
+		set_dirty(out, &out->is_truncated);
+	return rc;
+}
+
+int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
+		     uint16_t mode, struct sw_handle *out)
+{
+	int rc = sw_name_check(key);
+
+	if (rc < 0)
+		return rc;
+	*out = (struct sw_handle){0};
+	pthread_mutex_lock(&w->lock);
+	rc = open_locked(w, table, key, flags, mode, out);
+	pthread_mutex_unlock(&w->lock);
+	if (rc < 0 && out->file)
+		sw_handle_release(w, out);
+	return rc;
+}
+
+void sw_handle_release(struct sw_work *w, struct sw_handle *h)
+{
+	struct sw_file *f = h->file;
+	struct sw_name *n;
+
+	pthread_mutex_lock(&w->lock);
+	n = f->name;
+	if (n && n->has_edit && (h->is_dirty || h->is_truncated)) {
+		/* The last word on what was not flushed, or on an O_TRUNC alone; its error has nobody to go to. */
+		int rc = sw_name_journal(w, &n, 1);
+
+		if (rc < 0)
+			snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
+		sw_name_touch(w, n);
+	}
+	clear_dirty(h);
+	f->n_writers -= h->can_write;
+	sw_file_unref(w, f);
+	if (n)
+		sw_name_settle(w, n);
+	h->file = NULL;
+	pthread_mutex_unlock(&w->lock);
+}
+
+int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
+		   size_t *got)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_file_read(w, h->file, offset, out, n, got);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, struct sw_view bytes)
+{
+	uint64_t end = offset + bytes.n;
+	int rc;
+
+	if (end < offset || end > SW_JOURNAL_ROW_MAX)
+		return SW_ELIMIT;
+	rc = begin_change(w, f);
+	if (rc == 0)
+		rc = sw_file_to_memory(w, f);
+	if (rc < 0)
+		return rc;
+	if (end > f->bytes.n) {
+		if (!sw_buf_reserve(&f->bytes, (size_t)end - f->bytes.n)) {
+			f->bytes.rc = 0;
+			return SW_ENOMEM;
+		}
+		if (offset > f->bytes.n)
+			memset(f->bytes.p + f->bytes.n, 0, (size_t)offset - f->bytes.n);
+		f->bytes.n = (size_t)end;
+	}
+	memcpy(f->bytes.p + offset, bytes.p, bytes.n);
+	bump_times(w, f, true);
+	changed(w, f);
+	return 0;
+}
+
+int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, bool append,
+		    struct sw_view bytes)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&w->lock);
+	if (bytes.n > 0)
+		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, bytes);
+	if (rc == 0 && bytes.n > 0) {
+		if (append && h->file->name) {
+			/* Whole by itself: it may be committed while the handle stays open. */
+			rc = sw_name_journal(w, &h->file->name, 1);
+		} else if (!append) {
+			set_dirty(h, &h->is_dirty);
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = truncate_file(w, h->file, size);
+	if (rc == 0)
+		set_dirty(h, &h->is_dirty);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+static int flush_locked(struct sw_work *w, struct sw_handle *h)
+{
+	struct sw_name *n = h->file->name;
+	int rc = 0;
+
+	/*
+	 * The first close of a redirection comes before its data: an O_TRUNC alone waits for the
+	 * release. A row that is new may be remembered at once, nothing is lost by it.
+	 */
+	if (!h->is_dirty) {
+		if (h->is_truncated && n && n->has_edit && !n->base.exists && n->journal_seq == 0)
+			rc = sw_name_journal(w, &n, 1);
+		return rc;
+	}
+	if (n && n->has_edit)
+		rc = sw_name_journal(w, &n, 1);
+	if (rc < 0)
+		return rc;
+	clear_dirty(h);
+	changed(w, h->file);
+	return 0;
+}
+
+int sw_handle_flush(struct sw_work *w, struct sw_handle *h)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = flush_locked(w, h);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+void sw_handle_stat(struct sw_work *w, struct sw_handle *h, struct sw_attr *out)
+{
+	pthread_mutex_lock(&w->lock);
+	sw_file_stat(h->file, out);
+	pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t sw_handle_generation(const struct sw_handle *h)
+{
+	return h->file->generation;
+}
+
+static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns)
+{
+	struct sw_name *n = f->name;
+	int rc = begin_change(w, f);
+
+	if (rc < 0)
+		return rc;
+	if (mode)
+		f->mode = *mode & SW_MODE_MASK;
+	if (mtime_ns)
+		f->mtime_ns = *mtime_ns;
+	bump_times(w, f, false);
+	if (!n)
+		return 0;
+	changed(w, f);
+	return f->n_dirty == 0 ? sw_name_journal(w, &n, 1) : 0;
+}
+
+int sw_handle_set(struct sw_work *w, struct sw_handle *h, const uint16_t *mode, const int64_t *mtime_ns)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = set_file(w, h->file, mode, mtime_ns);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, const uint16_t *mode,
+		const int64_t *mtime_ns, const uint64_t *size)
+{
+	struct sw_name *n;
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_name_get(w, table, key, &n);
+	if (rc == 0) {
+		rc = sw_name_load(w, n);
+		if (rc == 0 && size)
+			rc = truncate_file(w, n->file, *size);
+		if (rc == 0 && (mode || mtime_ns))
+			rc = set_file(w, n->file, mode, mtime_ns);
+		else if (rc == 0 && size && n->file->n_dirty == 0)
+			rc = sw_name_journal(w, &n, 1);
+		sw_name_settle(w, n);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}

@@ -1,0 +1,117 @@
+/* What the files of the working set share. Everything here is guarded by sw_work.lock. */
+#ifndef SW_CORE_WORK_INTERNAL_H
+#define SW_CORE_WORK_INTERNAL_H
+
+#include <pthread.h>
+
+#include "core/history.h"
+#include "core/journal.h"
+#include "core/work.h"
+
+/* The version of a row that something is based on. */
+struct sw_version {
+	bool exists;
+	struct sw_hash hash; /* zero: absent */
+	uint16_t mode;
+	int64_t mtime_ns;
+};
+
+/* The bytes that open handles share. */
+struct sw_file {
+	size_t n_refs;	      /* handles, and the name it stands at */
+	struct sw_name *name; /* NULL: unlinked, or replaced */
+	uint64_t generation;
+	bool in_memory;	      /* bytes hold the content; else it is `row`, as the state has it */
+	struct sw_row row;    /* inline bytes are in `bytes` too */
+	struct sw_buf bytes;
+	bool is_pinned;
+	struct sw_hash pin;   /* the state that keeps row's blob */
+	struct sw_version base; /* what it was loaded from; exists == false: made here */
+	uint16_t mode;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	size_t n_writers; /* handles that may write */
+	size_t n_dirty;	  /* handles with writes not yet flushed, or an O_TRUNC */
+};
+
+/* A name that somebody has open or has changed. */
+struct sw_name {
+	struct sw_cell cell;
+	struct sw_buf table, key; /* key empty: the table itself */
+	struct sw_file *file;	  /* what stands there; with has_edit, NULL is 'deleted' */
+	bool has_edit;
+	bool is_scratch; /* an editor's own file: stays local */
+	bool in_commit;	 /* being committed: must not be freed */
+	bool want_sync;
+	/* The edit. */
+	struct sw_version base;
+	struct sw_buf base_text; /* of a row that may have columns */
+	bool has_base_text;
+	bool table_exists; /* a table's own name: what stands there now */
+	uint16_t table_mode;
+	int64_t table_mtime_ns;
+	uint64_t first_ms, last_ms;
+	uint64_t version;     /* grows with each event */
+	uint64_t synced;      /* version that is committed */
+	uint64_t journal_seq; /* last record about it; 0: none */
+	uint64_t group;	      /* names joined by a rename; 0: none */
+};
+
+struct sw_work {
+	struct sw_db *db;
+	const struct sw_env *env;
+	struct sw_journal *journal;
+	uint32_t settle_ms, settle_max_ms;
+	pthread_mutex_t lock;
+	pthread_cond_t committed;
+	bool committing;
+	struct sw_name **names; /* hash table by cell, open addressing */
+	size_t cap_names, n_names;
+	size_t n_edits, n_scratch;
+	uint64_t clock;		/* for versions, generations and groups */
+	uint64_t journal_dirty_ms; /* when the oldest unflushed record was written */
+	uint64_t retry_ms;	/* after a failed commit: not before */
+	char error[512];
+	void (*on_due)(void *arg);
+	void *on_due_arg;
+	void (*on_merge)(void *arg, struct sw_view table, struct sw_view key);
+	void *on_merge_arg;
+};
+
+/* Names */
+struct sw_name *sw_name_find(const struct sw_work *w, struct sw_view table, struct sw_view key);
+int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out) SW_MUST_CHECK;
+/* Forget the name when nothing is left to know about it. */
+void sw_name_settle(struct sw_work *w, struct sw_name *n);
+/* Begin an edit, if there is none: the version that stands there now becomes its base. */
+int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+/* Something happened to it. */
+void sw_name_touch(struct sw_work *w, struct sw_name *n);
+void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
+/* What stands at the name. SW_ENOTFOUND. */
+int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
+int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
+bool sw_name_is_whole(const struct sw_name *n);
+uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n); /* UINT64_MAX: not yet */
+
+/* Files */
+int sw_file_new(struct sw_work *w, struct sw_file **out) SW_MUST_CHECK;
+void sw_file_unref(struct sw_work *w, struct sw_file *f);
+/* Put a file at a name, or nothing; the one that stood there keeps its handles. */
+void sw_name_put_file(struct sw_work *w, struct sw_name *n, struct sw_file *f);
+int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader *r,
+		    const struct sw_row *row) SW_MUST_CHECK;
+int sw_file_to_memory(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+uint64_t sw_file_size(const struct sw_file *f);
+int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, void *out, size_t n,
+		 size_t *got) SW_MUST_CHECK;
+void sw_file_stat(const struct sw_file *f, struct sw_attr *out);
+int64_t sw_work_now_ns(const struct sw_work *w);
+
+/* Tables; the lock is held */
+int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;
+int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out) SW_MUST_CHECK;
+int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		     struct sw_view new_key, unsigned flags) SW_MUST_CHECK;
+
+#endif

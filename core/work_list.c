@@ -1,0 +1,230 @@
+/*
+ * Listing a directory as it was when it was opened. Rows of the pinned state come by rank, so that a cookie costs
+ * O(log n) and always works again; names that were only in the working set then come after them.
+ */
+#include "core/work_internal.h"
+
+#include <stdlib.h>
+
+#define ADDED_COOKIE ((uint64_t)1 << 62)
+
+struct sw_list {
+	struct sw_work *w;
+	bool is_tables;
+	struct sw_buf table;
+	struct sw_hash state; /* pinned */
+	struct sw_hash root;  /* of the table, or of the state */
+	struct sw_view *added; /* names, into `names` */
+	size_t n_added;
+	struct sw_buf names;
+};
+
+/* Names that the working set has and the state lacks. */
+static int collect_added(struct sw_list *l, const struct sw_reader *r)
+{
+	const struct sw_work *w = l->w;
+	size_t cap = 0;
+
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+		struct sw_view value, name;
+		uint8_t buf[1 + SW_NAME_MAX];
+		int rc;
+
+		if (!n || !n->has_edit || (n->key.n == 0) != l->is_tables)
+			continue;
+		name = sw_buf_view(l->is_tables ? &n->table : &n->key);
+		if (l->is_tables ? !n->table_exists
+				 : !n->file || !sw_view_eq(sw_buf_view(&n->table), sw_buf_view(&l->table)))
+			continue;
+		rc = sw_tree_get(r->nodes, &l->root,
+				 l->is_tables ? sw_state_key(SW_CLASS_USER, name, buf) : name, &value);
+		if (rc == 0)
+			continue;
+		if (rc != SW_ENOTFOUND)
+			return rc;
+		if (l->n_added == cap) {
+			struct sw_view *v = realloc(l->added, (cap ? cap * 2 : 16) * sizeof(*v));
+
+			if (!v)
+				return SW_ENOMEM;
+			l->added = v;
+			cap = cap ? cap * 2 : 16;
+		}
+		sw_buf_put_view(&l->names, name);
+		l->added[l->n_added++].n = name.n;
+	}
+	for (size_t i = 0, at = 0; i < l->n_added; at += l->added[i++].n)
+		l->added[i].p = l->names.p + at;
+	return l->names.rc;
+}
+
+static int open_locked(struct sw_list *l)
+{
+	struct sw_table t = {0};
+	struct sw_attr attr;
+	struct sw_reader r;
+	int rc = 0;
+
+	if (!l->is_tables)
+		rc = sw_table_stat(l->w, sw_buf_view(&l->table), &attr);
+	if (rc < 0)
+		return rc;
+	rc = sw_reader_begin(l->w->db, &r);
+	if (rc < 0)
+		return rc;
+	l->root = l->state;
+	if (!l->is_tables) {
+		rc = sw_state_table(r.nodes, &l->state, SW_CLASS_USER, sw_buf_view(&l->table), &t);
+		l->root = t.root;
+	}
+	if (rc == 0 || rc == SW_ENOTFOUND)
+		rc = collect_added(l, &r);
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_list_open(struct sw_work *w, struct sw_view table, struct sw_list **out)
+{
+	struct sw_list *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (!l)
+		return SW_ENOMEM;
+	l->w = w;
+	l->is_tables = table.p == NULL;
+	sw_buf_put_view(&l->table, table);
+	pthread_mutex_lock(&w->lock);
+	rc = l->table.rc < 0 ? SW_ENOMEM : sw_db_pin_head(w->db, &l->state);
+	if (rc < 0) {
+		pthread_mutex_unlock(&w->lock);
+		sw_buf_fini(&l->table);
+		free(l);
+		return rc;
+	}
+	rc = open_locked(l);
+	pthread_mutex_unlock(&w->lock);
+	if (rc < 0) {
+		sw_list_close(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+void sw_list_close(struct sw_list *l)
+{
+	if (!l)
+		return;
+	sw_db_unpin(l->w->db, &l->state);
+	sw_buf_fini(&l->table);
+	sw_buf_fini(&l->names);
+	free(l->added);
+	free(l);
+}
+
+/* What an entry of the pinned state shows now: SW_ENOTFOUND when an edit removed it. The lock is held. */
+static int overlay(struct sw_list *l, struct sw_view name, bool *covered, struct sw_attr *out)
+{
+	const struct sw_name *n = l->is_tables ? sw_name_find(l->w, name, sw_view(NULL, 0))
+					       : sw_name_find(l->w, sw_buf_view(&l->table), name);
+
+	*covered = n && (n->has_edit || n->file);
+	if (!*covered)
+		return 0;
+	if (l->is_tables)
+		return n->has_edit && !n->table_exists ? SW_ENOTFOUND : sw_table_stat(l->w, name, out);
+	if (!n->file)
+		return SW_ENOTFOUND;
+	sw_file_stat(n->file, out);
+	return 0;
+}
+
+static int decode(const struct sw_list *l, struct sw_view value, struct sw_attr *out)
+{
+	struct sw_table t;
+	struct sw_row row;
+
+	if (l->is_tables) {
+		if (sw_table_decode(value, &t) < 0)
+			return SW_ECORRUPT;
+		*out = (struct sw_attr){.is_table = true, .mode = t.mode, .mtime_ns = t.mtime_ns,
+					.ctime_ns = t.mtime_ns, .size = t.n_rows};
+		return 0;
+	}
+	if (sw_row_decode(value, &row) < 0)
+		return SW_ECORRUPT;
+	*out = (struct sw_attr){.mode = row.mode, .mtime_ns = row.mtime_ns,
+				.ctime_ns = row.mtime_ns, .size = row.size};
+	return 0;
+}
+
+/* One entry of the state: 1 when the call back wants no more. */
+static int give_entry(struct sw_list *l, const struct sw_entry *e, uint64_t rank, sw_list_fn fn, void *arg)
+{
+	struct sw_view name = e->key;
+	struct sw_attr attr = {0};
+	bool covered;
+	int rc;
+
+	if (l->is_tables) {
+		if (name.p[0] != SW_CLASS_USER)
+			return 0;
+		name = sw_view(name.p + 1, name.n - 1);
+	}
+	pthread_mutex_lock(&l->w->lock);
+	rc = overlay(l, name, &covered, &attr);
+	pthread_mutex_unlock(&l->w->lock);
+	if (rc == SW_ENOTFOUND)
+		return 0;
+	if (rc == 0 && !covered)
+		rc = decode(l, e->value, &attr);
+	return rc < 0 ? rc : fn(arg, name, &attr, rank + 1) != 0;
+}
+
+static int walk_state(struct sw_list *l, uint64_t from, sw_list_fn fn, void *arg)
+{
+	struct sw_cursor c = {0};
+	struct sw_reader r;
+	int rc = sw_reader_begin(l->w->db, &r), stop = 0;
+
+	if (rc < 0)
+		return rc;
+	rc = sw_cursor_seek_rank(&c, r.nodes, &l->root, from);
+	for (; rc > 0 && stop == 0; from++) {
+		stop = give_entry(l, sw_cursor_entry(&c), from, fn, arg);
+		if (stop == 0)
+			rc = sw_cursor_next(&c);
+	}
+	sw_cursor_fini(&c);
+	sw_reader_end(&r);
+	if (stop != 0)
+		return stop;
+	return rc;
+}
+
+int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn, void *arg)
+{
+	int rc = 0;
+
+	(void)with_attr;
+	if (from < ADDED_COOKIE) {
+		rc = walk_state(l, from, fn, arg);
+		from = ADDED_COOKIE;
+	}
+	for (uint64_t i = from - ADDED_COOKIE; rc == 0 && i < l->n_added; i++) {
+		struct sw_attr attr = {0};
+
+		pthread_mutex_lock(&l->w->lock);
+		rc = l->is_tables ? sw_table_stat(l->w, l->added[i], &attr)
+				  : sw_row_stat(l->w, sw_buf_view(&l->table), l->added[i], &attr);
+		pthread_mutex_unlock(&l->w->lock);
+		if (rc == SW_ENOTFOUND) {
+			rc = 0; /* gone since */
+			continue;
+		}
+		if (rc == 0)
+			rc = fn(arg, l->added[i], &attr, ADDED_COOKIE + i + 1) != 0;
+	}
+	return rc < 0 ? rc : 0;
+}

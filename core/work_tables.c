@@ -1,0 +1,437 @@
+/* What stands where, and the operations on names: mkdir, rmdir, unlink, rename. */
+#include "core/work_internal.h"
+
+#include <stdlib.h>
+
+int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out)
+{
+	const struct sw_name *n = sw_name_find(w, table, key);
+	struct sw_reader r;
+	struct sw_row row;
+	int rc;
+
+	if (n && n->file) {
+		sw_file_stat(n->file, out);
+		return 0;
+	}
+	if (n && n->has_edit)
+		return SW_ENOTFOUND;
+	rc = sw_reader_begin(w->db, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_state_row(r.nodes, &r.head.state, table, key, &row);
+	if (rc == 0)
+		*out = (struct sw_attr){.mode = row.mode,
+					.mtime_ns = row.mtime_ns,
+					.ctime_ns = row.mtime_ns,
+					.size = row.size};
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_work_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out)
+{
+	int rc = sw_name_check(key);
+
+	if (rc < 0)
+		return rc == SW_EINVAL ? SW_ENOTFOUND : rc;
+	pthread_mutex_lock(&w->lock);
+	rc = sw_row_stat(w, table, key, out);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out)
+{
+	const struct sw_name *n = sw_name_find(w, table, sw_view(NULL, 0));
+	struct sw_table t = {0};
+	struct sw_reader r;
+	int rc = sw_name_check(table);
+
+	if (rc < 0)
+		return rc == SW_EINVAL ? SW_ENOTFOUND : rc;
+	rc = sw_reader_begin(w->db, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
+	sw_reader_end(&r);
+	if (rc < 0 && rc != SW_ENOTFOUND)
+		return rc;
+	if (n && n->has_edit) {
+		rc = n->table_exists ? 0 : SW_ENOTFOUND;
+		t.mode = n->table_mode;
+		t.mtime_ns = n->table_mtime_ns;
+	}
+	*out = (struct sw_attr){.is_table = true,
+				.mode = t.mode,
+				.mtime_ns = t.mtime_ns,
+				.ctime_ns = t.mtime_ns,
+				.size = t.n_rows};
+	return rc;
+}
+
+int sw_work_stat_table(struct sw_work *w, struct sw_view table, struct sw_attr *out)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_table_stat(w, table, out);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+/* Begin an edit of a table's own name; what stands there is its base. */
+static int edit_table(struct sw_work *w, struct sw_view table, struct sw_name **out)
+{
+	struct sw_attr attr = {0};
+	struct sw_name *n;
+	int rc = sw_table_stat(w, table, &attr);
+	bool exists = rc == 0;
+
+	if (rc < 0 && rc != SW_ENOTFOUND)
+		return rc;
+	rc = sw_name_get(w, table, sw_view(NULL, 0), &n);
+	if (rc < 0)
+		return rc;
+	if (!n->has_edit) {
+		rc = sw_name_edit(w, n);
+		n->base.exists = n->table_exists = exists;
+		n->base.mode = n->table_mode = attr.mode;
+		n->base.mtime_ns = n->table_mtime_ns = attr.mtime_ns;
+	}
+	*out = n;
+	return rc;
+}
+
+/* A table that came and went in the same edit leaves nothing to commit. */
+static int table_done(struct sw_work *w, struct sw_name *n)
+{
+	int rc = sw_name_journal(w, &n, 1);
+
+	sw_name_touch(w, n);
+	if (rc == 0 && !n->table_exists && !n->base.exists && !n->in_commit) {
+		sw_name_end_edit(w, n);
+		sw_name_settle(w, n);
+	}
+	return rc;
+}
+
+static int mkdir_locked(struct sw_work *w, struct sw_view table, uint16_t mode)
+{
+	struct sw_attr attr;
+	struct sw_name *n;
+	int rc = sw_table_stat(w, table, &attr);
+
+	if (rc == 0)
+		return SW_EEXIST;
+	if (rc == SW_ENOTFOUND)
+		rc = edit_table(w, table, &n);
+	if (rc < 0)
+		return rc;
+	n->table_exists = true;
+	n->table_mode = mode & SW_MODE_MASK;
+	n->table_mtime_ns = sw_work_now_ns(w);
+	return table_done(w, n);
+}
+
+int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode)
+{
+	int rc = sw_name_check(table);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&w->lock);
+	rc = mkdir_locked(w, table, mode);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+/* Rows of a table now: those of the state, with the edits on top. */
+static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
+{
+	struct sw_table t = {0};
+	struct sw_reader r;
+	int rc = sw_reader_begin(w->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
+	*out = t.n_rows;
+	for (size_t i = 0; (rc == 0 || rc == SW_ENOTFOUND) && i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+		struct sw_view value;
+		int in_state;
+
+		if (!n || !n->has_edit || n->key.n == 0 || !sw_view_eq(sw_buf_view(&n->table), table))
+			continue;
+		in_state = sw_tree_get(r.nodes, &t.root, sw_buf_view(&n->key), &value);
+		if (in_state < 0 && in_state != SW_ENOTFOUND)
+			rc = in_state;
+		*out += n->file && in_state == SW_ENOTFOUND;
+		*out -= !n->file && in_state == 0;
+	}
+	sw_reader_end(&r);
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+static int rmdir_locked(struct sw_work *w, struct sw_view table)
+{
+	struct sw_attr attr;
+	struct sw_name *n;
+	uint64_t n_rows;
+	int rc = sw_table_stat(w, table, &attr);
+
+	if (rc == 0)
+		rc = count_rows(w, table, &n_rows);
+	if (rc == 0 && n_rows > 0)
+		return SW_ENOTEMPTY;
+	if (rc == 0)
+		rc = edit_table(w, table, &n);
+	if (rc < 0)
+		return rc;
+	n->table_exists = false;
+	return table_done(w, n);
+}
+
+int sw_work_rmdir(struct sw_work *w, struct sw_view table)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = rmdir_locked(w, table);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *mode,
+		      const int64_t *mtime_ns)
+{
+	struct sw_attr attr;
+	struct sw_name *n;
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_table_stat(w, table, &attr);
+	if (rc == 0)
+		rc = edit_table(w, table, &n);
+	if (rc == 0) {
+		if (mode)
+			n->table_mode = *mode & SW_MODE_MASK;
+		if (mtime_ns)
+			n->table_mtime_ns = *mtime_ns;
+		rc = table_done(w, n);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+/* Something was removed from a name, or put there: journal it; an edit without any effect is dropped. */
+static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
+{
+	int rc = 0;
+
+	/* What a program is still writing is not journalled before its flush. */
+	for (size_t i = 0; i < n; i++)
+		if (!sw_name_is_whole(names[i]))
+			n = i;
+	if (n > 0)
+		rc = sw_name_journal(w, names, n);
+	for (size_t i = 0; i < n; i++)
+		sw_name_touch(w, names[i]);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_name *name = names[i];
+
+		if (!name->file && !name->base.exists && !name->in_commit && name->has_edit) {
+			sw_name_end_edit(w, name);
+			sw_name_settle(w, name);
+		}
+	}
+	return rc;
+}
+
+int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
+{
+	struct sw_attr attr;
+	struct sw_name *n;
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_row_stat(w, table, key, &attr);
+	if (rc == 0)
+		rc = sw_name_get(w, table, key, &n);
+	if (rc == 0) {
+		rc = sw_name_edit(w, n);
+		if (rc == 0) {
+			sw_name_put_file(w, n, NULL);
+			rc = names_done(w, &n, 1);
+		} else {
+			sw_name_settle(w, n);
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+/* Names whose values changed places belong together; an editor's own file does not count. */
+static void join(struct sw_work *w, struct sw_name *a, struct sw_name *b)
+{
+	uint64_t from;
+
+	if (a->is_scratch || b->is_scratch)
+		return;
+	if (a->group == 0)
+		a->group = b->group ? b->group : ++w->clock;
+	from = b->group;
+	b->group = a->group;
+	for (size_t i = 0; from && from != a->group && i < w->cap_names; i++)
+		if (w->names[i] && w->names[i]->group == from)
+			w->names[i]->group = a->group;
+}
+
+static void exchange(struct sw_work *w, struct sw_name *a, struct sw_name *b)
+{
+	struct sw_file *f = a->file, *g = b->file;
+
+	f->n_refs++;
+	g->n_refs++;
+	sw_name_put_file(w, a, g);
+	sw_name_put_file(w, b, f);
+	sw_file_unref(w, f);
+	sw_file_unref(w, g);
+}
+
+static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b, unsigned flags)
+{
+	struct sw_name *both[2] = {a, b};
+	int rc = sw_name_load(w, a), there = sw_name_load(w, b);
+
+	if (rc == 0 && there < 0 && there != SW_ENOTFOUND)
+		rc = there;
+	if (rc == 0 && (flags & SW_RENAME_NOREPLACE) && there == 0)
+		rc = SW_EEXIST;
+	if (rc == 0 && (flags & SW_RENAME_EXCHANGE) && there < 0)
+		rc = SW_ENOTFOUND;
+	if (rc == 0)
+		rc = sw_name_edit(w, a);
+	if (rc == 0)
+		rc = sw_name_edit(w, b);
+	if (rc < 0)
+		return rc;
+	if (flags & SW_RENAME_EXCHANGE) {
+		exchange(w, a, b);
+	} else {
+		sw_name_put_file(w, b, a->file);
+		sw_name_put_file(w, a, NULL);
+		b->file->name = b;
+	}
+	b->file->ctime_ns = sw_work_now_ns(w);
+	if (a->file || a->base.exists)
+		join(w, a, b);
+	/* The file is at its new name whatever comes of the journal; a failure is told. */
+	return names_done(w, both, 2);
+}
+
+int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		     struct sw_view new_key, unsigned flags)
+{
+	struct sw_attr attr;
+	struct sw_name *a, *b;
+	int rc = sw_name_check(new_key);
+
+	if (rc == 0)
+		rc = sw_row_stat(w, table, key, &attr);
+	if (rc == 0)
+		rc = sw_table_stat(w, new_table, &attr);
+	if (rc < 0)
+		return rc;
+	if (sw_view_eq(table, new_table) && sw_view_eq(key, new_key))
+		return flags & SW_RENAME_NOREPLACE ? SW_EEXIST : 0;
+	rc = sw_name_get(w, table, key, &a);
+	if (rc < 0)
+		return rc;
+	rc = sw_name_get(w, new_table, new_key, &b);
+	if (rc == 0) {
+		rc = rename_names(w, a, b, flags);
+		if (rc < 0 && sw_name_find(w, new_table, new_key) == b)
+			sw_name_settle(w, b);
+	}
+	if (rc < 0 && sw_name_find(w, table, key) == a)
+		sw_name_settle(w, a);
+	return rc;
+}
+
+int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		   struct sw_view new_key, unsigned flags)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = sw_rename_locked(w, table, key, new_table, new_key, flags);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+struct names {
+	struct sw_buf text; /* each a length-prefixed string */
+	size_t n;
+};
+
+static int add_name(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
+{
+	struct names *names = arg;
+
+	(void)attr;
+	(void)next;
+	sw_buf_put_bytes(&names->text, name);
+	names->n++;
+	return names->text.rc;
+}
+
+static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to, const struct names *names)
+{
+	struct sw_rd r = sw_rd(sw_buf_view(&names->text));
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < names->n; i++) {
+		struct sw_view key = sw_rd_bytes(&r, SW_NAME_MAX);
+
+		rc = sw_rename_locked(w, from, key, to, key, 0);
+		if (rc == SW_ENOTFOUND) /* deleted while the names were read */
+			rc = 0;
+	}
+	return rc;
+}
+
+int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to)
+{
+	struct names names = {0};
+	struct sw_list *list = NULL;
+	struct sw_attr attr = {0}, there;
+	uint64_t n_there = 0;
+	int rc = sw_name_check(to);
+
+	if (rc == 0)
+		rc = sw_list_open(w, from, &list);
+	if (rc == 0)
+		rc = sw_list_walk(list, 0, false, add_name, &names);
+	sw_list_close(list);
+	pthread_mutex_lock(&w->lock);
+	if (rc == 0)
+		rc = sw_table_stat(w, from, &attr);
+	if (rc == 0 && !sw_view_eq(from, to)) {
+		rc = sw_table_stat(w, to, &there);
+		if (rc == 0)
+			rc = count_rows(w, to, &n_there);
+		if (rc == 0 && n_there > 0)
+			rc = SW_ENOTEMPTY;
+		else if (rc == SW_ENOTFOUND)
+			rc = mkdir_locked(w, to, attr.mode);
+		if (rc == 0)
+			rc = rename_rows(w, from, to, &names);
+		if (rc == 0)
+			rc = rmdir_locked(w, from);
+	}
+	pthread_mutex_unlock(&w->lock);
+	sw_buf_fini(&names.text);
+	return rc;
+}
