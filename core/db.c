@@ -321,7 +321,7 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 		rc = sw_meta_put(txn, META_FORMAT, sw_view(&format, 1));
 	}
 	if (rc == 0)
-		rc = sw_db_enter(db, txn, nodes, &e, 1, &fold, false);
+		rc = sw_db_enter(db, txn, nodes, &e, 1, &fold, SW_FROM_HERE);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);
@@ -542,8 +542,9 @@ static void compare_roots(struct sw_db *db, struct sw_txn *txn, const struct sw_
 }
 
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		struct sw_entering *commits, size_t n, struct sw_fold_result *fold, bool by_others)
+		struct sw_entering *commits, size_t n, struct sw_fold_result *fold, enum sw_origin origin)
 {
+	bool by_others = origin != SW_FROM_WORK;
 	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
 	uint64_t hlc = db->hlc;
@@ -564,7 +565,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		sw_txn_abort(txn);
 		return rc;
 	}
-	if (by_others)
+	if (origin == SW_FROM_PEER)
 		compare_roots(db, txn, commits, n, &head.state, &diverged);
 	pthread_mutex_lock(&db->head_lock);
 	rc = move_head(db, txn, nodes, &head, hlc);

@@ -30,7 +30,10 @@ static inline bool sw_head_eq(const struct sw_head *a, const struct sw_head *b)
 /* Told after each step, in order, with writers still waiting: hand over and return. */
 struct sw_listener {
 	void *arg;
-	/* Something was committed here or received. changes live during the call. */
+	/*
+	 * Something was committed here or received; by_others: not by the working set. changes live
+	 * during the call.
+	 */
 	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
 			bool by_others);
 	/* Equal sets of commits gave unequal states: `commit` signs another root than ours. */
@@ -104,6 +107,7 @@ struct sw_write {
 	struct sw_write_op *ops; /* any order; one per row; completed, sorted and reduced in place */
 	size_t n;		 /* afterwards: those that changed something */
 	struct sw_view message;
+	bool from_work; /* of the working set, which knows already: the listener's by_others is false */
 };
 
 /*

@@ -360,7 +360,8 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	if (rc == 0 && all)
 		rc = mark_spent(m->txn, all, n_all);
 	if (rc == 0) {
-		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &e, 1, &fold, false);
+		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &e, 1, &fold,
+				 w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
 		*id = e.commit.id;
 	}
 	w->n = n;

@@ -44,13 +44,15 @@ struct sw_entering {
 	struct sw_buf changeset; /* owned: the store's views die with the next write */
 };
 
+enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
+
 /*
  * Put the folded commits, whose history is written, into the line, move the head, write everything and tell the listener. Takes
  * over the transaction, whether it succeeds or not.
  */
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		struct sw_entering *commits, size_t n, struct sw_fold_result *fold,
-		bool by_others) SW_MUST_CHECK;
+		enum sw_origin origin) SW_MUST_CHECK;
 
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;
 int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_MUST_CHECK;

@@ -232,7 +232,7 @@ static int fold_all(struct receiving *r)
 	for (size_t i = 0; i < r->n; i++)
 		r->in[i].fold = commits[i];
 	if (rc == 0)
-		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->in, r->n, &fold, true);
+		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->in, r->n, &fold, SW_FROM_PEER);
 	sw_fold_result_fini(&fold);
 	free(commits);
 	return rc;

@@ -70,6 +70,8 @@ struct sw_handle {
 int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
 		     uint16_t mode, struct sw_handle *out) SW_MUST_CHECK;
 void sw_handle_release(struct sw_work *w, struct sw_handle *h);
+/* Another handle on the same file, which may not write. */
+void sw_handle_dup(struct sw_work *w, const struct sw_handle *h, struct sw_handle *out);
 
 /* At most n bytes; *got less only at the end. */
 int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,

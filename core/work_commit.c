@@ -250,7 +250,7 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
 	struct batch b = {0};
-	struct sw_write write = {.mode = SW_MODE_MERGE, .message = message};
+	struct sw_write write = {.mode = SW_MODE_MERGE, .message = message, .from_work = true};
 	int rc;
 
 	while (w->committing)

@@ -312,6 +312,14 @@ void sw_handle_release(struct sw_work *w, struct sw_handle *h)
 	pthread_mutex_unlock(&w->lock);
 }
 
+void sw_handle_dup(struct sw_work *w, const struct sw_handle *h, struct sw_handle *out)
+{
+	pthread_mutex_lock(&w->lock);
+	*out = (struct sw_handle){.file = h->file};
+	h->file->n_refs++;
+	pthread_mutex_unlock(&w->lock);
+}
+
 int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
 		   size_t *got)
 {
