@@ -27,7 +27,7 @@ uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
 		b->rc = SW_ENOMEM;
 		return NULL;
 	}
-	if (b->n + n <= b->cap)
+	if (b->p && b->n + n <= b->cap)
 		return b->p + b->n;
 	while (cap < b->n + n)
 		cap *= 2;

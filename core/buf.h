@@ -88,7 +88,7 @@ struct sw_rd {
 
 static inline struct sw_rd sw_rd(struct sw_view v)
 {
-	return (struct sw_rd){v.p, v.p + v.n, false};
+	return (struct sw_rd){v.p, v.n ? v.p + v.n : v.p, false};
 }
 
 static inline size_t sw_rd_left(const struct sw_rd *r)
