@@ -36,7 +36,8 @@
 	X(EISDIR, 19, EISDIR, "is a table")                                                        \
 	X(ENOTDIR, 20, ENOTDIR, "is not a table")                                                  \
 	X(EPERM, 21, EPERM, "operation not permitted")                                             \
-	X(EROFS, 22, EROFS, "read-only")
+	X(EROFS, 22, EROFS, "read-only")                                                           \
+	X(EXDEV, 23, EXDEV, "in another tree")
 
 enum sw_error {
 #define X(name, number, sys, text) SW_##name = -(number),

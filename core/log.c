@@ -1,0 +1,43 @@
+#include "core/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+static _Atomic int max_level = SW_LOG_INFO;
+static void (*log_sink)(void *arg, enum sw_log_level level, const char *line);
+static void *log_sink_arg;
+
+const char *sw_log_level_name(enum sw_log_level level)
+{
+	static const char *const names[] = {"error", "warning", "info", "debug"};
+
+	return names[level];
+}
+
+void sw_log_set_level(enum sw_log_level level)
+{
+	atomic_store(&max_level, (int)level);
+}
+
+void sw_log_set_sink(void (*sink)(void *arg, enum sw_log_level level, const char *line), void *arg)
+{
+	log_sink = sink;
+	log_sink_arg = arg;
+}
+
+void sw_log(enum sw_log_level level, const char *format, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if ((int)level > atomic_load(&max_level))
+		return;
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (log_sink)
+		log_sink(log_sink_arg, level, line);
+	else
+		fprintf(stderr, "swarmfs: %s: %s\n", sw_log_level_name(level), line);
+}

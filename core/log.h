@@ -1,0 +1,19 @@
+/*
+ * The log: one line per event, for whoever runs this at night. To stderr unless a sink is set. Any thread.
+ * No secrets: no tickets, keys' secret halves, or row contents.
+ */
+#ifndef SW_CORE_LOG_H
+#define SW_CORE_LOG_H
+
+#include "core/err.h"
+
+enum sw_log_level { SW_LOG_ERROR, SW_LOG_WARN, SW_LOG_INFO, SW_LOG_DEBUG };
+
+void sw_log(enum sw_log_level level, const char *format, ...) SW_PRINTF(2, 3);
+/* Lines above this level are not written; SW_LOG_INFO at first. */
+void sw_log_set_level(enum sw_log_level level);
+/* Where lines go: without a newline, level not included. NULL: to stderr. Set before threads start. */
+void sw_log_set_sink(void (*sink)(void *arg, enum sw_log_level level, const char *line), void *arg);
+const char *sw_log_level_name(enum sw_log_level level);
+
+#endif

@@ -1,0 +1,134 @@
+/* .commits: snapshots as directories, and the other names of commits as symbolic links to them. */
+#include "fs/mount_internal.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "fs/commit_name.h"
+
+/* The directory of a commit: its place in the line is part of what it is. */
+static int snap_inode(struct sw_mount *m, const struct sw_reader *r, const struct sw_order *order,
+		      struct sw_inode **out)
+{
+	struct sw_snapdir *d;
+	uint64_t rank;
+	int rc = sw_tree_rank(r->nodes, &r->head.line, sw_order_view(order), &rank);
+
+	if (rc == 0)
+		rc = sw_snapdir_new(order, rank, &d);
+	if (rc < 0)
+		return rc;
+	rc = sw_inode_get(&m->inodes, SW_NODE_SNAP, d, sw_view(NULL, 0), sw_view(NULL, 0), 0, out);
+	sw_snapdir_put(&m->inodes, d);
+	return rc;
+}
+
+int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
+{
+	uint8_t id[SW_COMMIT_ID_DIGITS / 2];
+	struct sw_order order;
+	struct sw_reader r;
+	uint64_t stamp;
+	int rc = sw_reader_begin(m->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_commit_find(&r, name, &order);
+	if (rc == 0 && sw_commit_name_parse(name, &stamp, id))
+		rc = snap_inode(m, &r, &order, out);
+	else if (rc == 0)
+		rc = sw_inode_get(&m->inodes, SW_NODE_ALIAS, NULL, sw_view(NULL, 0), name, 0, out);
+	else if (rc == SW_EINVAL) /* an ambiguous prefix is no name */
+		rc = SW_ENOTFOUND;
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_commits_target(struct sw_mount *m, struct sw_view alias, char *out)
+{
+	struct sw_order order;
+	struct sw_reader r;
+	int rc = sw_reader_begin(m->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_commit_find(&r, alias, &order);
+	if (rc == 0)
+		sw_commit_name(&order, out);
+	sw_reader_end(&r);
+	return rc;
+}
+
+/* A reader on the snapshot that an inode is in. */
+static int read_snap(struct sw_mount *m, const struct sw_inode *i, struct sw_reader *r)
+{
+	struct sw_snap *snap;
+	int rc = sw_snapdir_open(m->db, i->snap, &snap);
+
+	return rc < 0 ? rc : sw_snap_read(snap, r);
+}
+
+int sw_snap_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	const struct sw_view none = sw_view(NULL, 0);
+	struct sw_inode_name table;
+	struct sw_reader r;
+	struct sw_table t;
+	struct sw_row row;
+	int rc;
+
+	if (dir->type == SW_NODE_SNAP &&
+	    (sw_view_eq(name, sw_view_str(".commit")) || sw_view_eq(name, sw_view_str(".diff"))))
+		return sw_inode_get(&m->inodes, SW_NODE_SNAP_FILE, dir->snap, none, name, 0, out);
+	rc = read_snap(m, dir, &r);
+	if (rc < 0)
+		return rc;
+	sw_inode_name(&m->inodes, dir, &table);
+	if (dir->type == SW_NODE_SNAP) {
+		rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, name, &t);
+		if (rc == 0)
+			rc = sw_inode_get(&m->inodes, SW_NODE_SNAP_TABLE, dir->snap, name, none, 0, out);
+	} else {
+		rc = sw_state_row(r.nodes, &r.head.state, table.table, name, &row);
+		if (rc == 0)
+			rc = sw_inode_get(&m->inodes, SW_NODE_SNAP_ROW, dir->snap, table.table, name, 0, out);
+	}
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_snap_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
+{
+	int64_t made_ns = (int64_t)((sw_order_stamp(&i->snap->order) >> 16) * 1000000);
+	struct sw_attr attr = {.mode = 0555, .mtime_ns = made_ns, .is_table = true};
+	struct sw_inode_name name;
+	struct sw_reader r;
+	struct sw_table t;
+	struct sw_row row;
+	int rc = 0;
+
+	if (i->type == SW_NODE_SNAP_FILE) {
+		attr.is_table = false;
+		attr.mode = 0444;
+	} else if (i->type != SW_NODE_SNAP) {
+		rc = read_snap(m, i, &r);
+		if (rc < 0)
+			return rc;
+		sw_inode_name(&m->inodes, i, &name);
+		if (i->type == SW_NODE_SNAP_TABLE) {
+			rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, name.table, &t);
+			if (rc == 0)
+				attr = (struct sw_attr){.is_table = true, .mode = t.mode, .mtime_ns = t.mtime_ns};
+		} else {
+			rc = sw_state_row(r.nodes, &r.head.state, name.table, name.key, &row);
+			if (rc == 0)
+				attr = (struct sw_attr){.mode = row.mode, .mtime_ns = row.mtime_ns, .size = row.size};
+		}
+		sw_reader_end(&r);
+	}
+	if (rc < 0)
+		return rc;
+	attr.ctime_ns = attr.mtime_ns;
+	sw_fill_row_stat(m, &attr, st);
+	return 0;
+}

@@ -1,0 +1,419 @@
+#include "fs/inode.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define BUCKETS_MIN 1024
+
+int sw_inodes_init(struct sw_inodes *t, struct sw_work *work)
+{
+	*t = (struct sw_inodes){.work = work, .n_buckets = BUCKETS_MIN, .next_id = 2};
+	t->by_id = calloc(BUCKETS_MIN, sizeof(struct sw_inode *));
+	t->by_ident = calloc(BUCKETS_MIN, sizeof(struct sw_inode *));
+	if (!t->by_id || !t->by_ident) {
+		free(t->by_id);
+		free(t->by_ident);
+		return SW_ENOMEM;
+	}
+	pthread_mutex_init(&t->lock, NULL);
+	return 0;
+}
+
+static void snapdir_unref(struct sw_snapdir *d)
+{
+	if (!d || --d->n_refs > 0)
+		return;
+	sw_snap_unref(d->snap);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+static void inode_free(struct sw_inodes *t, struct sw_inode *i)
+{
+	if (i->handle.file)
+		sw_handle_release(t->work, &i->handle);
+	snapdir_unref(i->snap);
+	sw_buf_fini(&i->ident);
+	free(i);
+}
+
+void sw_inodes_fini(struct sw_inodes *t)
+{
+	for (size_t b = 0; b < t->n_buckets; b++) {
+		struct sw_inode *next;
+
+		for (struct sw_inode *i = t->by_id[b]; i; i = next) {
+			next = i->next_by_id;
+			inode_free(t, i);
+		}
+	}
+	free(t->by_id);
+	free(t->by_ident);
+	pthread_mutex_destroy(&t->lock);
+}
+
+/* FNV-1a is good enough: the names are the database's own, and a full bucket is only slow. */
+static size_t ident_bucket(const struct sw_inodes *t, struct sw_view ident)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < ident.n; i++)
+		h = (h ^ ident.p[i]) * 0x100000001b3u;
+	return (size_t)(h ^ h >> 32) & (t->n_buckets - 1);
+}
+
+static void link_inode(struct sw_inodes *t, struct sw_inode *i)
+{
+	size_t b = i->id & (t->n_buckets - 1);
+
+	i->next_by_id = t->by_id[b];
+	t->by_id[b] = i;
+}
+
+static void link_ident(struct sw_inodes *t, struct sw_inode *i)
+{
+	size_t b = ident_bucket(t, sw_buf_view(&i->ident));
+
+	i->next_by_ident = t->by_ident[b];
+	t->by_ident[b] = i;
+}
+
+static void unlink_ident(struct sw_inodes *t, struct sw_inode *i)
+{
+	struct sw_inode **p = &t->by_ident[ident_bucket(t, sw_buf_view(&i->ident))];
+
+	while (*p && *p != i)
+		p = &(*p)->next_by_ident;
+	if (*p)
+		*p = i->next_by_ident;
+}
+
+/* Twice the buckets; without the memory for it the table is merely slower. */
+static void grow(struct sw_inodes *t)
+{
+	size_t n = t->n_buckets * 2;
+	struct sw_inode **by_id = calloc(n, sizeof(struct sw_inode *));
+	struct sw_inode **by_ident = calloc(n, sizeof(struct sw_inode *)), **old = t->by_id;
+	size_t n_old = t->n_buckets;
+
+	if (!by_id || !by_ident) {
+		free(by_id);
+		free(by_ident);
+		return;
+	}
+	free(t->by_ident);
+	t->by_id = by_id;
+	t->by_ident = by_ident;
+	t->n_buckets = n;
+	for (size_t b = 0; b < n_old; b++) {
+		struct sw_inode *next;
+
+		for (struct sw_inode *i = old[b]; i; i = next) {
+			next = i->next_by_id;
+			link_inode(t, i);
+			if (!i->is_orphan)
+				link_ident(t, i);
+		}
+	}
+	free(old);
+}
+
+static void make_ident(enum sw_node_type type, const struct sw_snapdir *snap, struct sw_view table,
+		       struct sw_view key, struct sw_buf *out)
+{
+	sw_buf_put_u8(out, (uint8_t)type);
+	if (snap) {
+		sw_buf_put(out, snap->order.b, SW_ORDER_SIZE);
+		sw_buf_put_u64(out, snap->rank);
+	}
+	sw_buf_put_view(out, table);
+	sw_buf_put_u8(out, 0);
+	sw_buf_put_view(out, key);
+}
+
+static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ident)
+{
+	struct sw_inode *i = t->by_ident[ident_bucket(t, ident)];
+
+	while (i && !sw_view_eq(sw_buf_view(&i->ident), ident))
+		i = i->next_by_ident;
+	return i;
+}
+
+static struct sw_inode *find_live(const struct sw_inodes *t, struct sw_view table, struct sw_view key)
+{
+	struct sw_inode *i = NULL;
+	SW_BUF ident = {0};
+
+	make_ident(key.n ? SW_NODE_ROW : SW_NODE_TABLE, NULL, table, key, &ident);
+	if (ident.rc == 0)
+		i = find_ident(t, sw_buf_view(&ident));
+	return i;
+}
+
+struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	for (i = t->by_id[id & (t->n_buckets - 1)]; i && i->id != id; i = i->next_by_id)
+		;
+	pthread_mutex_unlock(&t->lock);
+	return i;
+}
+
+static void orphan(struct sw_inodes *t, struct sw_inode *i)
+{
+	unlink_ident(t, i);
+	i->is_orphan = true;
+}
+
+static int get_locked(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap,
+		      struct sw_view table, struct sw_view key, uint64_t generation, struct sw_inode **out)
+{
+	struct sw_inode *i;
+	SW_BUF ident = {0};
+
+	make_ident(type, snap, table, key, &ident);
+	if (ident.rc < 0)
+		return ident.rc;
+	i = find_ident(t, sw_buf_view(&ident));
+	if (i && i->n_open > 0 && sw_handle_generation(&i->handle) != generation) {
+		orphan(t, i);
+		i = NULL;
+	}
+	if (!i) {
+		if (t->n >= t->n_buckets)
+			grow(t);
+		i = calloc(1, sizeof(*i));
+		if (!i)
+			return SW_ENOMEM;
+		i->id = type == SW_NODE_ROOT_DIR ? 1 : t->next_id++;
+		i->type = type;
+		i->ident = ident;
+		ident = (struct sw_buf){0};
+		i->table_n = table.n;
+		i->key_n = key.n;
+		i->snap = snap;
+		if (snap)
+			snap->n_refs++;
+		link_inode(t, i);
+		link_ident(t, i);
+		t->n++;
+	}
+	i->n_lookup++;
+	*out = i;
+	return 0;
+}
+
+int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_view table,
+		 struct sw_view key, uint64_t generation, struct sw_inode **out)
+{
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = get_locked(t, type, snap, table, key, generation, out);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
+void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n)
+{
+	struct sw_inode **p, *i;
+
+	pthread_mutex_lock(&t->lock);
+	p = &t->by_id[id & (t->n_buckets - 1)];
+	while (*p && (*p)->id != id)
+		p = &(*p)->next_by_id;
+	i = *p;
+	if (i) {
+		assert(i->n_lookup >= n);
+		i->n_lookup -= n;
+		if (i->n_lookup > 0) {
+			i = NULL;
+		} else {
+			*p = i->next_by_id;
+			if (!i->is_orphan)
+				unlink_ident(t, i);
+			t->n--;
+			inode_free(t, i);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+static struct sw_view ident_table(const struct sw_inode *i)
+{
+	return sw_view(i->ident.p + i->ident.n - i->key_n - 1 - i->table_n, i->table_n);
+}
+
+static struct sw_view ident_key(const struct sw_inode *i)
+{
+	return sw_view(i->ident.p + i->ident.n - i->key_n, i->key_n);
+}
+
+void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inode_name *out)
+{
+	pthread_mutex_lock(&t->lock);
+	memcpy(out->buf, ident_table(i).p, i->table_n);
+	memcpy(out->buf + i->table_n, ident_key(i).p, i->key_n);
+	out->table = sw_view(out->buf, i->table_n);
+	out->key = sw_view(out->buf + i->table_n, i->key_n);
+	out->is_orphan = i->is_orphan;
+	pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_view table, struct sw_view key)
+{
+	const struct sw_inode *i;
+	uint64_t id;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_live(t, table, key);
+	id = i ? i->id : 0;
+	pthread_mutex_unlock(&t->lock);
+	return id;
+}
+
+uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_view table, struct sw_view key)
+{
+	struct sw_inode *i;
+	uint64_t id = 0;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_live(t, table, key);
+	if (i) {
+		id = i->id;
+		orphan(t, i);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return id;
+}
+
+/* Give an inode another name. Without the memory for it, it is an orphan and found anew at the next lookup. */
+static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view table, struct sw_view key)
+{
+	struct sw_buf ident = {0};
+
+	if (!i)
+		return;
+	if (!i->is_orphan)
+		orphan(t, i);
+	make_ident(i->type, NULL, table, key, &ident);
+	if (ident.rc < 0) {
+		sw_buf_fini(&ident);
+		return;
+	}
+	sw_buf_fini(&i->ident);
+	i->ident = ident;
+	i->table_n = table.n;
+	i->key_n = key.n;
+	i->is_orphan = false;
+	link_ident(t, i);
+}
+
+void sw_inode_rename(struct sw_inodes *t, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		     struct sw_view new_key, bool exchange)
+{
+	struct sw_inode *a, *b;
+
+	pthread_mutex_lock(&t->lock);
+	a = find_live(t, table, key);
+	b = find_live(t, new_table, new_key);
+	if (a)
+		orphan(t, a);
+	if (b)
+		orphan(t, b);
+	rename_inode(t, a, new_table, new_key);
+	if (exchange)
+		rename_inode(t, b, table, key);
+	pthread_mutex_unlock(&t->lock);
+}
+
+int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&t->lock);
+	if (i->n_open == 0)
+		sw_handle_dup(t->work, h, &i->handle);
+	else if (sw_handle_generation(&i->handle) != sw_handle_generation(h))
+		rc = SW_EAGAIN;
+	if (rc == 0)
+		i->n_open++;
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
+void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i)
+{
+	struct sw_handle h = {0};
+
+	pthread_mutex_lock(&t->lock);
+	assert(i->n_open > 0);
+	if (--i->n_open == 0) {
+		h = i->handle;
+		i->handle = (struct sw_handle){0};
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (h.file)
+		sw_handle_release(t->work, &h);
+}
+
+bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out)
+{
+	bool is_open;
+
+	pthread_mutex_lock(&t->lock);
+	is_open = i->n_open > 0;
+	if (is_open)
+		sw_handle_dup(t->work, &i->handle, out);
+	pthread_mutex_unlock(&t->lock);
+	return is_open;
+}
+
+void sw_inode_touch(struct sw_inodes *t, struct sw_view table, int64_t now_ns)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_live(t, table, sw_view(NULL, 0));
+	if (i)
+		i->touched_ns = now_ns;
+	pthread_mutex_unlock(&t->lock);
+}
+
+int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdir **out)
+{
+	struct sw_snapdir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return SW_ENOMEM;
+	d->n_refs = 1;
+	d->order = *order;
+	d->rank = rank;
+	pthread_mutex_init(&d->lock, NULL);
+	*out = d;
+	return 0;
+}
+
+void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d)
+{
+	pthread_mutex_lock(&t->lock);
+	snapdir_unref(d);
+	pthread_mutex_unlock(&t->lock);
+}
+
+int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out)
+{
+	struct sw_hash id;
+	int rc = 0;
+
+	sw_order_id(&d->order, &id);
+	pthread_mutex_lock(&d->lock);
+	if (!d->snap)
+		rc = sw_snap_open(db, &id, &d->snap);
+	*out = d->snap;
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}

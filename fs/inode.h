@@ -1,0 +1,103 @@
+/*
+ * Inodes: what the kernel knows of the mount. A node id is a counter, never reused and never changing its
+ * type; an inode is found by what it stands for (its type, snapshot, table and row) until it
+ * becomes an orphan: unlinked, or replaced while open. The lookup count is a ledger with the kernel.
+ */
+#ifndef SW_FS_INODE_H
+#define SW_FS_INODE_H
+
+#include <pthread.h>
+
+#include "core/work.h"
+
+enum sw_node_type {
+	SW_NODE_ROOT_DIR = 1,
+	SW_NODE_TABLE,
+	SW_NODE_ROW,
+	SW_NODE_COMMITS,    /* .commits */
+	SW_NODE_SNAP,	    /* .commits/NAME */
+	SW_NODE_SNAP_TABLE,
+	SW_NODE_SNAP_ROW,
+	SW_NODE_SNAP_FILE,  /* .commit and .diff; the key tells which */
+	SW_NODE_ALIAS,	    /* a symbolic link in .commits; the key is its name */
+	SW_NODE_SWARM,	    /* .swarm */
+	SW_NODE_SWARM_FILE, /* the key is its name */
+};
+
+/* A snapshot as a directory: the commit and its place in the line. Shared by the inodes in it. */
+struct sw_snapdir {
+	size_t n_refs; /* under inodes.lock */
+	struct sw_order order;
+	uint64_t rank;
+	pthread_mutex_t lock;
+	struct sw_snap *snap; /* opened when somebody looks inside; under lock */
+};
+
+struct sw_inode {
+	uint64_t id;
+	enum sw_node_type type;
+	struct sw_snapdir *snap; /* SNAP_*: counted */
+	/* Under inodes.lock: */
+	uint64_t n_lookup;
+	struct sw_buf ident;	/* what it is found by; table and key are parts of it */
+	size_t table_n, key_n;
+	bool is_orphan;
+	size_t n_open;
+	struct sw_handle handle; /* ROW with n_open > 0: the file that its handles share */
+	int64_t touched_ns;	 /* TABLE: when an entry came or went here */
+	struct sw_inode *next_by_id, *next_by_ident;
+};
+
+struct sw_inodes {
+	pthread_mutex_t lock;
+	struct sw_work *work;
+	struct sw_inode **by_id, **by_ident;
+	size_t n_buckets, n;
+	uint64_t next_id;
+};
+
+/* Its names, copied: a rename may change them at any time. */
+struct sw_inode_name {
+	uint8_t buf[2 * SW_NAME_MAX];
+	struct sw_view table, key;
+	bool is_orphan;
+};
+
+int sw_inodes_init(struct sw_inodes *t, struct sw_work *work) SW_MUST_CHECK;
+void sw_inodes_fini(struct sw_inodes *t);
+
+/* By node id: valid while the kernel holds a lookup on it, as it does during a request. Never NULL for those. */
+struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
+/*
+ * The inode for what a lookup found, with one more lookup counted; made when it is new. generation: of the file
+ * that stands there now (sw_attr); an inode whose handles share another file becomes an orphan.
+ */
+int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_view table,
+		 struct sw_view key, uint64_t generation, struct sw_inode **out) SW_MUST_CHECK;
+/* n lookups less; frees it when none is left. */
+void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n);
+void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inode_name *out);
+/* The node id that the kernel may know a live table (key empty) or row by; 0: it knows none. */
+uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_view table, struct sw_view key);
+
+/* A row was unlinked or replaced: its inode is no longer found by name. Returns its id, or 0. */
+uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_view table, struct sw_view key);
+/* A row or table moved, over whatever stood there. exchange: both moved. */
+void sw_inode_rename(struct sw_inodes *t, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		     struct sw_view new_key, bool exchange);
+
+/* A handle was opened on a row: SW_EAGAIN when the inode's other handles share another file. */
+int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h) SW_MUST_CHECK;
+void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i);
+/* A handle on the file of an open row, to be released; false: it is not open. */
+bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out);
+/* An entry of a live table came or went here and now. */
+void sw_inode_touch(struct sw_inodes *t, struct sw_view table, int64_t now_ns);
+
+/* A snapdir with one reference, to be given back with sw_snapdir_put(). SW_ENOMEM. */
+int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdir **out) SW_MUST_CHECK;
+void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d);
+/* The snapshot inside a snapdir, opened on first use; owned by it. */
+int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out) SW_MUST_CHECK;
+
+#endif

@@ -1,0 +1,329 @@
+/* Handlers that change the live tree: names and attributes. Everything else is read-only. */
+#include "fs/mount_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static void reply_rc(fuse_req_t req, int rc)
+{
+	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
+}
+
+static int64_t now_ns(const struct sw_mount *m)
+{
+	return (int64_t)(sw_env_wall_ms(sw_db_env(m->db)) * 1000000);
+}
+
+/* Why nothing can be made or removed in a directory that is not a table. */
+static int refuse_in(const struct sw_inode *dir)
+{
+	switch (dir->type) {
+	case SW_NODE_COMMITS:
+	case SW_NODE_SNAP:
+	case SW_NODE_SNAP_TABLE:
+		return SW_EROFS;
+	default:
+		return SW_EPERM;
+	}
+}
+
+static bool is_control_name(const char *name)
+{
+	return strcmp(name, ".commits") == 0 || strcmp(name, ".swarm") == 0 ||
+	       strcmp(name, ".conflicts") == 0 || strcmp(name, ".txn") == 0;
+}
+
+static void reply_entry(struct sw_mount *m, fuse_req_t req, struct sw_inode *i)
+{
+	struct fuse_entry_param e = {.ino = i->id};
+	int rc = sw_node_stat(m, i, &e.attr);
+
+	if (rc < 0) {
+		sw_inode_forget(&m->inodes, i->id, 1);
+		fuse_reply_err(req, sw_err_to_errno(rc));
+		return;
+	}
+	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	if (fuse_reply_entry(req, &e) < 0)
+		sw_inode_forget(&m->inodes, e.ino, 1);
+}
+
+void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i;
+	int rc;
+
+	if (dir->type != SW_NODE_ROOT_DIR)
+		rc = refuse_in(dir);
+	else if (is_control_name(name))
+		rc = SW_EEXIST;
+	else
+		rc = sw_work_mkdir(m->work, sw_view_str(name), mode & SW_MODE_MASK);
+	if (rc == 0)
+		rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
+	if (rc < 0)
+		reply_rc(req, rc);
+	else
+		reply_entry(m, req, i);
+}
+
+void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent);
+	int rc;
+
+	if (dir->type != SW_NODE_ROOT_DIR || is_control_name(name))
+		rc = refuse_in(dir);
+	else
+		rc = sw_work_rmdir(m->work, sw_view_str(name));
+	if (rc == 0)
+		sw_inode_orphan(&m->inodes, sw_view_str(name), sw_view(NULL, 0));
+	reply_rc(req, rc);
+}
+
+void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent);
+	struct sw_inode_name table;
+	int rc;
+
+	sw_inode_name(&m->inodes, dir, &table);
+	if (dir->type != SW_NODE_TABLE)
+		rc = refuse_in(dir);
+	else
+		rc = sw_work_unlink(m->work, table.table, sw_view_str(name));
+	if (rc == 0) {
+		sw_inode_orphan(&m->inodes, table.table, sw_view_str(name));
+		sw_inode_touch(&m->inodes, table.table, now_ns(m));
+	}
+	reply_rc(req, rc);
+}
+
+static int rename_table(struct sw_mount *m, const char *name, const char *new_name, unsigned flags)
+{
+	struct sw_view from = sw_view_str(name), to = sw_view_str(new_name);
+	struct sw_attr attr;
+	int rc;
+
+	if (is_control_name(name) || is_control_name(new_name))
+		return SW_EPERM;
+	if (flags & RENAME_EXCHANGE)
+		return SW_EINVAL;
+	if ((flags & RENAME_NOREPLACE) && sw_work_stat_table(m->work, to, &attr) == 0)
+		return SW_EEXIST;
+	rc = sw_work_rename_table(m->work, from, to);
+	if (rc == 0) {
+		sw_inode_rename(&m->inodes, from, sw_view(NULL, 0), to, sw_view(NULL, 0), false);
+		/* The rows below are found anew: their inodes stand for names that are gone. */
+		sw_notify_entry(m, FUSE_ROOT_ID, to);
+	}
+	return rc;
+}
+
+static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name, struct sw_inode *new_dir,
+		      const char *new_name, unsigned flags)
+{
+	struct sw_inode_name from, to;
+	bool exchange = flags & RENAME_EXCHANGE;
+	int rc;
+
+	sw_inode_name(&m->inodes, dir, &from);
+	sw_inode_name(&m->inodes, new_dir, &to);
+	rc = sw_work_rename(m->work, from.table, sw_view_str(name), to.table, sw_view_str(new_name),
+			    (flags & RENAME_NOREPLACE ? SW_RENAME_NOREPLACE : 0u) |
+				(exchange ? SW_RENAME_EXCHANGE : 0u));
+	if (rc < 0)
+		return rc;
+	if (sw_view_eq(from.table, to.table) && strcmp(name, new_name) == 0)
+		return 0;
+	sw_inode_rename(&m->inodes, from.table, sw_view_str(name), to.table, sw_view_str(new_name), exchange);
+	sw_inode_touch(&m->inodes, from.table, now_ns(m));
+	sw_inode_touch(&m->inodes, to.table, now_ns(m));
+	return 0;
+}
+
+void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+		  const char *new_name, unsigned flags)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent);
+	struct sw_inode *new_dir = sw_inode_by_id(&m->inodes, new_parent);
+	int rc;
+
+	/* Ignoring a flag would destroy files. */
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		rc = SW_EINVAL;
+	else if (dir->type == SW_NODE_ROOT_DIR && new_dir->type == SW_NODE_ROOT_DIR)
+		rc = rename_table(m, name, new_name, flags);
+	else if (dir->type == SW_NODE_TABLE && new_dir->type == SW_NODE_TABLE)
+		rc = rename_row(m, dir, name, new_dir, new_name, flags);
+	else if (dir->type == SW_NODE_TABLE && new_dir->type == SW_NODE_ROOT_DIR)
+		rc = SW_EPERM; /* rows live in tables */
+	else if (refuse_in(dir) == SW_EROFS || refuse_in(new_dir) == SW_EROFS)
+		rc = SW_EXDEV; /* so that mv copies */
+	else
+		rc = SW_EPERM;
+	reply_rc(req, rc);
+}
+
+void sw_ll_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	(void)dev;
+	fuse_reply_err(req, EPERM);
+}
+
+/* EPERM, so that editors fall back to what they do on file systems without links. */
+void sw_ll_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	(void)target;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void sw_ll_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	(void)ino;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		  struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i = NULL;
+	struct fuse_entry_param e = {0};
+	struct sw_inode_name table;
+	struct sw_handle h = {0};
+	int rc;
+
+	if (dir->type != SW_NODE_TABLE) {
+		reply_rc(req, refuse_in(dir));
+		return;
+	}
+	sw_inode_name(&m->inodes, dir, &table);
+	rc = sw_work_open_row(m->work, table.table, sw_view_str(name), sw_open_flags(fi->flags) | SW_OPEN_CREATE,
+			      mode & SW_MODE_MASK, &h);
+	if (rc == 0) {
+		rc = sw_inode_get(&m->inodes, SW_NODE_ROW, NULL, table.table, sw_view_str(name),
+				  sw_handle_generation(&h), &i);
+		if (rc == 0)
+			rc = sw_open_adopt(m, i, &h, fi);
+		else
+			sw_handle_release(m->work, &h);
+	}
+	if (rc == 0) {
+		rc = sw_node_stat(m, i, &e.attr);
+		if (rc < 0)
+			sw_open_free(m, sw_open_of(fi));
+	}
+	if (rc < 0) {
+		if (i)
+			sw_inode_forget(&m->inodes, i->id, 1);
+		reply_rc(req, rc);
+		return;
+	}
+	sw_inode_touch(&m->inodes, table.table, now_ns(m));
+	e.ino = i->id;
+	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	if (fuse_reply_create(req, &e, fi) < 0) {
+		sw_open_free(m, sw_open_of(fi));
+		sw_inode_forget(&m->inodes, e.ino, 1);
+	}
+}
+
+static const int64_t *wanted_mtime(const struct sw_mount *m, const struct stat *st, int to_set,
+				   int64_t *buf)
+{
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		*buf = now_ns(m);
+	else if (to_set & FUSE_SET_ATTR_MTIME)
+		*buf = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+	else
+		return NULL;
+	return buf;
+}
+
+static int set_table(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		     const uint16_t *mode, const int64_t *mtime)
+{
+	int rc = 0;
+
+	if (mode || mtime)
+		rc = sw_work_set_table(m->work, name->table, mode, mtime);
+	if (rc == 0 && mtime) {
+		pthread_mutex_lock(&m->inodes.lock);
+		i->touched_ns = 0;
+		pthread_mutex_unlock(&m->inodes.lock);
+	}
+	return rc;
+}
+
+/* Through an open handle if there is one: the row may have lost its name. */
+static int set_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		   const uint16_t *mode, const int64_t *mtime, const uint64_t *size,
+		   struct fuse_file_info *fi)
+{
+	struct sw_handle h;
+	int rc = 0;
+
+	if (fi && size) {
+		rc = sw_handle_truncate(m->work, &sw_open_of(fi)->handle, *size);
+		size = NULL;
+	}
+	if (rc < 0 || (!mode && !mtime && !size))
+		return rc;
+	if (!name->is_orphan)
+		return sw_work_set(m->work, name->table, name->key, mode, mtime, size);
+	if (!sw_inode_handle(&m->inodes, i, &h))
+		return SW_ENOTFOUND;
+	if (size)
+		rc = sw_handle_truncate(m->work, &h, *size);
+	if (rc == 0 && (mode || mtime))
+		rc = sw_handle_set(m->work, &h, mode, mtime);
+	sw_handle_release(m->work, &h);
+	return rc;
+}
+
+void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
+	struct sw_inode_name name;
+	uint16_t mode = st->st_mode & SW_MODE_MASK;
+	uint64_t size = (uint64_t)st->st_size;
+	int64_t mtime_buf;
+	const int64_t *mtime = wanted_mtime(m, st, to_set, &mtime_buf);
+	const uint16_t *set_mode = to_set & FUSE_SET_ATTR_MODE ? &mode : NULL;
+	double entry, attr;
+	int rc;
+
+	sw_inode_name(&m->inodes, i, &name);
+	/* chown succeeds and changes nothing: everything belongs to whoever mounted. */
+	if (i->type == SW_NODE_ROW)
+		rc = set_row(m, i, &name, set_mode, mtime, to_set & FUSE_SET_ATTR_SIZE ? &size : NULL, fi);
+	else if (i->type == SW_NODE_TABLE)
+		rc = set_table(m, i, &name, set_mode, mtime);
+	else if (i->type == SW_NODE_ROOT_DIR || i->type == SW_NODE_SWARM_FILE)
+		rc = 0; /* times of the root are its own affair; a control file has no size */
+	else
+		rc = SW_EROFS;
+	if (rc == 0)
+		rc = sw_node_stat(m, i, st);
+	if (rc < 0) {
+		reply_rc(req, rc);
+		return;
+	}
+	sw_node_timeouts(i, &entry, &attr);
+	fuse_reply_attr(req, st, attr);
+}

@@ -1,0 +1,548 @@
+/* Handlers of open files and directories. */
+#include "fs/mount_internal.h"
+
+#include "core/blob.h"
+#include "fs/commit_name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+unsigned sw_open_flags(int flags)
+{
+	unsigned out = 0;
+
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		out |= SW_OPEN_WRITE;
+	if (flags & O_TRUNC)
+		out |= SW_OPEN_TRUNCATE;
+	if (flags & O_EXCL)
+		out |= SW_OPEN_EXCLUSIVE;
+	return out;
+}
+
+int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, struct fuse_file_info *fi)
+{
+	struct sw_open *o = calloc(1, sizeof(*o));
+	int rc = o ? sw_inode_opened(&m->inodes, i, h) : SW_ENOMEM;
+
+	if (rc < 0) {
+		sw_handle_release(m->work, h);
+		free(o);
+		return rc;
+	}
+	o->inode = i;
+	o->handle = *h;
+	fi->fh = (uint64_t)(uintptr_t)o;
+	fi->keep_cache = 1;
+	return 0;
+}
+
+static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		    struct fuse_file_info *fi)
+{
+	struct sw_handle h;
+	int rc;
+
+	if (name->is_orphan)
+		return SW_ENOTFOUND;
+	rc = sw_work_open_row(m->work, name->table, name->key,
+			      sw_open_flags(fi->flags) & ~(unsigned)SW_OPEN_EXCLUSIVE, 0, &h);
+	return rc < 0 ? rc : sw_open_adopt(m, i, &h, fi);
+}
+
+void sw_open_free(struct sw_mount *m, struct sw_open *o)
+{
+	if (o->inode->type == SW_NODE_ROW) {
+		sw_handle_release(m->work, &o->handle);
+		sw_inode_closed(&m->inodes, o->inode);
+	} else {
+		sw_control_release(m, o);
+	}
+	sw_buf_fini(&o->text);
+	free(o);
+}
+
+static int open_text(struct sw_mount *m, struct sw_inode *i, struct fuse_file_info *fi)
+{
+	struct sw_open *o = calloc(1, sizeof(*o));
+	int rc;
+
+	if (!o)
+		return SW_ENOMEM;
+	o->inode = i;
+	rc = i->type == SW_NODE_SNAP_ROW ? 0 : sw_control_open(m, o, fi->flags);
+	if (rc < 0) {
+		sw_buf_fini(&o->text);
+		free(o);
+		return rc;
+	}
+	fi->fh = (uint64_t)(uintptr_t)o;
+	/* The kernel would trust the size, which nobody knows beforehand. */
+	fi->direct_io = i->type != SW_NODE_SNAP_ROW;
+	fi->keep_cache = !fi->direct_io;
+	return 0;
+}
+
+void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+	struct sw_inode_name name;
+	int rc;
+
+	sw_inode_name(&m->inodes, i, &name);
+	if (i->type == SW_NODE_ROW)
+		rc = open_row(m, i, &name, fi);
+	else if (writes && i->type != SW_NODE_SWARM_FILE)
+		rc = SW_EROFS;
+	else
+		rc = open_text(m, i, fi);
+	if (rc == SW_EAGAIN) /* the name has another file by now: the kernel looks it up again */
+		fuse_reply_err(req, ESTALE);
+	else if (rc < 0)
+		fuse_reply_err(req, rc == SW_ENOTFOUND && name.is_orphan ? ESTALE : sw_err_to_errno(rc));
+	else if (fuse_reply_open(req, fi) < 0)
+		sw_open_free(m, sw_open_of(fi));
+}
+
+static void reply_bytes(fuse_req_t req, int rc, const uint8_t *bytes, size_t n)
+{
+	if (rc < 0)
+		fuse_reply_err(req, sw_err_to_errno(rc));
+	else
+		fuse_reply_buf(req, (const char *)bytes, n);
+}
+
+static int read_snap_row(struct sw_mount *m, struct sw_inode *i, uint64_t offset, uint8_t *out, size_t n,
+			 size_t *got)
+{
+	struct sw_inode_name name;
+	struct sw_reader r;
+	struct sw_snap *snap;
+	struct sw_row row;
+	int rc = sw_snapdir_open(m->db, i->snap, &snap);
+
+	*got = 0;
+	if (rc == 0)
+		rc = sw_snap_read(snap, &r);
+	if (rc < 0)
+		return rc;
+	sw_inode_name(&m->inodes, i, &name);
+	rc = sw_state_row(r.nodes, &r.head.state, name.table, name.key, &row);
+	if (rc == 0 && row.is_blob) {
+		rc = sw_blob_read(r.nodes, &row.blob, offset, out, n, got);
+	} else if (rc == 0 && offset < row.size) {
+		*got = n < row.size - offset ? n : (size_t)(row.size - offset);
+		memcpy(out, row.bytes.p + offset, *got);
+	}
+	sw_reader_end(&r);
+	return rc;
+}
+
+void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_open *o = sw_open_of(fi);
+	uint8_t *bytes;
+	size_t got = 0;
+	int rc;
+
+	(void)ino;
+	if (o->inode->type != SW_NODE_ROW && o->inode->type != SW_NODE_SNAP_ROW) {
+		sw_control_read(m, req, o, size, offset);
+		return;
+	}
+	bytes = malloc(size ? size : 1);
+	if (!bytes)
+		rc = SW_ENOMEM;
+	else if (o->inode->type == SW_NODE_ROW)
+		rc = sw_handle_read(m->work, &o->handle, (uint64_t)offset, bytes, size, &got);
+	else
+		rc = read_snap_row(m, o->inode, (uint64_t)offset, bytes, size, &got);
+	reply_bytes(req, rc, bytes, got);
+	free(bytes);
+}
+
+void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+		 struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_open *o = sw_open_of(fi);
+	int rc;
+
+	(void)ino;
+	if (o->inode->type == SW_NODE_ROW)
+		rc = sw_handle_write(m->work, &o->handle, (uint64_t)offset, fi->flags & O_APPEND,
+				     sw_view(bytes, size));
+	else
+		rc = sw_control_write(m, o, sw_view(bytes, size));
+	if (rc < 0)
+		fuse_reply_err(req, sw_err_to_errno(rc));
+	else
+		fuse_reply_write(req, size);
+}
+
+void sw_ll_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_open *o = sw_open_of(fi);
+	int rc = 0;
+
+	(void)ino;
+	if (o->inode->type == SW_NODE_ROW)
+		rc = sw_handle_flush(m->work, &o->handle);
+	else if (o->inode->type == SW_NODE_SWARM_FILE)
+		rc = sw_control_flush(m, o);
+	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
+}
+
+void sw_ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_open *o = sw_open_of(fi);
+	int rc = 0;
+
+	(void)ino;
+	(void)datasync;
+	if (o->inode->type == SW_NODE_ROW)
+		rc = sw_handle_sync(m->work, &o->handle);
+	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
+}
+
+void sw_ll_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	sw_open_free(sw_req_mount(req), sw_open_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/* Directories */
+
+static int open_snap_tree(struct sw_mount *m, struct sw_open *o)
+{
+	struct sw_inode_name name;
+	struct sw_reader r;
+	struct sw_snap *snap;
+	struct sw_table t;
+	int rc = sw_snapdir_open(m->db, o->inode->snap, &snap);
+
+	if (rc == 0)
+		rc = sw_snap_read(snap, &r);
+	if (rc < 0)
+		return rc;
+	o->table_root = r.head.state;
+	if (o->inode->type == SW_NODE_SNAP_TABLE) {
+		sw_inode_name(&m->inodes, o->inode, &name);
+		rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, name.table, &t);
+		o->table_root = t.root;
+	}
+	sw_reader_end(&r);
+	return rc;
+}
+
+static int open_dir(struct sw_mount *m, struct sw_open *o)
+{
+	struct sw_inode_name name;
+	int rc = 0;
+
+	sw_inode_name(&m->inodes, o->inode, &name);
+	switch (o->inode->type) {
+	case SW_NODE_ROOT_DIR:
+		return sw_list_open(m->work, sw_view(NULL, 0), &o->list);
+	case SW_NODE_TABLE:
+		rc = sw_list_open(m->work, name.table, &o->list);
+		return rc == SW_ENOTFOUND && name.is_orphan ? 0 : rc;
+	case SW_NODE_COMMITS:
+		rc = sw_db_pin_line(m->db, &o->head);
+		o->head_pinned = rc == 0;
+		return rc;
+	case SW_NODE_SNAP:
+	case SW_NODE_SNAP_TABLE:
+		return open_snap_tree(m, o);
+	default:
+		return 0;
+	}
+}
+
+static void close_dir(struct sw_mount *m, struct sw_open *o)
+{
+	sw_list_close(o->list);
+	if (o->head_pinned)
+		sw_db_unpin(m->db, &o->head.line);
+	free(o);
+}
+
+void sw_ll_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_open *o = calloc(1, sizeof(*o));
+	int rc;
+
+	if (!o) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	o->inode = sw_inode_by_id(&m->inodes, ino);
+	rc = open_dir(m, o);
+	if (rc < 0) {
+		close_dir(m, o);
+		fuse_reply_err(req, sw_err_to_errno(rc));
+		return;
+	}
+	fi->fh = (uint64_t)(uintptr_t)o;
+	if (fuse_reply_open(req, fi) < 0)
+		close_dir(m, o);
+}
+
+void sw_ll_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	close_dir(sw_req_mount(req), sw_open_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void sw_ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
+/* Filling one reply. */
+struct fill {
+	struct sw_mount *m;
+	fuse_req_t req;
+	struct sw_inode *dir;
+	bool plus;
+	char *buf;
+	size_t size, n;
+};
+
+/* One entry of which only the name is told; 1 when it does not fit any more. */
+static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t ino, uint64_t next)
+{
+	struct fuse_entry_param e = {.attr = {.st_mode = type, .st_ino = ino}}; /* e.ino 0: no lookup */
+	size_t n;
+
+	if (f->plus)
+		n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
+	else
+		n = fuse_add_direntry(f->req, f->buf + f->n, f->size - f->n, name, &e.attr, (off_t)next);
+	if (n > f->size - f->n)
+		return 1;
+	f->n += n;
+	return 0;
+}
+
+static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, uint64_t next)
+{
+	struct fuse_entry_param e = {.ino = i->id};
+	size_t n;
+	int rc = sw_node_stat(f->m, i, &e.attr);
+
+	if (rc < 0) { /* gone since: the name alone does no harm, but neither does its absence */
+		sw_inode_forget(&f->m->inodes, i->id, 1);
+		return 0;
+	}
+	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
+	if (n > f->size - f->n) {
+		sw_inode_forget(&f->m->inodes, i->id, 1);
+		return 1;
+	}
+	f->n += n;
+	return 0;
+}
+
+static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t next)
+{
+	char text[SW_NAME_MAX + 1];
+	struct sw_inode *i;
+
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	if (f->plus) {
+		if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
+			return 0;
+		return fill_plus(f, i, text, next);
+	}
+	return fill_plain(f, text, type, 1 + next, next);
+}
+
+static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
+{
+	struct fill *f = arg;
+	struct sw_inode_name dir;
+	char text[SW_NAME_MAX + 1];
+	struct sw_inode *i;
+	int rc;
+
+	/* Cookies 0 to 9 are for the dots and the control directories. */
+	next += 10;
+	if (!f->plus)
+		return fill_name(f, name, attr->is_table ? S_IFDIR : S_IFREG, next);
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	sw_inode_name(&f->m->inodes, f->dir, &dir);
+	if (attr->is_table)
+		rc = sw_inode_get(&f->m->inodes, SW_NODE_TABLE, NULL, name, sw_view(NULL, 0), 0, &i);
+	else
+		rc = sw_inode_get(&f->m->inodes, SW_NODE_ROW, NULL, dir.table, name, attr->generation, &i);
+	if (rc < 0)
+		return 0;
+	return fill_plus(f, i, text, next);
+}
+
+/*
+ * Commits by their rank in the line as it was when the directory was opened. Names only: opening each snapshot
+ * for its attributes would be waste.
+ */
+static int fill_commits(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	struct sw_cursor c = {0};
+	struct sw_reader r;
+	int rc = sw_reader_begin(f->m->db, &r), full = 0;
+
+	if (rc < 0)
+		return rc;
+	rc = sw_cursor_seek_rank(&c, r.nodes, &o->head.line, from);
+	while (rc > 0 && !full) {
+		char name[64];
+		struct sw_order order;
+
+		memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		sw_commit_name(&order, name);
+		from++;
+		full = fill_plain(f, name, S_IFDIR, 2 + from, from + 10);
+		if (!full)
+			rc = sw_cursor_next(&c);
+	}
+	sw_cursor_fini(&c);
+	sw_reader_end(&r);
+	if (rc == 0 && !full && from == o->head.count)
+		(void)fill_plain(f, "latest", S_IFLNK, 3, from + 1 + 10);
+	return rc < 0 ? rc : 0;
+}
+
+static int fill_snap(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	struct sw_cursor c = {0};
+	struct sw_reader r;
+	struct sw_snap *snap;
+	int rc = sw_snapdir_open(f->m->db, o->inode->snap, &snap), full = 0;
+
+	if (rc == 0)
+		rc = sw_snap_read(snap, &r);
+	if (rc < 0)
+		return rc;
+	rc = sw_cursor_seek_rank(&c, r.nodes, &o->table_root, from);
+	while (rc > 0 && !full) {
+		struct sw_view key = sw_cursor_entry(&c)->key;
+
+		from++;
+		if (o->inode->type == SW_NODE_SNAP_TABLE)
+			full = fill_name(f, key, S_IFREG, from + 10);
+		else if (key.p[0] == SW_CLASS_USER)
+			full = fill_name(f, sw_view(key.p + 1, key.n - 1), S_IFDIR, from + 10);
+		if (!full)
+			rc = sw_cursor_next(&c);
+	}
+	sw_cursor_fini(&c);
+	sw_reader_end(&r);
+	return rc < 0 ? rc : 0;
+}
+
+static int fill_swarm(struct fill *f, uint64_t from)
+{
+	int full = 0;
+
+	for (uint64_t i = 0; sw_swarm_files[i] && !full; i++)
+		if (i >= from)
+			full = fill_name(f, sw_view_str(sw_swarm_files[i]), S_IFREG, i + 1 + 10);
+	return 0;
+}
+
+/* What every listing begins with: "." and "..", then the dot files of the directory. */
+static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
+{
+	static const char *const root[] = {".commits", ".swarm", NULL}, *const snap[] = {".commit", ".diff", NULL};
+	const char *const *extra = NULL;
+	enum sw_node_type type = o->inode->type;
+
+	if (type == SW_NODE_ROOT_DIR && f->m->options.show_control)
+		extra = root;
+	else if (type == SW_NODE_SNAP)
+		extra = snap;
+	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, 1, ++*offset))
+		return 1;
+	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, 1, ++*offset))
+		return 1;
+	for (; *offset < 10; ++*offset) {
+		uint64_t i = *offset - 2;
+
+		if (!extra || !extra[i])
+			break;
+		if (fill_name(f, sw_view_str(extra[i]), type == SW_NODE_SNAP ? S_IFREG : S_IFDIR, *offset + 1))
+			return 1;
+	}
+	*offset = *offset < 10 ? 10 : *offset;
+	return 0;
+}
+
+static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	switch (o->inode->type) {
+	case SW_NODE_ROOT_DIR:
+	case SW_NODE_TABLE:
+		return o->list ? sw_list_walk(o->list, from, f->plus, fill_live, f) : 0;
+	case SW_NODE_COMMITS:
+		return fill_commits(f, o, from);
+	case SW_NODE_SNAP:
+	case SW_NODE_SNAP_TABLE:
+		return fill_snap(f, o, from);
+	case SW_NODE_SWARM:
+		return fill_swarm(f, from);
+	default:
+		return 0;
+	}
+}
+
+static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
+{
+	struct sw_open *o = sw_open_of(fi);
+	struct fill f = {.m = sw_req_mount(req), .req = req, .dir = o->inode, .plus = plus, .size = size};
+	uint64_t from = (uint64_t)offset;
+	int rc = 0;
+
+	f.buf = malloc(size);
+	if (!f.buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	if (from < 10 && fill_first(&f, o, &from))
+		rc = 0; /* full already */
+	else
+		rc = fill_rest(&f, o, from - 10);
+	if (rc < 0 && f.n == 0)
+		fuse_reply_err(req, sw_err_to_errno(rc));
+	else
+		fuse_reply_buf(req, f.buf, f.n);
+	free(f.buf);
+}
+
+void sw_ll_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	(void)ino;
+	readdir(req, size, offset, fi, false);
+}
+
+void sw_ll_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	(void)ino;
+	readdir(req, size, offset, fi, true);
+}

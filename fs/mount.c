@@ -1,0 +1,534 @@
+/* The session with the kernel: mounting, the loop, stopping; lookup and attributes. */
+#include "fs/mount_internal.h"
+
+#include "core/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void ll_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct sw_mount *m = userdata;
+
+	/* Pages are dropped exactly when a row changed, not whenever an attribute looks different. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	if (conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA)
+		conn->want |= FUSE_CAP_EXPLICIT_INVAL_DATA;
+	if (conn->capable & FUSE_CAP_ATOMIC_O_TRUNC)
+		conn->want |= FUSE_CAP_ATOMIC_O_TRUNC;
+	if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
+		conn->want |= FUSE_CAP_PARALLEL_DIROPS;
+	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS);
+	conn->time_gran = 1;
+	if (m->ready)
+		m->ready(m->ready_arg);
+}
+
+void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
+{
+	switch (i->type) {
+	case SW_NODE_SNAP: /* a late commit can slip in before it: then the name leads elsewhere */
+	case SW_NODE_ALIAS:
+		*entry = 0;
+		*attr = SW_TIMEOUT_LONG;
+		break;
+	case SW_NODE_SWARM_FILE:
+		*entry = SW_TIMEOUT_LONG;
+		*attr = 0;
+		break;
+	case SW_NODE_COMMITS:
+		*entry = SW_TIMEOUT_LONG;
+		*attr = 1;
+		break;
+	default:
+		*entry = *attr = SW_TIMEOUT_LONG;
+	}
+}
+
+/* 63 bits of a hash: the same after a remount. An orphan gets another, so that 'tail -F' sees the change. */
+uint64_t sw_node_number(const struct sw_inode *i)
+{
+	uint8_t id[8];
+	struct sw_hash h;
+
+	if (i->type == SW_NODE_ROOT_DIR)
+		return 1;
+	sw_set_u64(id, i->is_orphan ? i->id : 0);
+	sw_hash_compute2(SW_DOMAIN_INODE, sw_view(id, sizeof(id)), sw_buf_view(&i->ident), &h);
+	return (sw_get_u64(h.b) >> 1) | 2;
+}
+
+static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
+{
+	const int64_t second = 1000000000;
+
+	st->st_mtim.tv_sec = mtime_ns / second - (mtime_ns % second < 0);
+	st->st_mtim.tv_nsec = mtime_ns - st->st_mtim.tv_sec * second;
+	st->st_ctim.tv_sec = ctime_ns / second - (ctime_ns % second < 0);
+	st->st_ctim.tv_nsec = ctime_ns - st->st_ctim.tv_sec * second;
+	st->st_atim = st->st_mtim;
+}
+
+void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st)
+{
+	st->st_mode = (attr->is_table ? S_IFDIR : S_IFREG) | attr->mode;
+	st->st_nlink = attr->is_table ? 2 : 1;
+	st->st_uid = m->uid;
+	st->st_gid = m->gid;
+	st->st_size = attr->is_table ? 4096 : (off_t)attr->size;
+	st->st_blocks = (st->st_size + 511) / 512;
+	st->st_blksize = 4096;
+	fill_times(st, attr->mtime_ns, attr->ctime_ns);
+}
+
+static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		      struct stat *st)
+{
+	struct sw_attr attr;
+	int rc = sw_work_stat_table(m->work, name->table, &attr);
+
+	if (rc < 0)
+		return rc;
+	/* Entries that came or went here move the shown time, as on any file system. */
+	pthread_mutex_lock(&m->inodes.lock);
+	if (i->touched_ns > attr.mtime_ns)
+		attr.mtime_ns = attr.ctime_ns = i->touched_ns;
+	pthread_mutex_unlock(&m->inodes.lock);
+	sw_fill_row_stat(m, &attr, st);
+	return 0;
+}
+
+static int stat_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		    struct stat *st)
+{
+	struct sw_handle h;
+	struct sw_attr attr;
+	int rc = 0;
+
+	if (sw_inode_handle(&m->inodes, i, &h)) {
+		sw_handle_stat(m->work, &h, &attr);
+		sw_handle_release(m->work, &h);
+	} else if (name->is_orphan) {
+		return SW_ENOTFOUND;
+	} else {
+		rc = sw_work_stat(m->work, name->table, name->key, &attr);
+	}
+	if (rc == 0)
+		sw_fill_row_stat(m, &attr, st);
+	if (rc == 0 && name->is_orphan)
+		st->st_nlink = 0;
+	return rc;
+}
+
+static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct stat *st)
+{
+	struct sw_attr attr = {.mtime_ns = m->started_ns, .ctime_ns = m->started_ns};
+
+	attr.is_table = i->type != SW_NODE_SWARM_FILE && i->type != SW_NODE_ALIAS;
+	attr.mode = attr.is_table ? 0555 : 0444;
+	if (i->type == SW_NODE_ROOT_DIR)
+		attr.mode = 0755;
+	sw_fill_row_stat(m, &attr, st);
+	if (i->type == SW_NODE_ALIAS)
+		st->st_mode = S_IFLNK | 0777;
+	if (i->type == SW_NODE_ROOT_DIR || i->type == SW_NODE_COMMITS)
+		st->st_nlink = 1; /* not counted: says nothing about subdirectories */
+}
+
+int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
+{
+	struct sw_inode_name name;
+	int rc = 0;
+
+	*st = (struct stat){0};
+	sw_inode_name(&m->inodes, i, &name);
+	switch (i->type) {
+	case SW_NODE_TABLE:
+		rc = stat_table(m, i, &name, st);
+		break;
+	case SW_NODE_ROW:
+		rc = stat_row(m, i, &name, st);
+		break;
+	case SW_NODE_SNAP:
+	case SW_NODE_SNAP_TABLE:
+	case SW_NODE_SNAP_ROW:
+	case SW_NODE_SNAP_FILE:
+		rc = sw_snap_stat(m, i, st);
+		break;
+	default:
+		stat_control(m, i, st);
+		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("commit")))
+			st->st_mode = S_IFREG | 0644;
+	}
+	pthread_mutex_lock(&m->inodes.lock);
+	st->st_ino = sw_node_number(i);
+	pthread_mutex_unlock(&m->inodes.lock);
+	return rc;
+}
+
+static int lookup_root(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
+{
+	const struct sw_view none = sw_view(NULL, 0);
+	struct sw_attr attr;
+	int rc;
+
+	if (sw_view_eq(name, sw_view_str(".commits")))
+		return sw_inode_get(&m->inodes, SW_NODE_COMMITS, NULL, none, none, 0, out);
+	if (sw_view_eq(name, sw_view_str(".swarm")))
+		return sw_inode_get(&m->inodes, SW_NODE_SWARM, NULL, none, none, 0, out);
+	rc = sw_work_stat_table(m->work, name, &attr);
+	return rc < 0 ? rc : sw_inode_get(&m->inodes, SW_NODE_TABLE, NULL, name, none, 0, out);
+}
+
+static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out)
+{
+	struct sw_inode_name name;
+	struct sw_attr attr;
+	int rc;
+
+	sw_inode_name(&m->inodes, dir, &name);
+	rc = sw_work_stat(m->work, name.table, key, &attr);
+	if (rc < 0)
+		return rc;
+	return sw_inode_get(&m->inodes, SW_NODE_ROW, NULL, name.table, key, attr.generation, out);
+}
+
+static int lookup_swarm(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
+{
+	for (size_t i = 0; sw_swarm_files[i]; i++)
+		if (sw_view_eq(name, sw_view_str(sw_swarm_files[i])))
+			return sw_inode_get(&m->inodes, SW_NODE_SWARM_FILE, NULL, sw_view(NULL, 0), name,
+					    0, out);
+	return SW_ENOTFOUND;
+}
+
+int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	if (name.n > SW_NAME_MAX)
+		return SW_ETOOLONG;
+	switch (dir->type) {
+	case SW_NODE_ROOT_DIR:
+		return lookup_root(m, name, out);
+	case SW_NODE_TABLE:
+		return lookup_row(m, dir, name, out);
+	case SW_NODE_COMMITS:
+		return sw_commits_lookup(m, name, out);
+	case SW_NODE_SNAP:
+	case SW_NODE_SNAP_TABLE:
+		return sw_snap_lookup(m, dir, name, out);
+	case SW_NODE_SWARM:
+		return lookup_swarm(m, name, out);
+	default:
+		return SW_ENOTDIR;
+	}
+}
+
+static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i = NULL;
+	struct fuse_entry_param e = {0};
+	int rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
+
+	if (rc == 0) {
+		rc = sw_node_stat(m, i, &e.attr);
+		if (rc < 0)
+			sw_inode_forget(&m->inodes, i->id, 1);
+	}
+	if (rc == SW_ENOTFOUND) {
+		/* A name that is not there is remembered too; whoever makes it there tells the kernel. */
+		e.ino = 0;
+		e.entry_timeout = dir->type == SW_NODE_TABLE || dir->type == SW_NODE_ROOT_DIR
+				      ? SW_TIMEOUT_LONG
+				      : 0;
+		fuse_reply_entry(req, &e);
+		return;
+	}
+	if (rc < 0) {
+		fuse_reply_err(req, sw_err_to_errno(rc));
+		return;
+	}
+	e.ino = i->id;
+	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	if (fuse_reply_entry(req, &e) < 0)
+		sw_inode_forget(&m->inodes, e.ino, 1);
+}
+
+static void ll_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	struct sw_mount *m = sw_req_mount(req);
+
+	if (ino != FUSE_ROOT_ID)
+		sw_inode_forget(&m->inodes, ino, n);
+	fuse_reply_none(req);
+}
+
+static void ll_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct sw_mount *m = sw_req_mount(req);
+
+	for (size_t i = 0; i < count; i++)
+		if (forgets[i].ino != FUSE_ROOT_ID)
+			sw_inode_forget(&m->inodes, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void ll_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
+	double entry, attr;
+	struct stat st;
+	int rc = sw_node_stat(m, i, &st);
+
+	(void)fi;
+	if (rc < 0) {
+		fuse_reply_err(req, sw_err_to_errno(rc));
+		return;
+	}
+	sw_node_timeouts(i, &entry, &attr);
+	fuse_reply_attr(req, &st, attr);
+}
+
+static void ll_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
+	struct sw_inode_name name;
+	char target[64];
+	int rc = SW_EINVAL;
+
+	sw_inode_name(&m->inodes, i, &name);
+	if (i->type == SW_NODE_ALIAS)
+		rc = sw_commits_target(m, name.key, target);
+	if (rc < 0)
+		fuse_reply_err(req, sw_err_to_errno(rc));
+	else
+		fuse_reply_readlink(req, target);
+}
+
+static void ll_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct sw_mount *m = sw_req_mount(req);
+	struct statvfs st;
+
+	(void)ino;
+	if (statvfs(sw_db_dir(m->db), &st) < 0) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	st.f_namemax = SW_NAME_MAX;
+	fuse_reply_statfs(req, &st);
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = ll_init,
+    .lookup = ll_lookup,
+    .forget = ll_forget,
+    .forget_multi = ll_forget_multi,
+    .getattr = ll_getattr,
+    .setattr = sw_ll_setattr,
+    .readlink = ll_readlink,
+    .mknod = sw_ll_mknod,
+    .mkdir = sw_ll_mkdir,
+    .unlink = sw_ll_unlink,
+    .rmdir = sw_ll_rmdir,
+    .symlink = sw_ll_symlink,
+    .rename = sw_ll_rename,
+    .link = sw_ll_link,
+    .open = sw_ll_open,
+    .read = sw_ll_read,
+    .write = sw_ll_write,
+    .flush = sw_ll_flush,
+    .release = sw_ll_release,
+    .fsync = sw_ll_fsync,
+    .opendir = sw_ll_opendir,
+    .readdir = sw_ll_readdir,
+    .readdirplus = sw_ll_readdirplus,
+    .releasedir = sw_ll_releasedir,
+    .fsyncdir = sw_ll_fsyncdir,
+    .statfs = ll_statfs,
+    .create = sw_ll_create,
+};
+
+/* Detach what a crash left; without privileges fusermount3 does it. */
+static int unmount_dead(const char *path)
+{
+	char *argv[] = {"fusermount3", "-u", "-z", NULL, NULL};
+	SW_BUF copy = {0};
+	pid_t pid;
+	int status;
+
+	if (umount2(path, MNT_DETACH) == 0)
+		return 0;
+	sw_buf_put(&copy, path, strlen(path) + 1);
+	if (copy.rc < 0)
+		return copy.rc;
+	argv[3] = (char *)copy.p;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
+		return SW_EIO;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return SW_EIO;
+	return status == 0 ? 0 : SW_EBUSY;
+}
+
+/* A directory that answers ENOTCONN is what a crash left of an earlier mount. */
+static int check_mountpoint(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode)
+			   ? 0
+			   : sw_fail(SW_ENOTDIR, "%s is not a directory; choose one to mount on", path);
+	if (errno == ENOTCONN) {
+		if (unmount_dead(path) < 0 || stat(path, &st) < 0)
+			return sw_fail(SW_EBUSY, "%s is a dead mount that cannot be unmounted; try "
+						 "'fusermount3 -u %s'", path, path);
+		sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
+		return 0;
+	}
+	if (errno == ENOENT)
+		return sw_fail(SW_ENOTFOUND, "the mount point %s does not exist; make it with 'mkdir %s'",
+			       path, path);
+	return sw_fail_errno("%s", path);
+}
+
+static int add_arguments(struct sw_mount *m, struct fuse_args *args)
+{
+	char text[4600];
+
+	if (snprintf(text, sizeof(text), "-ofsname=%s,subtype=swarmfs,default_permissions%s%s",
+		     sw_db_dir(m->db), m->options.fuse_options ? "," : "",
+		     m->options.fuse_options ? m->options.fuse_options : "") >= (int)sizeof(text))
+		return sw_fail(SW_EINVAL, "the mount options are too long");
+	if (fuse_opt_add_arg(args, "swarmfs") < 0 || fuse_opt_add_arg(args, text) < 0)
+		return SW_ENOMEM;
+	return 0;
+}
+
+static int mount_session(struct sw_mount *m)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int rc = add_arguments(m, &args);
+
+	if (rc == 0) {
+		m->se = fuse_session_new(&args, &operations, sizeof(operations), m);
+		if (!m->se)
+			rc = sw_fail(SW_EINVAL, "the mount options were refused: %s",
+				     m->options.fuse_options ? m->options.fuse_options : "");
+	}
+	if (rc == 0 && fuse_session_mount(m->se, m->mountpoint) < 0)
+		rc = sw_fail(SW_EDENIED, "cannot mount on %s; is it busy, is /dev/fuse usable, and is "
+					 "fuse3 installed?", m->mountpoint);
+	fuse_opt_free_args(&args);
+	return rc;
+}
+
+static void on_merge(void *arg, struct sw_view table, struct sw_view key)
+{
+	struct sw_mount *m = arg;
+	uint64_t id = sw_inode_id_of(&m->inodes, table, key);
+
+	if (id)
+		sw_notify_inode(m, id, true);
+}
+
+int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_options *options,
+		 struct sw_mount **out)
+{
+	struct sw_inode *root;
+	struct sw_mount *m;
+	int rc = check_mountpoint(options->mountpoint);
+
+	if (rc < 0)
+		return rc;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return SW_ENOMEM;
+	m->db = db;
+	m->work = work;
+	m->options = *options;
+	m->uid = getuid();
+	m->gid = getgid();
+	m->started_ns = (int64_t)(sw_env_wall_ms(sw_db_env(db)) * 1000000);
+	m->notices_end = &m->notices;
+	pthread_mutex_init(&m->notice_lock, NULL);
+	pthread_cond_init(&m->notice_cond, NULL);
+	pthread_mutex_init(&m->event_lock, NULL);
+	rc = sw_inodes_init(&m->inodes, work);
+	if (rc == 0)
+		rc = sw_inode_get(&m->inodes, SW_NODE_ROOT_DIR, NULL, sw_view(NULL, 0), sw_view(NULL, 0), 0,
+				  &root);
+	m->mountpoint = strdup(options->mountpoint);
+	if (rc == 0 && !m->mountpoint)
+		rc = SW_ENOMEM;
+	if (rc == 0)
+		rc = mount_session(m);
+	if (rc < 0) {
+		sw_mount_free(m);
+		return rc;
+	}
+	sw_work_on_merge(work, on_merge, m);
+	*out = m;
+	return 0;
+}
+
+int sw_mount_run(struct sw_mount *m, void (*ready)(void *arg), void *arg)
+{
+	struct fuse_loop_config *config;
+	int rc;
+
+	m->ready = ready;
+	m->ready_arg = arg;
+	m->main_thread = pthread_self();
+	rc = sw_notifier_start(m);
+	if (rc < 0)
+		return rc;
+	if (fuse_set_signal_handlers(m->se) < 0)
+		return sw_fail(SW_EIO, "cannot set signal handlers");
+	config = fuse_loop_cfg_create();
+	if (!config)
+		return SW_ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 0);
+	fuse_loop_cfg_set_idle_threads(config, 10);
+	rc = fuse_session_loop_mt(m->se, config);
+	fuse_loop_cfg_destroy(config);
+	fuse_remove_signal_handlers(m->se);
+	/* A positive value is the signal that ended it. */
+	return rc < 0 ? sw_fail(SW_EIO, "the FUSE loop ended with error %d", -rc) : 0;
+}
+
+void sw_mount_stop(struct sw_mount *m)
+{
+	fuse_session_exit(m->se);
+	pthread_kill(m->main_thread, SIGTERM);
+}
+
+void sw_mount_free(struct sw_mount *m)
+{
+	if (!m)
+		return;
+	sw_events_close(m);
+	sw_notifier_stop(m);
+	if (m->se) {
+		fuse_session_unmount(m->se);
+		fuse_session_destroy(m->se);
+	}
+	sw_work_on_merge(m->work, NULL, NULL);
+	sw_inodes_fini(&m->inodes);
+	pthread_mutex_destroy(&m->notice_lock);
+	pthread_cond_destroy(&m->notice_cond);
+	pthread_mutex_destroy(&m->event_lock);
+	free(m->mountpoint);
+	free(m);
+}

@@ -1,0 +1,52 @@
+/*
+ * The mount: a database as a directory tree, on libfuse's low-level API. fs/SEMANTICS.md says what it promises.
+ *
+ * Handlers answer from local state and never wait for the network. What others change is told to
+ * the kernel by one notifier thread, after it shows.
+ */
+#ifndef SW_FS_MOUNT_H
+#define SW_FS_MOUNT_H
+
+#include "core/work.h"
+
+/* Texts that belong to the commands: the mount only shows them. Each appends to out. */
+struct sw_mount_texts {
+	void *arg;
+	int (*status)(void *arg, struct sw_buf *out); /* .swarm/status */
+	int (*peers)(void *arg, struct sw_buf *out);  /* .swarm/peers */
+	int (*commit)(void *arg, const struct sw_reader *r, const struct sw_order *order,
+		      struct sw_buf *out); /* .commits/NAME/.commit */
+	int (*diff)(void *arg, struct sw_db *db, const struct sw_order *order,
+		    struct sw_buf *out); /* .commits/NAME/.diff */
+};
+
+struct sw_mount_options {
+	const char *mountpoint;
+	const char *fuse_options; /* comma separated, as after -o; may be NULL */
+	bool show_control;	  /* list the dot directories in the root */
+	struct sw_mount_texts texts;
+};
+
+struct sw_mount;
+
+/*
+ * Attach to the kernel. Unmounts a dead mount first, and says so. No thread is started before sw_mount_run().
+ * Failures have a sentence: a mount point that is missing, not a directory, busy, or not empty.
+ */
+int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_options *options,
+		 struct sw_mount **out) SW_MUST_CHECK;
+/*
+ * Serve until the file system is unmounted, or SIGTERM, SIGINT or SIGHUP comes; on the main thread.
+ * ready() is called once the kernel has said hello.
+ */
+int sw_mount_run(struct sw_mount *m, void (*ready)(void *arg), void *arg) SW_MUST_CHECK;
+/* Unmounts if it still is; frees. The working set can be closed afterwards. */
+void sw_mount_free(struct sw_mount *m);
+/* Ask sw_mount_run() to return; any thread. */
+void sw_mount_stop(struct sw_mount *m);
+
+/* The database's listener: commits that the working set did not make. Any thread. */
+void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
+		      bool by_others);
+
+#endif

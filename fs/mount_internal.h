@@ -1,0 +1,136 @@
+/* What the files of the mount share. */
+#ifndef SW_FS_MOUNT_INTERNAL_H
+#define SW_FS_MOUNT_INTERNAL_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+
+#include "fs/inode.h"
+#include "fs/mount.h"
+
+#define SW_TIMEOUT_LONG 86400.0 /* what is cached is invalidated exactly, so it may be cached for long */
+
+struct sw_notice;
+struct sw_event_reader;
+
+struct sw_mount {
+	struct sw_db *db;
+	struct sw_work *work;
+	struct sw_mount_options options;
+	char *mountpoint;
+	struct fuse_session *se;
+	struct sw_inodes inodes;
+	uid_t uid;
+	gid_t gid;
+	int64_t started_ns;
+	pthread_t main_thread;
+	void (*ready)(void *arg);
+	void *ready_arg;
+
+	/* The notifier: a queue of what the kernel must forget. */
+	pthread_t notifier;
+	bool notifier_runs;
+	pthread_mutex_t notice_lock;
+	pthread_cond_t notice_cond;
+	struct sw_notice *notices, **notices_end; /* under notice_lock */
+	bool stopping;				  /* under notice_lock */
+
+	/* Readers of .swarm/events, each a ring of its own lines. */
+	pthread_mutex_t event_lock;
+	struct sw_event_reader *event_readers;
+};
+
+/* What an open file or directory is; fi->fh points at it. */
+struct sw_open {
+	struct sw_inode *inode;
+	struct sw_handle handle; /* ROW */
+	struct sw_list *list;	 /* root and tables */
+	struct sw_head head;	 /* .commits: the line, pinned */
+	bool head_pinned;
+	struct sw_buf text;	 /* of .swarm and .commits; what was written to .swarm/commit */
+	bool is_message;	 /* text is a message, not yet committed */
+	struct sw_event_reader *events;
+	struct sw_hash table_root; /* SNAP_TABLE and SNAP: the tree that is listed */
+};
+
+static inline struct sw_mount *sw_req_mount(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct sw_open *sw_open_of(const struct fuse_file_info *fi)
+{
+	return (struct sw_open *)(uintptr_t)fi->fh;
+}
+
+/* Attributes of any inode. */
+int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st) SW_MUST_CHECK;
+/* The child of a directory: an inode with a lookup counted. SW_ENOTFOUND. */
+int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
+		   struct sw_inode **out) SW_MUST_CHECK;
+/* How long the kernel may keep the name of that inode, and its attributes. */
+void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr);
+void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
+/* A stable inode number for what a name stands for. */
+uint64_t sw_node_number(const struct sw_inode *i);
+
+/* Notices */
+int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
+void sw_notifier_stop(struct sw_mount *m);
+void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data);
+void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name);
+
+/* .swarm and the texts of snapshots */
+extern const char *const sw_swarm_files[];
+int sw_control_open(struct sw_mount *m, struct sw_open *o, int flags) SW_MUST_CHECK;
+void sw_control_read(struct sw_mount *m, fuse_req_t req, struct sw_open *o, size_t size, off_t offset);
+int sw_control_write(struct sw_mount *m, struct sw_open *o, struct sw_view bytes) SW_MUST_CHECK;
+int sw_control_flush(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
+void sw_control_release(struct sw_mount *m, struct sw_open *o);
+void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
+		   bool by_others);
+void sw_events_close(struct sw_mount *m);
+
+/* .commits */
+int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out) SW_MUST_CHECK;
+/* Where an alias leads: the name of a snapshot. */
+int sw_commits_target(struct sw_mount *m, struct sw_view alias, char *out) SW_MUST_CHECK;
+int sw_snap_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
+		   struct sw_inode **out) SW_MUST_CHECK;
+int sw_snap_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st) SW_MUST_CHECK;
+
+/* The handlers of the live tree that change it */
+void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi);
+void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+		  const char *new_name, unsigned flags);
+void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		  struct fuse_file_info *fi);
+void sw_ll_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev);
+void sw_ll_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void sw_ll_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+
+/* The handlers of open files and directories */
+void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+		 struct fuse_file_info *fi);
+void sw_ll_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void sw_ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void sw_ll_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void sw_ll_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void sw_ll_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void sw_ll_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi);
+void sw_ll_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void sw_ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* Make an open file of a handle, which is taken over even on failure. SW_EAGAIN: the name has another file. */
+int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h,
+		  struct fuse_file_info *fi) SW_MUST_CHECK;
+void sw_open_free(struct sw_mount *m, struct sw_open *o);
+unsigned sw_open_flags(int flags);
+
+#endif

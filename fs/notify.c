@@ -1,0 +1,156 @@
+/*
+ * Telling the kernel what to forget. One thread does it, with no lock held that a handler could want,
+ * after the new state shows; handlers and listeners only put notices into its queue.
+ */
+#include "fs/mount_internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+struct sw_notice {
+	struct sw_notice *next;
+	uint64_t id; /* the inode, or the parent of the name */
+	bool data;
+	size_t name_n; /* 0: the inode itself */
+	char name[];
+};
+
+static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view name)
+{
+	struct sw_notice *n = malloc(sizeof(*n) + name.n + 1);
+
+	if (!n)
+		return; /* the kernel may show an old version a little longer */
+	*n = (struct sw_notice){.id = id, .data = data, .name_n = name.n};
+	if (name.n)
+		memcpy(n->name, name.p, name.n);
+	n->name[name.n] = '\0';
+	pthread_mutex_lock(&m->notice_lock);
+	*m->notices_end = n;
+	m->notices_end = &n->next;
+	pthread_cond_signal(&m->notice_cond);
+	pthread_mutex_unlock(&m->notice_lock);
+}
+
+void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data)
+{
+	push(m, id, data, sw_view(NULL, 0));
+}
+
+void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name)
+{
+	push(m, parent, false, name);
+}
+
+/* -ENOENT means that the kernel had not cached it; other errors, that the mount is going away. */
+static void deliver(struct sw_mount *m, const struct sw_notice *n)
+{
+	if (n->name_n)
+		(void)fuse_lowlevel_notify_inval_entry(m->se, n->id, n->name, n->name_n);
+	else
+		(void)fuse_lowlevel_notify_inval_inode(m->se, n->id, n->data ? 0 : -1, 0);
+}
+
+static void *notifier(void *arg)
+{
+	struct sw_mount *m = arg;
+
+	pthread_mutex_lock(&m->notice_lock);
+	while (!m->stopping || m->notices) {
+		struct sw_notice *list = m->notices, *next;
+
+		if (!list) {
+			pthread_cond_wait(&m->notice_cond, &m->notice_lock);
+			continue;
+		}
+		m->notices = NULL;
+		m->notices_end = &m->notices;
+		pthread_mutex_unlock(&m->notice_lock);
+		for (; list; list = next) {
+			next = list->next;
+			deliver(m, list);
+			free(list);
+		}
+		pthread_mutex_lock(&m->notice_lock);
+	}
+	pthread_mutex_unlock(&m->notice_lock);
+	return NULL;
+}
+
+int sw_notifier_start(struct sw_mount *m)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&m->notifier, NULL, notifier, m);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	m->notifier_runs = rc == 0;
+	return rc == 0 ? 0 : sw_fail(SW_ENOMEM, "cannot start a thread");
+}
+
+void sw_notifier_stop(struct sw_mount *m)
+{
+	pthread_mutex_lock(&m->notice_lock);
+	m->stopping = true;
+	pthread_cond_signal(&m->notice_cond);
+	pthread_mutex_unlock(&m->notice_lock);
+	if (m->notifier_runs)
+		pthread_join(m->notifier, NULL);
+	m->notifier_runs = false;
+	while (m->notices) {
+		struct sw_notice *n = m->notices;
+
+		m->notices = n->next;
+		free(n);
+	}
+}
+
+static void row_changed(struct sw_mount *m, const struct sw_change *c)
+{
+	enum sw_work_effect effect = sw_work_note_change(m->work, c);
+	uint64_t dir = sw_inode_id_of(&m->inodes, c->table, sw_view(NULL, 0));
+	uint64_t id = sw_inode_id_of(&m->inodes, c->table, c->key);
+
+	if (effect == SW_EFFECT_NONE)
+		return;
+	/* The kernel may have kept that it was not there, or must learn that it is another file now. */
+	if (effect == SW_EFFECT_DETACHED || !c->exists)
+		sw_inode_orphan(&m->inodes, c->table, c->key);
+	else if (id)
+		sw_notify_inode(m, id, true);
+	if (dir && (effect == SW_EFFECT_DETACHED || c->existed != c->exists)) {
+		sw_notify_entry(m, dir, c->key);
+		if (c->existed != c->exists)
+			sw_notify_inode(m, dir, false);
+	}
+}
+
+static void table_changed(struct sw_mount *m, const struct sw_change *c)
+{
+	uint64_t id = sw_inode_id_of(&m->inodes, c->table, sw_view(NULL, 0));
+
+	if (c->kind == SW_CHANGE_TABLE_META) {
+		if (id)
+			sw_notify_inode(m, id, false);
+		return;
+	}
+	if (c->kind == SW_CHANGE_TABLE_REMOVED)
+		sw_inode_orphan(&m->inodes, c->table, sw_view(NULL, 0));
+	sw_notify_entry(m, FUSE_ROOT_ID, c->table);
+}
+
+void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
+		      bool by_others)
+{
+	for (size_t i = 0; by_others && i < changes->n; i++) {
+		const struct sw_change *c = &changes->v[i];
+
+		if (c->kind == SW_CHANGE_ROW)
+			row_changed(m, c);
+		else
+			table_changed(m, c);
+	}
+	sw_events_add(m, changes, head, by_others);
+}
