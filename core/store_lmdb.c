@@ -128,7 +128,7 @@ static int take_lock(struct sw_store *s)
 		return sw_fail(SW_EBUSY,
 			       "the store %s is in use by process %d; stop it, or name its mount "
 			       "point instead",
-			       s->dir, atoi(pid));
+			       s->dir, (int)strtol(pid, NULL, 10));
 	}
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)

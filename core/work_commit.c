@@ -246,11 +246,12 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
 		finish_item(w, &b->items[i], &b->ops[i]);
 }
 
-/* Commit one batch; the lock is held, and given up meanwhile. 1 committed, 0 nothing was ready. */
+/* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that was; 2: more is. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
 	struct batch b = {0};
 	struct sw_write write = {.mode = SW_MODE_MERGE, .message = message, .from_work = true};
+	bool is_full;
 	int rc;
 
 	while (w->committing)
@@ -262,6 +263,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 		return rc;
 	}
 	w->committing = true;
+	is_full = b.n >= BATCH_NAMES_MAX || b.bytes >= BATCH_BYTES_MAX;
 	pthread_mutex_unlock(&w->lock);
 	write.ops = calloc(b.n, sizeof(*write.ops)); /* the database changes them in place */
 	write.n = b.n;
@@ -279,7 +281,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	free(write.ops);
 	batch_fini(&b);
 	pthread_cond_broadcast(&w->committed);
-	return rc < 0 ? rc : 1;
+	return rc < 0 ? rc : 1 + is_full;
 }
 
 uint32_t sw_work_due_ms(struct sw_work *w)
@@ -333,8 +335,9 @@ int sw_work_run(struct sw_work *w)
 	int rc = 0, flushed, trimmed;
 
 	pthread_mutex_lock(&w->lock);
+	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
 	if (sw_env_mono_ms(w->env) >= w->retry_ms)
-		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 0)
+		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
 			;
 	flushed = flush_journal(w);
 	trimmed = trim_journal(w);
