@@ -28,7 +28,7 @@
 #include "core/sign.h"
 
 #define SW_RULE_VERSION	      1
-#define SW_CHANGESET_SIZE_MAX ((size_t)64 << 20) /* bytes encoded; larger work goes in several commits */
+#define SW_CHANGESET_SIZE_MAX ((size_t)12 << 20) /* bytes encoded; larger work goes in several commits */
 #define SW_CHANGESET_OPS_MAX  1000000
 
 enum sw_mode { SW_MODE_MERGE = 0, SW_MODE_STRICT = 1, SW_MODE_CONTROL = 2 };

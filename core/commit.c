@@ -65,6 +65,12 @@ void sw_commit_seal(struct sw_commit *c, const struct sw_identity *id, struct sw
 	sw_buf_put(out, c->sig.b, SW_SIG_SIZE);
 }
 
+void sw_commit_encode(const struct sw_commit *c, struct sw_buf *out)
+{
+	encode_header(c, out);
+	sw_buf_put(out, c->sig.b, SW_SIG_SIZE);
+}
+
 int sw_commit_verify(struct sw_view bytes, const struct sw_commit *c)
 {
 	assert(bytes.n > SW_SIG_SIZE);

@@ -37,6 +37,8 @@ struct sw_commit {
 int sw_commit_decode(struct sw_view bytes, struct sw_commit *out) SW_MUST_CHECK;
 /* Sign with id, whose key becomes the author; sets c->author, c->sig and c->id, appends the encoding. */
 void sw_commit_seal(struct sw_commit *c, const struct sw_identity *id, struct sw_buf *out);
+/* Append the encoding of a commit with the signature that it has. */
+void sw_commit_encode(const struct sw_commit *c, struct sw_buf *out);
 /* Whether the signature at the end of the encoding is the author's: 0 or SW_ESIG. */
 int sw_commit_verify(struct sw_view bytes, const struct sw_commit *c) SW_MUST_CHECK;
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_NAMES_MAX	    8192
+#define BATCH_NAMES_MAX	    4096
 #define BATCH_BYTES_MAX	    ((size_t)64 << 20)
 #define RETRY_MS	    1000
 #define JOURNAL_FLUSH_MS    1000

@@ -1,84 +1,115 @@
 /*
- * The swarm: the thread that keeps a database in step with its peers. It owns the transport, the
- * sessions and the sync engine (net/sync.h), dials the peers that it was told of, again and again, and
- * answers those who dial. Must be started after any fork(): nng does not survive one.
+ * The swarm: one thread that keeps a database in step with its peers. It owns the transport, the
+ * sessions and the sync engine (net/sync.h); everybody else talks to it through these functions, from any
+ * thread, and never waits for the network, but in sw_swarm_wait_synced().
+ *
+ * It starts threads: a daemon forks first. The database must outlive it.
  */
 #ifndef SW_NET_SWARM_H
 #define SW_NET_SWARM_H
 
 #include "core/db.h"
 
-#define SW_SWARM_URL_MAX   256
-#define SW_SWARM_PEERS_MAX 256
+#define SW_SWARM_LISTEN_MAX  16
+#define SW_SWARM_PEERS_MAX   256 /* that we dial */
+#define SW_SWARM_ADDRESS_SIZE 512 /* of an address with its NUL */
 
 struct sw_swarm;
 
+/* In milliseconds; 0 takes the default. */
+struct sw_swarm_timers {
+	unsigned advert_ms;	 /* 2000: heads are compared again */
+	unsigned ping_ms;	 /* 5000 */
+	unsigned dead_ms;	 /* 15000: a silent link is given up */
+	unsigned backoff_min_ms; /* 1000: first wait before dialling again; doubles, with jitter */
+	unsigned backoff_max_ms; /* 60000 */
+};
+
 struct sw_swarm_options {
-	const char *const *listen; /* tcp://host:port (port 0: any), ipc:///path */
+	const char *const *listen; /* tcp://HOST:PORT, ipc://PATH; none: no inbound connections */
 	size_t n_listen;
-	const char *const *peers; /* addresses, or tickets (net/ticket.h) */
+	const char *const *peers; /* addresses and tickets */
 	size_t n_peers;
+	const char *const *advertise; /* addresses to write into tickets; none: those listened on */
+	size_t n_advertise;
+	struct sw_swarm_timers timers;
 };
 
 /*
- * Start. Everything is looked at first: a bad address or ticket, or a ticket of another database, is refused
- * with a sentence. db must outlive it.
+ * Start. Listening failed, or an address or ticket is malformed or of another database: an error with
+ * a sentence, and nothing runs. Peers that cannot be reached are no error. *out is set before the
+ * first event, so that a listener of the database may call sw_swarm_kick() at once. Texts are copied.
  */
 int sw_swarm_start(struct sw_db *db, const struct sw_swarm_options *options,
 		   struct sw_swarm **out) SW_MUST_CHECK;
-/* Say goodbye and stop, in bounded time. NULL is fine. */
+/* Say goodbye and stop, within about a second; NULL is fine. */
 void sw_swarm_stop(struct sw_swarm *s);
-/* The local head changed: tell the peers. Any thread; does not block. */
+
+/*
+ * The head has moved. Only wakes the swarm's thread, so it may be called from the database's listener, under
+ * any lock. NULL is fine.
+ */
 void sw_swarm_kick(struct sw_swarm *s);
 
-/* The addresses that it listens on, with real ports. Any thread; valid as long as the swarm. */
-size_t sw_swarm_listening(const struct sw_swarm *s, const char *const **urls);
-/*
- * A ticket for one newcomer, valid for expiry_ms. addresses: where to reach this peer, NULL for those it
- * listens on. Appends the ticket to out. SW_EINVAL with a sentence when it does not listen.
- */
-int sw_swarm_invite(struct sw_swarm *s, uint64_t expiry_ms, const char *const *addresses, size_t n_addresses,
+/* Dial one more peer, by address or ticket, until the swarm stops. SW_EEXIST: known already. */
+int sw_swarm_add_peer(struct sw_swarm *s, const char *peer) SW_MUST_CHECK;
+
+/* The addresses listened on, ports resolved; they live as long as the swarm. */
+size_t sw_swarm_addresses(const struct sw_swarm *s, const char *const **out);
+/* A ticket (net/ticket.h), good once, for expiry_ms from now; its text is appended to out. */
+int sw_swarm_invite(struct sw_swarm *s, uint64_t expiry_ms, enum sw_role role,
 		    struct sw_buf *out) SW_MUST_CHECK;
 
 /*
- * Wait until everything that the first peer to answer had is here: for a clone. progress(), which may be NULL, is
- * called now and then with the commits here and there. SW_EAGAIN: not within timeout_ms; SW_EDENIED: the ticket was
- * refused, with the reason.
+ * Wait until everything that a peer had advertised at some moment is here: for clone. 0; SW_EDENIED: joining
+ * was refused; SW_EAGAIN: not within timeout_ms. With a sentence that names the reason known last.
  */
-int sw_swarm_wait_synced(struct sw_swarm *s, uint32_t timeout_ms,
-			 void (*progress)(void *arg, uint64_t have, uint64_t want), void *arg) SW_MUST_CHECK;
+int sw_swarm_wait_synced(struct sw_swarm *s, unsigned timeout_ms) SW_MUST_CHECK;
 
 enum sw_peer_state {
-	SW_PEER_CONNECTING,
-	SW_PEER_HANDSHAKE,
-	SW_PEER_JOINING,
-	SW_PEER_SYNCING,
-	SW_PEER_IN_SYNC,
-	SW_PEER_BACKOFF, /* lost, or not reached; tried again */
+	SW_PEER_CONNECTING, /* being dialled */
+	SW_PEER_HANDSHAKE,  /* connected; who it is is not proven yet */
+	SW_PEER_JOINING,    /* a ticket was handed in, or is waited for */
+	SW_PEER_SYNCING,    /* heads differ, as far as is known */
+	SW_PEER_IN_SYNC,    /* heads are equal */
+	SW_PEER_BACKOFF,    /* lost or refused; dialled again later */
 };
-const char *sw_peer_state_name(enum sw_peer_state s);
+/* "connecting", "handshake", "joining", "syncing", "in-sync", "backoff" */
+const char *sw_peer_state_name(enum sw_peer_state state);
 
 struct sw_peer_status {
-	struct sw_key key; /* zero: not known yet */
-	char address[SW_SWARM_URL_MAX];
-	bool inbound;
+	bool has_key; /* its identity was proven (last time) */
+	struct sw_key key;
+	char address[SW_SWARM_ADDRESS_SIZE]; /* dialled, or where it came from */
+	bool is_inbound;
 	enum sw_peer_state state;
-	uint64_t lag_commits; /* that it has told of and we lack */
-	uint64_t lag_ms;      /* since when; 0: none */
-	uint64_t rtt_us;      /* of the last ping; 0: none yet */
-	uint64_t bytes_in, bytes_out;
-	uint64_t errors, reconnects;
-	char error[256]; /* the last one; empty: none */
+	uint64_t lag_commits;  /* commits that one of the two is not known to have */
+	uint64_t lag_ms;       /* for how long the heads have differed without a break; 0 in sync */
+	uint64_t rtt_us;       /* of the last ping; 0: none yet */
+	uint64_t bytes_in;     /* on the wire, over all its connections */
+	uint64_t bytes_out;
+	uint64_t commits_in;   /* taken from it */
+	uint64_t commits_out;  /* sent to it */
+	uint64_t errors;       /* failed dials, broken links, refusals */
+	uint64_t reconnects;   /* connections made after the first */
+	char software[64];     /* what it says it runs */
+	char last_error[200];  /* "" when there was none */
 };
 
 struct sw_swarm_status {
-	uint64_t n_held; /* commits from the future, not taken yet */
-	uint64_t n_batches; /* of commits taken */
+	struct sw_peer_status *peers; /* first those that we dial, in the order given */
 	size_t n_peers;
-	struct sw_peer_status peers[SW_SWARM_PEERS_MAX];
+	uint64_t n_connected;	/* joined, syncing or in sync */
+	uint64_t n_held;	/* commits not taken yet: stamped too far in the future */
+	uint64_t n_refused;	/* commits refused, since the start */
+	uint64_t n_batches;	/* taken by the database, since the start */
+	uint64_t commits_in;
+	uint64_t bytes_in;	/* since the start, peers that are gone included */
+	uint64_t bytes_out;
 };
 
-/* A copy of how things stand; any thread. out is large: allocate it. */
-void sw_swarm_status(struct sw_swarm *s, struct sw_swarm_status *out);
+/* A copy, at most some 50 ms old. Free with fini. SW_ENOMEM. */
+int sw_swarm_status(struct sw_swarm *s, struct sw_swarm_status *out) SW_MUST_CHECK;
+void sw_swarm_status_fini(struct sw_swarm_status *status);
 
 #endif

@@ -1,0 +1,92 @@
+/*
+ * The messages that peers exchange inside a session; net/PROTOCOL.md draws the conversation.
+ *
+ *   message = type:u8 body                one session message each; nothing may follow the body
+ *   HELLO   = version:varint software:bytes
+ *   HEAD    = count:u64 line:hash state:hash n:varint tip:hash*n
+ *   PULL    = n:varint id:hash*n          commits that the sender has, with all below them
+ *   MORE    =                             go on; when there is nothing, wait until there is
+ *   COMMITS = more:u8 packed              of: commit*
+ *   WANT    = n:varint hash*n             records of large rows
+ *   RECORDS = packed                      of: bytes*
+ *   PING    = nonce:u64
+ *   PONG    = nonce:u64
+ *   JOIN    = secret:16
+ *   JOINED  = code:u8 text:bytes          0: you are a member now
+ *   BYE     = text:bytes
+ *   packed  = 0:u8 bytes | 1:u8 size:varint zstd-frame
+ *   commit  = rule:varint n:varint parent:hash*n author:32 stamp:u64 state:hash message:bytes
+ *             signature:64 changeset:bytes
+ *
+ * A commit travels without what the receiver knows or computes: the database's id, the changeset's hash.
+ */
+#ifndef SW_NET_MESSAGE_H
+#define SW_NET_MESSAGE_H
+
+#include "core/db.h"
+#include "net/ticket.h"
+
+#define SW_PROTOCOL_VERSION  1
+#define SW_MESSAGE_TIPS_MAX  64
+#define SW_MESSAGE_KNOWN_MAX 160  /* ids in a PULL */
+#define SW_MESSAGE_WANT_MAX  512
+#define SW_MESSAGE_TEXT_MAX  256
+#define SW_MESSAGE_BODY_MAX  ((size_t)14 << 20) /* unpacked; one changeset must fit */
+#define SW_MESSAGE_BATCH	   ((size_t)1 << 20) /* what a COMMITS aims at, unpacked */
+
+enum sw_message_type {
+	SW_MSG_HELLO = 1,
+	SW_MSG_HEAD = 2,
+	SW_MSG_PULL = 3,
+	SW_MSG_MORE = 4,
+	SW_MSG_COMMITS = 5,
+	SW_MSG_WANT = 6,
+	SW_MSG_RECORDS = 7,
+	SW_MSG_PING = 8,
+	SW_MSG_PONG = 9,
+	SW_MSG_JOIN = 10,
+	SW_MSG_JOINED = 11,
+	SW_MSG_BYE = 12,
+};
+
+/* A decoded message; views borrow from the bytes, or from `unpacked`. */
+struct sw_message {
+	enum sw_message_type type;
+	uint64_t version;	/* HELLO */
+	struct sw_view text;	/* HELLO JOINED BYE */
+	struct sw_head head;	/* HEAD */
+	size_t n_hashes;	/* HEAD PULL WANT */
+	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
+	bool more;		/* COMMITS */
+	struct sw_view body;	/* COMMITS RECORDS: walk it */
+	uint64_t nonce;		/* PING PONG */
+	const uint8_t *secret;	/* JOIN */
+	uint8_t code;		/* JOINED */
+	struct sw_buf unpacked;
+};
+
+/* SW_EFORMAT unless canonical and within the limits. sw_message_fini() frees, also after a failure. */
+int sw_message_decode(struct sw_view bytes, struct sw_message *out) SW_MUST_CHECK;
+void sw_message_fini(struct sw_message *m);
+
+void sw_message_hello(struct sw_buf *out);
+void sw_message_head(const struct sw_head *head, const struct sw_hash *tips, size_t n, struct sw_buf *out);
+/* PULL or WANT. */
+void sw_message_hashes(enum sw_message_type type, const struct sw_hash *v, size_t n, struct sw_buf *out);
+void sw_message_more(struct sw_buf *out);
+void sw_message_nonce(enum sw_message_type type, uint64_t nonce, struct sw_buf *out);
+void sw_message_join(const uint8_t *secret, struct sw_buf *out);
+void sw_message_joined(uint8_t code, const char *text, struct sw_buf *out);
+void sw_message_bye(const char *text, struct sw_buf *out);
+/* COMMITS and RECORDS of a body that was put together with the functions below. */
+int sw_message_commits(bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
+int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
+
+void sw_body_put_commit(const struct sw_commit *c, struct sw_view changeset, struct sw_buf *body);
+/* The next commit of a body, its signed header appended to raw; 1, 0 at the end, SW_EFORMAT. */
+int sw_body_next_commit(struct sw_rd *r, const struct sw_hash *database, struct sw_buf *raw,
+			struct sw_view *changeset) SW_MUST_CHECK;
+/* The next record of a body; 1, 0 at the end, SW_EFORMAT. */
+int sw_body_next_record(struct sw_rd *r, struct sw_view *record) SW_MUST_CHECK;
+
+#endif

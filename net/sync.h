@@ -1,0 +1,65 @@
+/*
+ * The sync engine: what to say to peers, and what to make of what they say. A state machine: it is handed
+ * peers that came and went, messages, ticks and news of the local head, and hands back messages. It has no threads,
+ * sockets, clocks or randomness; the swarm's thread and the tests drive it alike. One thread at a time.
+ *
+ * Pull only: each side leaves one request standing at the other ("go on from what I have"), which is answered when there
+ * is something. Heads are told now and then, so that whatever was lost is noticed and asked for again.
+ */
+#ifndef SW_NET_SYNC_H
+#define SW_NET_SYNC_H
+
+#include "core/db.h"
+#include "net/swarm.h"
+#include "net/ticket.h"
+
+#define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
+#define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
+#define SW_SYNC_STAGED_MAX ((size_t)512 << 20) /* bytes of large rows on their way in, per peer */
+
+struct sw_sync;
+
+struct sw_sync_hooks {
+	void *arg;
+	/* One message to a peer; the bytes live for the call. SW_EAGAIN: its queue is full. */
+	int (*send)(void *arg, uint64_t peer, struct sw_view message);
+	/* Close the connection; the engine has forgotten the peer already. */
+	void (*drop)(void *arg, uint64_t peer, const char *reason);
+};
+
+/* timers: all set. */
+int sw_sync_new(struct sw_db *db, const struct sw_sync_hooks *hooks, const struct sw_swarm_timers *timers,
+		struct sw_sync **out) SW_MUST_CHECK;
+void sw_sync_free(struct sw_sync *s);
+
+/*
+ * A session with a peer is established. dialled: by us. ticket: the one that we dialled with, or NULL; while we are no
+ * member, only its inviter is believed. The peer may be dropped from within.
+ */
+void sw_sync_peer_up(struct sw_sync *s, uint64_t peer, const struct sw_key *key, bool dialled,
+		     const struct sw_ticket *ticket, uint64_t now_ms);
+void sw_sync_peer_down(struct sw_sync *s, uint64_t peer);
+void sw_sync_message(struct sw_sync *s, uint64_t peer, struct sw_view message, uint64_t now_ms);
+/* The queue of a peer that was full has room again. */
+void sw_sync_writable(struct sw_sync *s, uint64_t peer, uint64_t now_ms);
+/* The local head changed. */
+void sw_sync_changed(struct sw_sync *s, uint64_t now_ms);
+/* Call at least every 100 ms. */
+void sw_sync_tick(struct sw_sync *s, uint64_t now_ms);
+
+/* What the engine knows of a peer: state, lag, rtt. False: no such peer. */
+bool sw_sync_peer_status(const struct sw_sync *s, uint64_t peer, uint64_t now_ms, struct sw_peer_status *out);
+
+struct sw_sync_counters {
+	uint64_t n_held;    /* commits from the future, not taken yet */
+	uint64_t n_refused;
+	uint64_t n_batches; /* taken by the database */
+	uint64_t commits_in;
+};
+void sw_sync_counters(const struct sw_sync *s, struct sw_sync_counters *out);
+/* Whether some peer's head, as told, is ours, or was taken whole once: a clone is done. */
+bool sw_sync_is_synced(const struct sw_sync *s, uint64_t *have, uint64_t *want);
+/* Why joining was refused; NULL: it was not. */
+const char *sw_sync_refusal(const struct sw_sync *s);
+
+#endif
