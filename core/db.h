@@ -90,6 +90,8 @@ void sw_snap_unref(struct sw_snap *s);
 const struct sw_hash *sw_snap_state(const struct sw_snap *s);
 /* Like sw_reader_begin, with head.state the snapshot's. */
 int sw_snap_read(struct sw_snap *s, struct sw_reader *out) SW_MUST_CHECK;
+/* Let a reader of one snapshot see the records of another, too, so that they can be compared. */
+void sw_snap_see(struct sw_snap *s, struct sw_reader *r);
 
 /* One operation of a local commit, with what the database needs to complete it. */
 struct sw_write_op {

@@ -398,3 +398,8 @@ int sw_snap_read(struct sw_snap *s, struct sw_reader *out)
 	out->head.state = s->state;
 	return 0;
 }
+
+void sw_snap_see(struct sw_snap *s, struct sw_reader *r)
+{
+	sw_nodes_stack(r->nodes, s->nodes);
+}

@@ -15,7 +15,7 @@ struct slot {
 
 struct sw_nodes {
 	struct sw_txn *txn;
-	const struct sw_nodes *under;
+	const struct sw_nodes *under[2];
 	struct slot *slots; /* open addressing, linear probing; the hash is its own hash function */
 	size_t cap;	    /* power of two */
 	size_t n;
@@ -61,7 +61,8 @@ void sw_nodes_freep(struct sw_nodes **s)
 
 void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under)
 {
-	s->under = under;
+	assert(!s->under[1]);
+	s->under[s->under[0] != NULL] = under;
 }
 
 void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn)
@@ -140,16 +141,21 @@ static int store_get(const struct sw_nodes *s, const struct sw_hash *hash, struc
 	return sw_txn_get(s->txn, SW_SPACE_NODES, sw_hash_view(hash), out);
 }
 
+static bool in_memory(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	const struct slot *slot = s ? find(s, hash) : NULL;
+
+	if (!slot || !slot->bytes)
+		return false;
+	*out = sw_view(slot->bytes, slot->n);
+	return true;
+}
+
 static int lookup(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
 {
-	for (const struct sw_nodes *at = s; at; at = at->under) {
-		const struct slot *slot = find(at, hash);
-
-		if (slot && slot->bytes) {
-			*out = sw_view(slot->bytes, slot->n);
-			return 0;
-		}
-	}
+	if (in_memory(s, hash, out) || in_memory(s->under[0], hash, out) ||
+	    in_memory(s->under[1], hash, out))
+		return 0;
 	return store_get(s, hash, out);
 }
 

@@ -19,7 +19,7 @@ int sw_nodes_new(struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
 void sw_nodes_free(struct sw_nodes *s);
 void sw_nodes_freep(struct sw_nodes **s);
 
-/* Look through the records of `under` too, after those of this set. Borrowed; read-only use. */
+/* Look through the records of `under` too, after those of this set; twice at most. Borrowed; read-only use. */
 void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under);
 /* Change the transaction below (a snapshot's records outlive the transaction that began it). */
 void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn);

@@ -1,6 +1,6 @@
-#include <stdio.h>
+#include "fs/cmd.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	return 0;
+	return sw_cmd_main(argc, argv);
 }

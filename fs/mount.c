@@ -362,7 +362,8 @@ static const struct fuse_lowlevel_ops operations = {
 /* Detach what a crash left; without privileges fusermount3 does it. */
 static int unmount_dead(const char *path)
 {
-	char *argv[] = {"fusermount3", "-u", "-z", NULL, NULL};
+	char program[] = "fusermount3", unmount_it[] = "-u", lazily[] = "-z";
+	char *argv[] = {program, unmount_it, lazily, NULL, NULL};
 	SW_BUF copy = {0};
 	pid_t pid;
 	int status;
@@ -382,7 +383,7 @@ static int unmount_dead(const char *path)
 }
 
 /* A directory that answers ENOTCONN is what a crash left of an earlier mount. */
-static int check_mountpoint(const char *path)
+int sw_mount_check(const char *path)
 {
 	struct stat st;
 
@@ -448,7 +449,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_o
 {
 	struct sw_inode *root;
 	struct sw_mount *m;
-	int rc = check_mountpoint(options->mountpoint);
+	int rc = sw_mount_check(options->mountpoint);
 
 	if (rc < 0)
 		return rc;

@@ -29,6 +29,8 @@ struct sw_mount_options {
 
 struct sw_mount;
 
+/* Whether something can be mounted there: before a daemon forks and a store is made. Same failures. */
+int sw_mount_check(const char *mountpoint) SW_MUST_CHECK;
 /*
  * Attach to the kernel. Unmounts a dead mount first, and says so. No thread is started before sw_mount_run().
  * Failures have a sentence: a mount point that is missing, not a directory, busy, or not empty.

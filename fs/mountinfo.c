@@ -21,12 +21,12 @@ static void decode(char *s)
 }
 
 /* id parent major:minor root POINT options [optional...] - TYPE SOURCE super-options */
-bool sw_mountinfo_parse(char *line, struct sw_mount *out)
+bool sw_mountinfo_parse(char *line, struct sw_mount_entry *out)
 {
 	char *save = NULL, *field;
 	int i = 0;
 
-	*out = (struct sw_mount){0};
+	*out = (struct sw_mount_entry){0};
 	for (field = strtok_r(line, " \n", &save); field && strcmp(field, "-") != 0;
 	     field = strtok_r(NULL, " \n", &save))
 		if (i++ == 4)
@@ -52,7 +52,7 @@ int sw_mountinfo_walk(sw_mount_fn fn, void *arg)
 	if (!f)
 		return sw_fail_errno("cannot read /proc/self/mountinfo");
 	while (rc == 0 && getline(&line, &cap, f) > 0) {
-		struct sw_mount m;
+		struct sw_mount_entry m;
 
 		if (sw_mountinfo_parse(line, &m))
 			rc = fn(arg, &m);

@@ -10,17 +10,17 @@
 #define SW_MOUNT_TYPE "fuse.swarmfs" /* its source is the path of the store */
 
 /* One line of mountinfo; texts borrow from it, octal escapes decoded. */
-struct sw_mount {
+struct sw_mount_entry {
 	char *point;
 	char *type;
 	char *source;
 };
 
 /* Take a line apart, in place. false: not a line of mountinfo. */
-bool sw_mountinfo_parse(char *line, struct sw_mount *out);
+bool sw_mountinfo_parse(char *line, struct sw_mount_entry *out);
 
 /* Call back for each mount, of any type, in the order of the file: what is on top comes last. */
-typedef int (*sw_mount_fn)(void *arg, const struct sw_mount *mount);
+typedef int (*sw_mount_fn)(void *arg, const struct sw_mount_entry *mount);
 int sw_mountinfo_walk(sw_mount_fn fn, void *arg) SW_MUST_CHECK;
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "core/log.h"
 
+#define QUIET_MS 150 /* after a change, before the head is told: a burst is told of once */
+
 int sw_sync_new(struct sw_db *db, const struct sw_sync_hooks *hooks, const struct sw_swarm_timers *timers,
 		struct sw_sync **out)
 {
@@ -402,6 +404,7 @@ void sw_sync_changed(struct sw_sync *s, uint64_t now_ms)
 {
 	struct peer *next;
 
+	s->changed_ms = now_ms;
 	for (struct peer *p = s->peers; p; p = next) {
 		next = p->next;
 		if (p->phase != PHASE_MEMBER)
@@ -420,7 +423,8 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	SW_BUF ping = {0};
 
 	sw_db_head(s->db, &ours);
-	if (now_ms - p->told_ms >= s->timers.advert_ms && !sw_head_eq(&ours, &p->told))
+	if (!sw_head_eq(&ours, &p->told) &&
+	    (now_ms - p->told_ms >= s->timers.advert_ms || now_ms - s->changed_ms >= QUIET_MS))
 		tell_head(s, p, now_ms);
 	if (!p->dropped)
 		sw_pull_tick(s, p, now_ms);

@@ -61,6 +61,7 @@ struct sw_sync {
 	struct peer *current; /* whose message is being handled; NULL once dropped */
 	struct sw_sync_counters counters;
 	struct sw_swarm_timers timers;
+	uint64_t changed_ms; /* when our head last did */
 	bool synced_once;
 	char refusal[SW_MESSAGE_TEXT_MAX + 1];
 	struct sw_message message; /* large: kept here */

@@ -1,0 +1,209 @@
+#include <pwd.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "fs/commit_text.h"
+#include "fs/diff.h"
+#include "fs/live.h"
+#include "fs/mount.h"
+#include "fs/status.h"
+#include "fs/target.h"
+
+#define DIFF_MAX ((size_t)16 << 20) /* of a .diff file */
+
+/* The store of a mount point that names none: its path, escaped, below the user's data. */
+static int default_store(const char *point, struct sw_buf *out)
+{
+	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+	if (geteuid() == 0)
+		sw_buf_printf(out, "/var/lib/swarmfs/");
+	else if (data && data[0] == '/')
+		sw_buf_printf(out, "%s/swarmfs/", data);
+	else if (home && home[0] == '/')
+		sw_buf_printf(out, "%s/.local/share/swarmfs/", home);
+	else
+		return sw_fail(SW_EINVAL, "there is no home directory to keep the store in; name one with --store");
+	/* As systemd escapes paths: '/' becomes '-', and what could be mistaken is written as \xNN. */
+	while (*point == '/')
+		point++;
+	for (const unsigned char *p = (const unsigned char *)point; *p; p++) {
+		if (*p == '/')
+			sw_buf_put_u8(out, '-');
+		else if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+			 *p == '_' || *p == ':' || (*p == '.' && p != (const unsigned char *)point))
+			sw_buf_put_u8(out, *p);
+		else
+			sw_buf_printf(out, "\\x%02x", *p);
+	}
+	sw_buf_put_u8(out, 0);
+	return out->rc;
+}
+
+/* show_control is ours; the rest of -o goes to FUSE. */
+static int split_options(const struct sw_args *args, struct sw_buf *fuse, bool *show_control)
+{
+	const char *all[SW_OWNER_URLS_MAX];
+	size_t n = sw_args_all(args, "options", all, SW_OWNER_URLS_MAX);
+
+	*show_control = false;
+	for (size_t i = 0; i < n && i < SW_OWNER_URLS_MAX; i++) {
+		for (const char *p = all[i]; *p;) {
+			size_t len = strcspn(p, ",");
+
+			if (len == strlen("show_control") && memcmp(p, "show_control", len) == 0)
+				*show_control = true;
+			else if (len > 0)
+				sw_buf_printf(fuse, "%s%.*s", fuse->n ? "," : "", (int)len, p);
+			p += len + (p[len] == ',');
+		}
+	}
+	sw_buf_put_u8(fuse, 0);
+	return fuse->rc;
+}
+
+/* The texts of control files */
+
+static int text_status(void *arg, struct sw_buf *out)
+{
+	return sw_status_text(arg, out);
+}
+
+static int text_peers(void *arg, struct sw_buf *out)
+{
+	return sw_peers_text(arg, out);
+}
+
+static int text_commit(void *arg, const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out)
+{
+	(void)arg;
+	return sw_commit_text(r, order, out);
+}
+
+static int text_diff(void *arg, struct sw_db *db, const struct sw_order *order, struct sw_buf *out)
+{
+	(void)arg;
+	return sw_diff_text(db, order, DIFF_MAX, out);
+}
+
+/* The mount hears of changes from the moment it is there. */
+struct mounting {
+	struct sw_live live;
+	_Atomic(struct sw_mount *) mount;
+};
+
+static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool outside)
+{
+	struct mounting *m = arg;
+	struct sw_mount *mount = atomic_load(&m->mount);
+
+	if (mount)
+		sw_mount_changed(mount, changes, head, outside);
+}
+
+static void on_ready(void *arg)
+{
+	struct mounting *m = arg;
+
+	sw_log(SW_LOG_INFO, "mounted; history is in .commits, status in .swarm");
+	sw_live_ready(&m->live);
+}
+
+static int serve_mount(struct mounting *m, struct sw_mount *mount)
+{
+	int rc;
+
+	atomic_store(&m->mount, mount);
+	rc = sw_mount_run(mount, on_ready, m);
+	/* Whoever commits must have stopped before the mount that is told of it goes. */
+	sw_owner_stop(m->live.owner);
+	atomic_store(&m->mount, NULL);
+	return rc;
+}
+
+static int run_mount(struct mounting *m, const char *point, const char *fuse_options, bool show_control)
+{
+	struct sw_mount_options options = {.mountpoint = point,
+					   .fuse_options = *fuse_options ? fuse_options : NULL,
+					   .show_control = show_control};
+	struct sw_mount *mount = NULL;
+	int rc = sw_live_open(&m->live);
+
+	if (rc < 0)
+		return rc;
+	m->live.owner->hook = (struct sw_owner_hook){.arg = m, .changed = on_changed};
+	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
+						.status = text_status,
+						.peers = text_peers,
+						.commit = text_commit,
+						.diff = text_diff};
+	rc = sw_live_start(&m->live);
+	if (rc == 0)
+		rc = sw_mount_new(m->live.owner->db, m->live.owner->work, &options, &mount);
+	if (rc == 0)
+		rc = serve_mount(m, mount);
+	sw_mount_free(mount);
+	return rc;
+}
+
+static int run(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	const char *store = sw_args_get(args, "store");
+	struct mounting m = {0};
+	SW_BUF default_dir = {0};
+	SW_BUF fuse_options = {0};
+	char *point = NULL;
+	bool show_control;
+	int code = SW_EXIT_OK;
+	int rc = sw_path_absolute(args->operands[0], &point);
+
+	m.live.daemon.fd = -1;
+	signal(SIGPIPE, SIG_IGN);
+	if (rc == 0)
+		rc = split_options(args, &fuse_options, &show_control);
+	if (rc == 0 && !store) {
+		rc = default_store(point, &default_dir);
+		store = (const char *)default_dir.p;
+	}
+	if (rc == 0)
+		rc = sw_mount_check(point);
+	if (rc == 0)
+		rc = sw_live_begin(&m.live, args, store);
+	m.live.options.mount_point = point;
+	if (rc == 0)
+		rc = run_mount(&m, point, (const char *)fuse_options.p, show_control);
+	if (rc < 0)
+		code = sw_live_fail(&m.live, ctx, rc);
+	sw_live_end(&m.live);
+	free(point);
+	return code;
+}
+
+static const struct sw_option options[] = {
+    {"store", 's', "DIR", "where the database is kept on this machine"},
+    SW_LIVE_OPTIONS,
+    {"options", 'o', "OPT,...", "mount options, as for other FUSE file systems; and show_control"},
+    {0},
+};
+
+const struct sw_cmd sw_cmd_mount = {
+    .name = "mount",
+    .synopsis = "MOUNTPOINT [--store DIR] [--listen URL]... [--peer URL|TICKET]... [-o OPTIONS]",
+    .summary = "mount a database as a directory tree, and keep it in step with its peers",
+    .details = "Returns when the mount is usable, and goes on in the background until it is unmounted; -f stays in\n"
+	       "the foreground. Without --store the store is $XDG_DATA_HOME/swarmfs/NAME (/var/lib/swarmfs/NAME for\n"
+	       "root), NAME being the escaped path of the mount point. A store that does not exist is made: a clone\n"
+	       "when a ticket is given, else a new database. History is in MOUNTPOINT/.commits, status in\n"
+	       "MOUNTPOINT/.swarm; both are there by name, but listed only with -o show_control. When the mount runs in\n"
+	       "the background its log is STORE/log.\n",
+    .options = options,
+    .min_operands = 1,
+    .max_operands = 1,
+    .where = SW_CMD_HERE,
+    .check = sw_live_check,
+    .run = run,
+};

@@ -1,0 +1,120 @@
+/* `swarmfs show`: a commit, or a row as it was then. */
+#include <stdlib.h>
+
+#include "core/blob.h"
+#include "fs/cmd.h"
+#include "fs/commit_name.h"
+#include "fs/commit_text.h"
+#include "fs/text.h"
+
+#define PIECE ((size_t)1 << 20) /* bytes of a row read in one transaction */
+
+static int resolve(struct sw_db *db, const char *name, struct sw_order *out)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_commit_find(&r, sw_view_str(name), out);
+	sw_reader_end(&r);
+	return rc;
+}
+
+static int show_commit(struct sw_ctx *ctx, const struct sw_order *order)
+{
+	struct sw_reader r;
+	SW_BUF text = {0};
+	int rc = sw_reader_begin(ctx->owner->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_commit_text(&r, order, &text);
+	sw_reader_end(&r);
+	if (rc == 0)
+		fwrite(text.p, 1, text.n, ctx->out);
+	return rc;
+}
+
+/* One piece of the row into buf; *n is 0 at its end. */
+static int read_piece(struct sw_snap *snap, struct sw_view table, struct sw_view key, uint64_t offset,
+		      struct sw_buf *buf)
+{
+	struct sw_reader r;
+	struct sw_row row;
+	size_t got = 0;
+	int rc = sw_snap_read(snap, &r);
+
+	if (rc < 0)
+		return rc;
+	sw_buf_reset(buf);
+	rc = sw_state_row(r.nodes, &r.head.state, table, key, &row);
+	if (rc == 0 && !row.is_blob && offset == 0)
+		sw_buf_put_view(buf, row.bytes);
+	if (rc == 0 && row.is_blob && offset < row.size) {
+		uint8_t *to = sw_buf_reserve(buf, PIECE);
+
+		rc = to ? sw_blob_read(r.nodes, &row.blob, offset, to, PIECE, &got) : SW_ENOMEM;
+		buf->n = got;
+	}
+	sw_reader_end(&r);
+	return rc < 0 ? rc : buf->rc;
+}
+
+static int show_row(struct sw_ctx *ctx, const struct sw_order *order, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	struct sw_view table = sw_view(name, slash ? (size_t)(slash - name) : 0);
+	struct sw_view key = slash ? sw_view_str(slash + 1) : sw_view("", 0);
+	struct sw_snap *snap = NULL;
+	struct sw_hash id;
+	uint64_t offset = 0;
+	SW_BUF buf = {0};
+	int rc;
+
+	sw_order_id(order, &id);
+	rc = sw_snap_open(ctx->owner->db, &id, &snap);
+	while (rc == 0 && !sw_ctx_is_gone(ctx)) {
+		rc = read_piece(snap, table, key, offset, &buf);
+		if (rc < 0 || buf.n == 0)
+			break;
+		offset += buf.n;
+		fwrite(buf.p, 1, buf.n, ctx->out);
+	}
+	sw_snap_unref(snap);
+	if (rc == SW_ENOTFOUND)
+		return sw_fail(rc, "there is no row %s as of that commit; 'swarmfs log --table TABLE --row ROW' "
+				   "lists the commits that changed one", name);
+	return rc;
+}
+
+static int check(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	if (args->n_operands > 2 && !strchr(args->operands[2], '/'))
+		return sw_ctx_usage(ctx, args, "a row is named TABLE/ROW, not '%s'", args->operands[2]);
+	return 0;
+}
+
+static int run(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_order order;
+	int rc = resolve(ctx->owner->db, args->operands[1], &order);
+
+	if (rc == 0)
+		rc = args->n_operands > 2 ? show_row(ctx, &order, args->operands[2])
+					  : show_commit(ctx, &order);
+	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
+}
+
+const struct sw_cmd sw_cmd_show = {
+    .name = "show",
+    .synopsis = "TARGET COMMIT [TABLE/ROW]",
+    .summary = "show a commit, or the bytes of a row as of it",
+    .details = "COMMIT is the beginning of an id (at least 4 digits), the name of a snapshot, HEAD, HEAD~N,\n"
+	       "latest, a tag, or @TIME (UTC, as in @2026-11-21T01:33).\n",
+    .min_operands = 2,
+    .max_operands = 3,
+    .where = SW_CMD_STORE,
+    .check = check,
+    .run = run,
+};

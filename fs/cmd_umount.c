@@ -1,0 +1,81 @@
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/cmd.h"
+#include "fs/control.h"
+#include "fs/target.h"
+
+#define END_MS 20000 /* for the process to finish after the unmount */
+
+/* Without privileges fusermount3 does it, and says why it cannot. */
+static int unmount(char *point)
+{
+	char program[] = "fusermount3", unmount_it[] = "-u";
+	char *argv[] = {program, unmount_it, point, NULL};
+	pid_t pid;
+	int status;
+
+	if (umount2(point, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (errno == EBUSY)
+		return sw_fail(SW_EBUSY, "%s is busy: a program has a file open in it or is in that directory; "
+					 "'fuser -vm %s' tells which", point, point);
+	if (errno != EPERM)
+		return sw_fail_errno("cannot unmount %s", point);
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
+		return sw_fail(SW_EIO, "fusermount3 is not installed; it comes with the package fuse3");
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return sw_fail_errno("fusermount3");
+	return status == 0 ? 0 : sw_fail(SW_EBUSY, "%s could not be unmounted", point);
+}
+
+/* The command is over when the store is free again. */
+static int wait_for_end(const char *store)
+{
+	struct timespec step = {0, 10000000};
+	int fd, rc = 0;
+
+	for (int ms = 0; ms < END_MS; ms += 10) {
+		rc = sw_control_connect(store, &fd, NULL);
+		if (rc == SW_ENOTFOUND)
+			return 0;
+		if (rc == 0)
+			close(fd);
+		nanosleep(&step, NULL);
+	}
+	return sw_fail(SW_EBUSY, "it is unmounted, but its process still runs");
+}
+
+static int run(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_target t = {0};
+	int rc = sw_target_find(args->operands[0], &t);
+
+	if (rc == 0 && !t.mount)
+		rc = sw_target_mount_of(t.store, &t.mount);
+	if (rc == 0 && !t.mount)
+		rc = sw_fail(SW_ENOTFOUND, "%s is not mounted", args->operands[0]);
+	if (rc == 0)
+		rc = unmount(t.mount);
+	if (rc == 0)
+		rc = wait_for_end(t.store);
+	sw_target_fini(&t);
+	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
+}
+
+const struct sw_cmd sw_cmd_umount = {
+    .name = "umount",
+    .synopsis = "TARGET",
+    .summary = "unmount, commit what is whole, and wait until the process has ended",
+    .min_operands = 1,
+    .max_operands = 1,
+    .where = SW_CMD_HERE,
+    .run = run,
+};

@@ -1,0 +1,29 @@
+/*
+ * Names of commits: the one a snapshot has in .commits, which sorts by time,
+ *
+ *   20261121T013325.123Z.0000-1a2b3c4d5e6f      time (UTC), HLC counter in hex, first digits of the id
+ *
+ * and every other name that means a commit.
+ */
+#ifndef SW_FS_COMMIT_NAME_H
+#define SW_FS_COMMIT_NAME_H
+
+#include "core/db.h"
+
+#define SW_COMMIT_NAME_SIZE 48 /* with the NUL */
+#define SW_COMMIT_ID_DIGITS 12
+
+void sw_commit_name(const struct sw_order *order, char out[static SW_COMMIT_NAME_SIZE]);
+
+/* The stamp and the first bytes of the id, if name is exactly what sw_commit_name() would write. */
+bool sw_commit_name_parse(struct sw_view name, uint64_t *stamp,
+			  uint8_t id[static SW_COMMIT_ID_DIGITS / 2]);
+
+/*
+ * The commit that a name means: that of a snapshot, "@TIME" (UTC: 2026-11-21T01:33, with or without seconds and
+ * milliseconds, or a date alone: the newest commit not after that), or what sw_db_resolve() takes. SW_ENOTFOUND,
+ * SW_EINVAL, with a sentence.
+ */
+int sw_commit_find(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;
+
+#endif

@@ -1,0 +1,94 @@
+#include "fs/commit_text.h"
+
+#include "core/hlc.h"
+#include "fs/commit_name.h"
+#include "fs/text.h"
+
+static int count_ops(struct sw_commit_info *info)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&c, info->changeset);
+
+	if (rc < 0)
+		return rc;
+	info->mode = c.mode;
+	while ((rc = sw_changeset_next(&c, &op)) > 0) {
+		bool is_row = op.key.n > 0 && (op.kind == SW_OP_PUT || op.kind == SW_OP_DELETE ||
+					       op.kind == SW_OP_CHMETA);
+
+		info->n_rows += is_row;
+		info->n_tables += op.kind == SW_OP_MKTABLE || op.kind == SW_OP_RMTABLE ||
+				  (op.kind == SW_OP_CHMETA && op.key.n == 0);
+	}
+	return rc;
+}
+
+int sw_commit_info(const struct sw_reader *r, const struct sw_order *order, struct sw_commit_info *out)
+{
+	struct sw_hash id;
+	struct sw_view raw;
+	int rc;
+
+	*out = (struct sw_commit_info){.order = *order};
+	sw_order_id(order, &id);
+	rc = sw_db_get_commit(r, &id, &out->commit, &raw, &out->changeset);
+	if (rc == 0)
+		rc = sw_db_outcome(r, order, &out->outcome);
+	return rc < 0 ? rc : count_ops(out);
+}
+
+static void put_hash(struct sw_buf *out, const char *name, const uint8_t *p, size_t n)
+{
+	char hex[2 * SW_SIG_SIZE + 1];
+
+	sw_hex(p, n, hex);
+	sw_buf_printf(out, "%-10s %s\n", name, hex);
+}
+
+static void put_message(struct sw_buf *out, struct sw_view message)
+{
+	const uint8_t *p = message.p, *end = message.p + message.n;
+
+	while (p < end) {
+		const uint8_t *eol = memchr(p, '\n', (size_t)(end - p));
+		size_t n = (size_t)((eol ? eol : end) - p);
+
+		sw_buf_printf(out, "    ");
+		sw_text_put(out, sw_view(p, n), SIZE_MAX);
+		sw_buf_printf(out, "\n");
+		p += n + 1;
+	}
+}
+
+int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out)
+{
+	char name[SW_COMMIT_NAME_SIZE], time[SW_TEXT_TIME_SIZE];
+	struct sw_commit_info info;
+	int rc = sw_commit_info(r, order, &info);
+	const struct sw_commit *c = &info.commit;
+
+	if (rc < 0)
+		return rc;
+	sw_commit_name(order, name);
+	sw_text_time(sw_hlc_ms(c->stamp), time);
+	put_hash(out, "id", c->id.b, SW_HASH_SIZE);
+	sw_buf_printf(out, "%-10s %s\n", "name", name);
+	sw_buf_printf(out, "%-10s %s\n", "time", time);
+	put_hash(out, "author", c->author.b, SW_KEY_SIZE);
+	sw_buf_printf(out, "%-10s %s\n", "outcome", sw_outcome_name(info.outcome));
+	sw_buf_printf(out, "%-10s %s\n", "mode", sw_text_mode(info.mode));
+	sw_buf_printf(out, "%-10s %zu\n", "rows", info.n_rows);
+	for (size_t i = 0; i < c->n_parents; i++)
+		put_hash(out, "parent", c->parents[i].b, SW_HASH_SIZE);
+	put_hash(out, "database", sw_hash_is_zero(&c->database) ? c->id.b : c->database.b, SW_HASH_SIZE);
+	sw_buf_printf(out, "%-10s %llu\n", "rule", (unsigned long long)c->rule);
+	put_hash(out, "state", c->state.b, SW_HASH_SIZE);
+	put_hash(out, "changeset", c->changeset.b, SW_HASH_SIZE);
+	put_hash(out, "signature", c->sig.b, SW_SIG_SIZE);
+	if (c->message.n > 0) {
+		sw_buf_printf(out, "message\n");
+		put_message(out, c->message);
+	}
+	return out->rc;
+}

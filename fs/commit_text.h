@@ -1,0 +1,24 @@
+/* Commits as text: for `swarmfs show` and the file .commit of a snapshot. */
+#ifndef SW_FS_COMMIT_TEXT_H
+#define SW_FS_COMMIT_TEXT_H
+
+#include "core/db.h"
+
+/* A commit in the line: what it says of itself, and what became of it. */
+struct sw_commit_info {
+	struct sw_order order;
+	struct sw_commit commit; /* message borrows from the reader's transaction */
+	struct sw_view changeset;
+	enum sw_outcome outcome;
+	enum sw_mode mode;
+	size_t n_rows;	 /* operations on rows */
+	size_t n_tables; /* operations on tables */
+};
+
+int sw_commit_info(const struct sw_reader *r, const struct sw_order *order,
+		   struct sw_commit_info *out) SW_MUST_CHECK;
+
+/* One "name  value" a line: id, name, time, author, outcome, ...; the message is last, its lines indented. */
+int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out) SW_MUST_CHECK;
+
+#endif

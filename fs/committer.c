@@ -1,0 +1,120 @@
+/* The thread that gives core/work.h its time. */
+#include <errno.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "fs/owner_internal.h"
+#include "fs/thread.h"
+
+#define TIDY_MS 5000 /* how often superseded states that nobody reads any more are given up */
+
+struct sw_committer {
+	struct sw_owner *owner;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool is_due; /* sooner than it was; under lock */
+	bool stop;   /* under lock */
+	char said[512]; /* the failure that was logged last */
+};
+
+static void on_due(void *arg)
+{
+	struct sw_committer *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	c->is_due = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* false: stop. */
+static bool wait_ms(struct sw_committer *c, uint32_t ms)
+{
+	struct timespec until;
+	bool go_on;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop && !c->is_due)
+		if (pthread_cond_timedwait(&c->wake, &c->lock, &until) == ETIMEDOUT)
+			break;
+	c->is_due = false;
+	go_on = !c->stop;
+	pthread_mutex_unlock(&c->lock);
+	return go_on;
+}
+
+/* Each failure once; status shows the current one. */
+static void say(struct sw_committer *c, int rc)
+{
+	if (rc < 0 && strcmp(c->said, sw_fail_message(rc)) != 0)
+		sw_log(SW_LOG_ERROR, "rows could not be committed, and stay in the journal: %s",
+		       sw_fail_message(rc));
+	snprintf(c->said, sizeof(c->said), "%s", rc < 0 ? sw_fail_message(rc) : "");
+}
+
+static void *committer_main(void *arg)
+{
+	struct sw_committer *c = arg;
+	struct sw_work *work = c->owner->work;
+
+	for (;;) {
+		uint32_t due_ms = sw_work_due_ms(work);
+		bool is_idle = due_ms > TIDY_MS;
+
+		if (!wait_ms(c, is_idle ? TIDY_MS : due_ms))
+			return NULL;
+		if (!is_idle)
+			say(c, sw_work_run(work));
+		else if (sw_db_tidy(c->owner->db) < 0)
+			sw_log(SW_LOG_DEBUG, "old states could not be given up; trying again later");
+	}
+}
+
+int sw_committer_start(struct sw_owner *o, struct sw_committer **out)
+{
+	struct sw_committer *c = calloc(1, sizeof(*c));
+	pthread_condattr_t monotonic;
+	int rc;
+
+	if (!c)
+		return SW_ENOMEM;
+	c->owner = o;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	sw_work_on_due(o->work, on_due, c);
+	rc = sw_thread_start(&c->thread, committer_main, c);
+	if (rc < 0) {
+		sw_work_on_due(o->work, NULL, NULL);
+		free(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void sw_committer_stop(struct sw_committer *c)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	sw_work_on_due(c->owner->work, NULL, NULL);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

@@ -1,0 +1,122 @@
+#include "fs/live.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/env_system.h"
+#include "fs/target.h"
+#include "fs/text.h"
+#include "net/swarm.h"
+#include "net/ticket.h"
+
+#define ARRIVE_MS (10 * 60 * 1000) /* for a whole database to arrive */
+
+int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	const char *settle = sw_args_get(args, "settle"), *urls[SW_OWNER_URLS_MAX];
+	uint64_t ms;
+
+	if (settle && sw_text_parse_number(settle, 60000, &ms) < 0)
+		return sw_ctx_usage(ctx, args, "--settle is a number of milliseconds up to 60000, not '%s'", settle);
+	if (sw_args_all(args, "peer", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX ||
+	    sw_args_all(args, "listen", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX ||
+	    sw_args_all(args, "advertise", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX)
+		return sw_ctx_usage(ctx, args, "at most %d addresses of a kind", SW_OWNER_URLS_MAX);
+	return 0;
+}
+
+int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store)
+{
+	struct sw_owner_options *o = &live->options;
+	const char *settle = sw_args_get(args, "settle");
+	uint64_t ms = 0;
+	int rc;
+
+	*live = (struct sw_live){.daemon.fd = -1};
+	rc = sw_path_absolute(store, &live->store);
+	if (rc == 0 && settle)
+		rc = sw_text_parse_number(settle, 60000, &ms);
+	if (rc < 0)
+		return rc;
+	o->has_work = true;
+	o->has_swarm = true;
+	o->work.settle_ms = (uint32_t)ms;
+	o->n_listen = sw_args_all(args, "listen", live->listen, SW_OWNER_URLS_MAX);
+	o->n_peers = sw_args_all(args, "peer", live->peers, SW_OWNER_URLS_MAX);
+	o->n_advertise = sw_args_all(args, "advertise", live->advertise, SW_OWNER_URLS_MAX);
+	o->listen = live->listen;
+	o->peers = live->peers;
+	o->advertise = live->advertise;
+	return sw_args_has(args, "foreground") ? 0 : sw_daemon_fork(&live->daemon);
+}
+
+/* A store for the database of the first ticket, or a new database. */
+static int make_store(struct sw_live *live, struct sw_db **out)
+{
+	struct sw_ticket t;
+	int rc;
+
+	for (size_t i = 0; i < live->options.n_peers; i++) {
+		if (!sw_ticket_looks_like(live->peers[i]))
+			continue;
+		rc = sw_ticket_decode(live->peers[i], &t);
+		if (rc == 0)
+			rc = sw_db_create_clone(live->store, &sw_env_system, &t.database, out);
+		sw_ticket_fini(&t);
+		return rc;
+	}
+	if (live->options.n_peers > 0)
+		return sw_fail(SW_EINVAL, "%s: there is no store yet, and an address alone lets nobody in; give the "
+					  "ticket that 'swarmfs invite' prints there with --peer", live->store);
+	return sw_db_create(live->store, &sw_env_system, SW_CONFLICT_MERGE, out);
+}
+
+int sw_live_open(struct sw_live *live)
+{
+	struct sw_db *db = NULL;
+	int rc = sw_crypto_init();
+
+	if (rc == 0)
+		rc = sw_db_open(live->store, &sw_env_system, &db);
+	if (rc == SW_ENOTFOUND)
+		rc = make_store(live, &db);
+	return rc < 0 ? rc : sw_owner_open_db(db, &live->options, &live->owner);
+}
+
+int sw_live_start(struct sw_live *live)
+{
+	struct sw_head head;
+	int rc = sw_owner_start(live->owner);
+
+	if (rc < 0)
+		return rc;
+	sw_db_head(live->owner->db, &head);
+	if (head.count > 0)
+		return 0;
+	if (!live->owner->swarm || live->options.n_peers == 0)
+		return sw_fail(SW_EAGAIN, "the store %s waits for a database that never arrived; give a ticket with "
+					  "--peer", live->store);
+	return sw_swarm_wait_synced(live->owner->swarm, ARRIVE_MS);
+}
+
+void sw_live_ready(struct sw_live *live)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/log", live->store);
+	sw_daemon_ready(&live->daemon, path);
+}
+
+int sw_live_fail(struct sw_live *live, struct sw_ctx *ctx, int rc)
+{
+	if (live->daemon.fd < 0)
+		return sw_ctx_fail(ctx, rc);
+	sw_daemon_tell(&live->daemon, SW_EXIT_FAILED, sw_fail_message(rc));
+	return SW_EXIT_FAILED;
+}
+
+void sw_live_end(struct sw_live *live)
+{
+	sw_owner_close(live->owner);
+	free(live->store);
+}

@@ -1,0 +1,109 @@
+#include "fs/owner.h"
+
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "fs/control.h"
+#include "fs/env_system.h"
+#include "fs/owner_internal.h"
+
+#define COMMANDS_STOP_MS 5000
+
+static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
+{
+	struct sw_owner *o = arg;
+
+	if (o->hook.changed)
+		o->hook.changed(o->hook.arg, changes, head, by_others);
+	sw_owner_swarm_kick(o);
+}
+
+static void on_diverged(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+{
+	struct sw_owner *o = arg;
+	char id[SW_HASH_HEX_SIZE], theirs[SW_HASH_HEX_SIZE], mine[SW_HASH_HEX_SIZE], author[SW_HASH_HEX_SIZE];
+
+	atomic_fetch_add(&o->n_diverged, 1);
+	sw_hex(commit->id.b, SW_HASH_SIZE, id);
+	sw_hex(commit->author.b, SW_KEY_SIZE, author);
+	sw_hex(commit->state.b, SW_HASH_SIZE, theirs);
+	sw_hex(ours->b, SW_HASH_SIZE, mine);
+	sw_log(SW_LOG_ERROR,
+	       "commit %.12s of %.12s is signed for the state %.12s, here it is %.12s: one of the two stores or "
+	       "programs is faulty; run 'swarmfs verify' on both",
+	       id, author, theirs, mine);
+}
+
+int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, struct sw_owner **out)
+{
+	struct sw_owner *o = calloc(1, sizeof(*o));
+	struct sw_listener listener = {.arg = o, .changed = on_changed, .diverged = on_diverged};
+	int rc = 0;
+
+	if (!o) {
+		sw_db_close(db);
+		return SW_ENOMEM;
+	}
+	o->db = db;
+	o->options = *options;
+	o->started_ms = sw_env_wall_ms(sw_db_env(db));
+	sw_db_listen(db, &listener);
+	if (options->mount_point) {
+		o->mount_point = strdup(options->mount_point);
+		rc = o->mount_point ? 0 : SW_ENOMEM;
+	}
+	if (rc == 0 && options->has_work)
+		rc = sw_work_open(db, &options->work, &o->work);
+	if (rc < 0) {
+		sw_owner_close(o);
+		return rc;
+	}
+	*out = o;
+	return 0;
+}
+
+int sw_owner_open(const char *dir, const struct sw_owner_options *options, struct sw_owner **out)
+{
+	struct sw_db *db;
+	int rc = sw_db_open(dir, &sw_env_system, &db);
+
+	return rc < 0 ? rc : sw_owner_open_db(db, options, out);
+}
+
+int sw_owner_start(struct sw_owner *o)
+{
+	int rc = o->work ? sw_committer_start(o, &o->committer) : 0;
+
+	if (rc == 0)
+		rc = sw_owner_swarm_start(o);
+	if (rc == 0)
+		rc = sw_control_start(o, &o->control);
+	return rc;
+}
+
+void sw_owner_stop(struct sw_owner *o)
+{
+	if (o->has_stopped)
+		return;
+	o->has_stopped = true;
+	o->is_idle = sw_control_stop(o->control, COMMANDS_STOP_MS);
+	sw_owner_swarm_stop(o);
+	sw_committer_stop(o->committer);
+}
+
+void sw_owner_close(struct sw_owner *o)
+{
+	if (!o)
+		return;
+	sw_owner_stop(o);
+	if (!o->is_idle) {
+		/* Everything whole is in the journal or committed: the next open goes on from there. */
+		sw_log(SW_LOG_WARN, "a command still runs; the store is left without closing it");
+		return;
+	}
+	if (o->work)
+		sw_work_close(o->work);
+	sw_db_close(o->db);
+	free(o->mount_point);
+	free(o);
+}

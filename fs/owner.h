@@ -1,0 +1,75 @@
+/*
+ * The process that owns a store: what it has open, and the threads that serve it.
+ *
+ * A mount, `swarmfs serve`, and a command that found no owner all hold one. The last kind opens it, does its
+ * work on the calling thread and closes it. The first two also start it: the committer then commits
+ * rows when their quiet time is over, the swarm talks to peers, and the control socket (fs/control.h)
+ * runs the commands of other processes here. Threads do not survive fork(), so a daemon forks first.
+ */
+#ifndef SW_FS_OWNER_H
+#define SW_FS_OWNER_H
+
+#include <stdatomic.h>
+
+#include "core/work.h"
+
+#define SW_OWNER_URLS_MAX 64
+
+/* What the mount wants to hear of changes: see struct sw_listener, whose member it is. */
+struct sw_owner_hook {
+	void *arg;
+	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
+			bool by_others);
+};
+
+struct sw_owner_options {
+	bool has_work;		     /* open the working set (and with it the journal) */
+	struct sw_work_options work; /* settle times */
+	const char *mount_point;     /* NULL: none */
+	const char *const *listen;   /* addresses to listen on */
+	size_t n_listen;
+	const char *const *peers; /* addresses and tickets */
+	size_t n_peers;
+	const char *const *advertise; /* addresses for tickets, instead of those listened on */
+	size_t n_advertise;
+	bool has_swarm; /* start the swarm even without addresses: known peers are in the store */
+};
+
+struct sw_control;
+struct sw_swarm;
+struct sw_committer;
+
+struct sw_owner {
+	struct sw_db *db;
+	struct sw_work *work;	/* NULL unless asked for */
+	struct sw_swarm *swarm; /* NULL unless started with one */
+	struct sw_control *control;
+	char *mount_point; /* NULL: none */
+	uint64_t started_ms; /* wall clock */
+
+	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */
+	_Atomic uint64_t n_diverged;
+
+	struct sw_committer *committer;
+	bool has_stopped;
+	bool is_idle; /* no command ran any more when it stopped */
+	struct sw_owner_options options;
+};
+
+/* Open the store in dir, or make it. Nothing runs yet. dir is absolute. */
+int sw_owner_open(const char *dir, const struct sw_owner_options *options, struct sw_owner **out) SW_MUST_CHECK;
+/* The same with a database that was just made; takes it over, also on failure. */
+int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options,
+		     struct sw_owner **out) SW_MUST_CHECK;
+
+/* Start the committer, the swarm if there is one, and the control socket. All or nothing. */
+int sw_owner_start(struct sw_owner *o) SW_MUST_CHECK;
+/* Stop what was started; what is open stays so until sw_owner_close(). */
+void sw_owner_stop(struct sw_owner *o);
+/*
+ * Stop what was started, commit what is whole and close, in bounded time: a command that still runs after
+ * some seconds keeps the store open until the process ends, which must then be soon.
+ */
+void sw_owner_close(struct sw_owner *o);
+
+#endif

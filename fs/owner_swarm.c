@@ -1,0 +1,32 @@
+/* Where fs/ meets net/. */
+#include "fs/owner_internal.h"
+
+#include "net/swarm.h"
+
+int sw_owner_swarm_start(struct sw_owner *o)
+{
+	const struct sw_owner_options *from = &o->options;
+	struct sw_swarm_options options = {.listen = from->listen,
+					   .n_listen = from->n_listen,
+					   .peers = from->peers,
+					   .n_peers = from->n_peers,
+					   .advertise = from->advertise,
+					   .n_advertise = from->n_advertise};
+
+	if (!from->has_swarm && from->n_listen == 0 && from->n_peers == 0)
+		return 0;
+	return sw_swarm_start(o->db, &options, &o->swarm);
+}
+
+void sw_owner_swarm_stop(struct sw_owner *o)
+{
+	struct sw_swarm *s = o->swarm;
+
+	o->swarm = NULL;
+	sw_swarm_stop(s);
+}
+
+void sw_owner_swarm_kick(struct sw_owner *o)
+{
+	sw_swarm_kick(o->swarm);
+}

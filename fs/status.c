@@ -1,0 +1,193 @@
+#include "fs/status.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/text.h"
+#include "net/swarm.h"
+
+/* Everything at one moment. */
+struct standing {
+	struct sw_head head;
+	int role;
+	uint64_t used, file;
+	struct sw_work_status work;
+	struct sw_swarm_status swarm;
+	const char *const *listen;
+	size_t n_listen;
+};
+
+static int look(struct sw_owner *o, struct standing *s)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(o->db, &r);
+
+	*s = (struct standing){0};
+	if (rc < 0)
+		return rc;
+	s->head = r.head;
+	rc = sw_db_role(&r, sw_db_key(o->db), &s->role);
+	sw_reader_end(&r);
+	if (rc == 0)
+		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
+	if (rc == 0 && o->work)
+		sw_work_status(o->work, &s->work);
+	if (rc == 0 && o->swarm) {
+		s->n_listen = sw_swarm_addresses(o->swarm, &s->listen);
+		rc = sw_swarm_status(o->swarm, &s->swarm);
+	}
+	return rc;
+}
+
+static json_t *hex_json(const uint8_t *p, size_t n)
+{
+	char text[2 * SW_HASH_SIZE + 1];
+
+	sw_hex(p, n, text);
+	return json_string(text);
+}
+
+static json_t *peer_json(const struct sw_peer_status *p)
+{
+	return json_pack("{s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "key",
+			 p->has_key ? hex_json(p->key.b, SW_KEY_SIZE) : json_null(), "address", p->address,
+			 "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "lag_commits",
+			 (json_int_t)p->lag_commits, "lag_ms", (json_int_t)p->lag_ms, "rtt_us",
+			 (json_int_t)p->rtt_us, "bytes_in", (json_int_t)p->bytes_in, "bytes_out",
+			 (json_int_t)p->bytes_out, "commits_in", (json_int_t)p->commits_in, "commits_out",
+			 (json_int_t)p->commits_out, "errors", (json_int_t)p->errors, "reconnects",
+			 (json_int_t)p->reconnects, "software", p->software, "error", p->last_error);
+}
+
+static int put_json(json_t *j, struct sw_buf *out)
+{
+	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+
+	json_decref(j);
+	if (!text)
+		return SW_ENOMEM;
+	sw_buf_put_view(out, sw_view_str(text));
+	sw_buf_put_u8(out, '\n');
+	free(text);
+	return out->rc;
+}
+
+static json_t *standing_json(struct sw_owner *o, const struct standing *s)
+{
+	json_t *peers = json_array(), *listen = json_array();
+
+	for (size_t i = 0; i < s->swarm.n_peers; i++)
+		json_array_append_new(peers, peer_json(&s->swarm.peers[i]));
+	for (size_t i = 0; i < s->n_listen; i++)
+		json_array_append_new(listen, json_string(s->listen[i]));
+	return json_pack(
+	    "{s:i, s:o, s:o, s:s, s:s, s:s, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}",
+	    "pid", (int)getpid(), "database", hex_json(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
+	    hex_json(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store", sw_db_dir(o->db),
+	    "mount", o->mount_point ? o->mount_point : "", "head", "count", (json_int_t)s->head.count, "line",
+	    hex_json(s->head.line.b, SW_HASH_SIZE), "root", hex_json(s->head.state.b, SW_HASH_SIZE), "pending",
+	    (json_int_t)s->work.n_edits, "scratch", (json_int_t)s->work.n_scratch, "held",
+	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "batches",
+	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "store_bytes", (json_int_t)s->file,
+	    "journal_bytes", (json_int_t)s->work.journal_bytes, "error", s->work.error, "listen", listen, "peers",
+	    peers);
+}
+
+int sw_status_json(struct sw_owner *o, struct sw_buf *out)
+{
+	struct standing s;
+	int rc = look(o, &s);
+
+	if (rc == 0)
+		rc = put_json(standing_json(o, &s), out);
+	sw_swarm_status_fini(&s.swarm);
+	return rc;
+}
+
+int sw_peers_json(struct sw_owner *o, struct sw_buf *out)
+{
+	struct standing s;
+	int rc = look(o, &s);
+
+	for (size_t i = 0; rc == 0 && i < s.swarm.n_peers; i++)
+		rc = put_json(peer_json(&s.swarm.peers[i]), out);
+	sw_swarm_status_fini(&s.swarm);
+	return rc;
+}
+
+static void put_peer(const struct sw_peer_status *p, struct sw_buf *out)
+{
+	char key[SW_HASH_HEX_SIZE] = "?";
+
+	if (p->has_key)
+		sw_hex(p->key.b, SW_TEXT_KEY_DIGITS / 2, key);
+	sw_buf_printf(out, "%-12s  %-10s  lag %llu commits, %llu ms  in %llu B, out %llu B  %s%s", key,
+		      sw_peer_state_name(p->state), (unsigned long long)p->lag_commits,
+		      (unsigned long long)p->lag_ms, (unsigned long long)p->bytes_in,
+		      (unsigned long long)p->bytes_out, p->address, p->is_inbound ? " (it dialled us)" : "");
+	if (p->last_error[0]) {
+		sw_buf_printf(out, "  ");
+		sw_text_put(out, sw_view_str(p->last_error), sizeof(p->last_error));
+	}
+	sw_buf_printf(out, "\n");
+}
+
+int sw_peers_text(struct sw_owner *o, struct sw_buf *out)
+{
+	struct standing s;
+	int rc = look(o, &s);
+
+	for (size_t i = 0; rc == 0 && i < s.swarm.n_peers; i++)
+		put_peer(&s.swarm.peers[i], out);
+	if (rc == 0 && s.swarm.n_peers == 0)
+		sw_buf_printf(out, "no peers\n");
+	sw_swarm_status_fini(&s.swarm);
+	return rc < 0 ? rc : out->rc;
+}
+
+static void put_standing(struct sw_owner *o, const struct standing *s, struct sw_buf *out)
+{
+	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE];
+
+	sw_hex(sw_db_id(o->db)->b, SW_HASH_SIZE, hex);
+	sw_buf_printf(out, "database  %s\n", hex);
+	sw_buf_printf(out, "store     %s\n", sw_db_dir(o->db));
+	if (o->mount_point)
+		sw_buf_printf(out, "mount     %s\n", o->mount_point);
+	sw_hex(sw_db_key(o->db)->b, SW_KEY_SIZE, hex);
+	sw_buf_printf(out, "key       %s (%s)\n", hex, sw_text_role(s->role));
+	sw_hex(s->head.line.b, SW_HASH_SIZE, hex);
+	sw_buf_printf(out, "commits   %llu\nline      %s\n", (unsigned long long)s->head.count, hex);
+	sw_hex(s->head.state.b, SW_HASH_SIZE, hex);
+	sw_buf_printf(out, "root      %s\n", hex);
+	sw_text_size(s->file, size);
+	sw_text_size(s->work.journal_bytes, journal);
+	sw_buf_printf(out, "size      %s, journal %s\n", size, journal);
+	sw_buf_printf(out, "pending   %zu rows written and not committed yet, %zu of editors\n", s->work.n_edits,
+		      s->work.n_scratch);
+	if (s->work.error[0])
+		sw_buf_printf(out, "error     %s; tried again every second\n", s->work.error);
+	if (s->swarm.n_held)
+		sw_buf_printf(out, "held      %llu commits, stamped too far ahead of this clock\n",
+			      (unsigned long long)s->swarm.n_held);
+	if (o->n_diverged)
+		sw_buf_printf(out, "DIVERGED  equal commits gave unequal states; see the log\n");
+	for (size_t i = 0; i < s->n_listen; i++)
+		sw_buf_printf(out, "listens   %s\n", s->listen[i]);
+	for (size_t i = 0; i < s->swarm.n_peers; i++) {
+		sw_buf_printf(out, "peer      ");
+		put_peer(&s->swarm.peers[i], out);
+	}
+}
+
+int sw_status_text(struct sw_owner *o, struct sw_buf *out)
+{
+	struct standing s;
+	int rc = look(o, &s);
+
+	if (rc == 0)
+		put_standing(o, &s, out);
+	sw_swarm_status_fini(&s.swarm);
+	return rc < 0 ? rc : out->rc;
+}

@@ -1,0 +1,172 @@
+#!/usr/bin/env bats
+# One mount: tables and rows as directories and files, history as folders.
+
+load mounts
+
+@test "tables and rows are directories and files" {
+	require_fuse
+	mount_a
+	mkdir "$A/users"
+	echo '{"a":1}' >"$A/users/1.json"
+	[ "$(cat "$A/users/1.json")" = '{"a":1}' ]
+	[ "$(ls "$A/users")" = 1.json ]
+	[ "$(stat -c %s "$A/users/1.json")" = 8 ]
+	rm "$A/users/1.json"
+	[ -z "$(ls -A "$A/users")" ]
+	rmdir "$A/users"
+	[ -z "$(ls -A "$A")" ]
+}
+
+@test "a commit is a folder with the database as it was" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo one >"$A/t/r"
+	"$sf" commit "$A" -m first
+	echo two >"$A/t/r"
+	"$sf" commit "$A" -m second
+	[ "$(cat "$A/.commits/HEAD~1/t/r")" = one ]
+	[ "$(cat "$A/.commits/latest/t/r")" = two ]
+	grep -q second "$A/.commits/HEAD/.commit"
+	grep -q t/r "$A/.commits/HEAD/.diff"
+	run bash -c "echo x >'$A/.commits/latest/t/r'"
+	[ "$status" -ne 0 ]
+	[[ $output == *"Read-only"* ]]
+	# Any unique prefix of the id is a link to it.
+	local id
+	id=$("$sf" log "$A" --json -n 1 | jq -r .id)
+	[ "$(readlink "$A/.commits/${id:0:12}")" = "$(readlink "$A/.commits/latest")" ]
+	# What the root lists does not lead into history.
+	[ "$(find "$A" -type f)" = "$A/t/r" ]
+}
+
+@test "diff -r of two snapshots names exactly the rows that changed" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	for i in $(seq 50); do echo "$i" >"$A/t/$i"; done
+	"$sf" commit "$A" -m base
+	echo changed >"$A/t/7"
+	echo new >"$A/t/51"
+	rm "$A/t/9"
+	"$sf" commit "$A" -m edit
+	run diff -rq "$A/.commits/HEAD~1/" "$A/.commits/HEAD/"
+	[ "${#lines[@]}" = 3 ]
+	[[ $output == *"t/7"* && $output == *": 51"* && $output == *": 9"* ]]
+}
+
+@test "what cannot be is refused as other file systems refuse it" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo x >"$A/t/r"
+	run mkdir "$A/t"; [[ $output == *"File exists"* ]]
+	run mkdir "$A/t/sub"; [[ $output == *"not permitted"* ]]
+	run ln -s r "$A/t/link"; [[ $output == *"not permitted"* ]]
+	run ln "$A/t/r" "$A/t/link"; [[ $output == *"not permitted"* ]]
+	run rmdir "$A/t"; [[ $output == *"not empty"* ]]
+	run cat "$A/t/none"; [[ $output == *"No such file"* ]]
+	run touch "$A/t/$(printf 'x%.0s' $(seq 256))"; [[ $output == *"too long"* ]]
+	run bash -c "echo x >'$A/file'"; [[ $output == *"not permitted"* ]]
+	run mv -n "$A/t/r" "$A/.commits/latest/"; [ "$status" -ne 0 ]
+	[ "$(cat "$A/t/r")" = x ]
+}
+
+@test "rename, exchange and unlink keep what is open" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo old >"$A/t/r"
+	exec 7<"$A/t/r"
+	echo new >"$A/t/n"
+	mv "$A/t/n" "$A/t/r"
+	[ "$(cat <&7)" = old ]
+	exec 7<&-
+	[ "$(cat "$A/t/r")" = new ]
+	python3 - "$A/t" <<'PY'
+import ctypes, os, sys
+d = sys.argv[1]
+libc = ctypes.CDLL(None, use_errno=True)
+open(d + "/a", "w").write("A")
+open(d + "/b", "w").write("B")
+def rename(x, y, flags):
+    r = libc.renameat2(-100, os.fsencode(d + x), -100, os.fsencode(d + y), flags)
+    return 0 if r == 0 else ctypes.get_errno()
+assert rename("/a", "/b", 1) == 17, "NOREPLACE must not replace"
+assert rename("/a", "/b", 2) == 0
+assert open(d + "/a").read() == "B" and open(d + "/b").read() == "A"
+assert rename("/a", "/b", 4) == 22, "an unknown flag must be refused"
+f = open(d + "/a", "r+")
+os.unlink(d + "/a")
+f.write("late"); f.flush(); os.fsync(f.fileno())
+assert not os.path.exists(d + "/a"), "a late write revives nothing"
+assert os.fstat(f.fileno()).st_nlink == 0
+f.close()
+PY
+}
+
+@test "mode, mtime and inode numbers are kept, also over a remount" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo x >"$A/t/r"
+	chmod 640 "$A/t/r"
+	touch -d '2001-02-03 04:05:06.789' "$A/t/r"
+	local before
+	before=$(stat -c '%a %y %i %s' "$A/t/r")
+	"$sf" umount "$A"
+	until_true 10 bash -c "! grep -q ' $A fuse' /proc/self/mounts"
+	mount_a
+	[ "$(stat -c '%a %y %i %s' "$A/t/r")" = "$before" ]
+	[[ $before == 640\ 2001-02-03\ 04:05:06.789* ]]
+}
+
+@test "a large row is stored in pieces and read anywhere" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	head -c 5000000 /dev/urandom >"$DIR/big"
+	cp "$DIR/big" "$A/t/big"
+	"$sf" commit "$A" -m big
+	cmp "$DIR/big" "$A/t/big"
+	cmp "$DIR/big" "$A/.commits/latest/t/big"
+	printf MIDDLE | dd of="$A/t/big" bs=1 seek=2500000 conv=notrunc status=none
+	printf MIDDLE | dd of="$DIR/big" bs=1 seek=2500000 conv=notrunc status=none
+	"$sf" commit "$A" -m middle
+	cmp "$DIR/big" "$A/t/big"
+	"$sf" verify "$A"
+}
+
+@test "SIGTERM with a busy mount ends in bounded time and loses nothing that was closed" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	local pid
+	pid=$(pid_of "$A")
+	(cd "$A/t" && exec 8>busy && echo half >&8 && sleep 30) &
+	local busy=$!
+	until_true 5 test -e "$A/t/busy"
+	for i in $(seq 20); do echo "$i" >"$A/t/r$i"; done
+	kill -TERM "$pid"
+	until_true 15 ends "$pid"
+	kill "$busy" 2>/dev/null || true
+	wait "$busy" 2>/dev/null || true
+	is_mounted "$A" && { umount -l "$A" || fusermount3 -uz "$A"; }
+	mount_a
+	for i in $(seq 20); do [ "$(cat "$A/t/r$i")" = "$i" ]; done
+	"$sf" verify "$A"
+}
+
+@test "events tell what happens" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	timeout 20 cat "$A/.swarm/events" >"$DIR/events" &
+	local reader=$!
+	until_true 5 bash -c "ls -l /proc/$reader/fd /proc/*/fd 2>/dev/null | grep -q swarm/events"
+	echo x >"$A/t/r"
+	until_true 10 grep -q '"row":"r"' "$DIR/events"
+	kill "$reader"
+	wait "$reader" || true
+	jq -e . "$DIR/events" >/dev/null
+}

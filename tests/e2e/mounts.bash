@@ -1,0 +1,59 @@
+# Verbs for tests that mount. Each test has its own directory, mounts and stores; what it started ends with
+# it, by mount point or process id. Waits are for conditions, with a deadline.
+
+setup() {
+	DIR=$(mktemp -d "${BATS_TEST_TMPDIR:-/tmp}/mounts.XXXXXX")
+	A=$DIR/A B=$DIR/B C=$DIR/C
+	mkdir "$A" "$B" "$C"
+	sf=${SWARMFS:?names the binary}
+}
+
+teardown() {
+	local m
+	for m in "$A" "$B" "$C"; do
+		# A test may have left a program in it, or the mount dead.
+		! is_mounted "$m" || "$sf" umount "$m" || umount -l "$m" || fusermount3 -uz "$m" || true
+	done
+	if [ "${BATS_TEST_COMPLETED-}" != 1 ]; then
+		for m in "$DIR"/store-*/log; do
+			[ ! -s "$m" ] || { echo "== $m"; tail -n 40 "$m"; }
+		done
+	fi
+	rm -rf "$DIR"
+}
+
+# A mount test may be skipped only where mounting cannot work; tests/run checks that.
+require_fuse() {
+	[ -c /dev/fuse ] && [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "no usable /dev/fuse"
+	command -v fusermount3 >/dev/null || skip "fusermount3 for /dev/fuse is not installed"
+}
+
+is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
+
+# until_true SECONDS COMMAND...
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $end ]; then
+			echo "did not become true: $*"
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+mount_a() { "$sf" mount "$A" --store "$DIR/store-A" --listen tcp://127.0.0.1:0 "$@"; }
+ticket() { "$sf" invite "${1:-$A}" | tail -n 1; }
+mount_b() { "$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0 --peer "$(ticket)" "$@"; }
+
+head_of() { "$sf" status "$1" --json | jq -r '"\(.head.count) \(.head.line) \(.head.root)"'; }
+count_of() { "$sf" status "$1" --json | jq -r .head.count; }
+pid_of() { "$sf" status "$1" --json | jq -r .pid; }
+same_head() { [ "$(head_of "$1")" = "$(head_of "$2")" ]; }
+# Everything written is committed, and nothing more comes by itself.
+settled() { [ "$("$sf" status "$1" --json | jq -r '.pending // 0')" = 0 ]; }
+until_same() { until_true 20 settled "$1" && until_true 20 settled "$2" && until_true 30 same_head "$1" "$2"; }
+
+# ends PID: the process is gone, or waits to be reaped by somebody else.
+ends() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }

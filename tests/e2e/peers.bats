@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# Several mounts of one database.
+
+load mounts
+
+@test "an edit on either side is seen on the other, with the same history" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo '{"a":1}' >"$A/t/r.json"
+	mount_b
+	until_true 10 test -e "$B/t/r.json"
+	[ "$(cat "$B/t/r.json")" = '{"a":1}' ]
+	echo '{"a":2}' >"$B/t/r.json"
+	until_true 10 grep -q 2 "$A/t/r.json"
+	rm "$A/t/r.json"
+	until_true 10 bash -c "! test -e '$B/t/r.json'"
+	until_same "$A" "$B"
+	[ "$(ls "$A/.commits")" = "$(ls "$B/.commits")" ]
+	"$sf" verify "$B"
+}
+
+@test "both write at once, also one row, also its columns: same head, no column lost" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo '{"a":0,"b":0}' >"$A/t/r.json"
+	mount_b
+	until_same "$A" "$B"
+	for i in $(seq 10); do
+		sed -i "s/\"a\":[0-9]*/\"a\":$i/" "$A/t/r.json" &
+		sed -i "s/\"b\":[0-9]*/\"b\":$i/" "$B/t/r.json" &
+		echo "$i" >"$A/t/mine" &
+		echo "$i" >"$B/t/mine" &
+		wait
+		until_same "$A" "$B"
+	done
+	[ "$(cat "$A/t/r.json")" = '{"a":10,"b":10}' ]
+	[ "$(cat "$B/t/r.json")" = '{"a":10,"b":10}' ]
+	[ "$(cat "$A/t/mine")" = 10 ]
+	"$sf" verify "$A"
+	"$sf" verify "$B"
+}
+
+@test "three in a chain converge, a peer that was down catches up, a late joiner gets all" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	mount_b
+	until_same "$A" "$B"
+	# C knows only B, which no admin is: the creator's ticket with B's address.
+	local b_url
+	b_url=$("$sf" status "$B" --json | jq -r '.listen[0]')
+	echo early >"$A/t/early"
+	local t
+	t=$("$sf" invite "$A" | tail -n 1)
+	"$sf" mount "$C" --store "$DIR/store-C" --peer "$t"
+	until_same "$A" "$C"
+	"$sf" umount "$C"
+	until_true 10 bash -c "! grep -q ' $C fuse' /proc/self/mounts"
+	echo while-down >"$A/t/down"
+	until_same "$A" "$B"
+	"$sf" mount "$C" --store "$DIR/store-C" --peer "$b_url"
+	until_same "$B" "$C"
+	[ "$(cat "$C/t/down")" = while-down ]
+	echo from-c >"$C/t/c"
+	until_same "$B" "$C"
+	until_true 20 test -e "$A/t/c"
+	until_same "$A" "$C"
+}
+
+@test "kill -9 in the middle of writes, 20 times: what was closed is there" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	"$sf" commit "$A" -m table >/dev/null
+	mount_b
+	local round pid writer
+	for round in $(seq 20); do
+		pid=$(pid_of "$A")
+		# Each name goes to the list only after its close() has returned.
+		(
+			for i in $(seq 1000); do
+				echo "$round $i" 2>/dev/null >"$A/t/$round-$i" || exit 0
+				echo "$round-$i" >>"$DIR/closed"
+			done
+		) 2>/dev/null &
+		writer=$!
+		until_true 10 grep -q "^$round-$((round * 3))$" "$DIR/closed"
+		kill -9 "$pid"
+		wait "$writer" || true
+		until_true 10 ends "$pid"
+		mount_a
+	done
+	while read -r name; do
+		[ -e "$A/t/$name" ] || { echo "lost: $name"; return 1; }
+		[ "$(cat "$A/t/$name")" = "${name/-/ }" ] || { echo "torn: $name: $(cat "$A/t/$name")"; return 1; }
+	done <"$DIR/closed"
+	"$sf" verify "$A"
+}
+
+@test "no row text travels in clear" {
+	require_fuse
+	command -v tcpdump >/dev/null || skip "tcpdump is not installed"
+	mount_a
+	mkdir "$A/t"
+	local port
+	port=$("$sf" status "$A" --json | jq -r '.listen[0]' | sed 's/.*://')
+	tcpdump -i lo -s 0 -U -w "$DIR/capture" "tcp port $port" 2>"$DIR/tcpdump" &
+	local dump=$!
+	until_true 10 grep -q listening "$DIR/tcpdump"
+	mount_b
+	echo "the-secret-text-of-a-row" >"$A/t/row-with-a-telling-name"
+	until_true 10 test -e "$B/t/row-with-a-telling-name"
+	until_same "$A" "$B"
+	kill "$dump"
+	wait "$dump" || true
+	[ "$(stat -c %s "$DIR/capture")" -gt 1000 ]
+	run grep -ac -e the-secret-text -e telling-name "$DIR/capture"
+	[ "$output" = 0 ]
+}
+
+@test "garbage and cut frames at the port: refused, and the peer lives on" {
+	require_fuse
+	mount_a -f >"$DIR/log" 2>&1 &
+	until_true 10 is_mounted "$A"
+	mkdir "$A/t"
+	local port
+	port=$("$sf" status "$A" --json | jq -r '.listen[0]' | sed 's/.*://')
+	for i in $(seq 20); do
+		head -c $((i * 37)) /dev/urandom >"/dev/tcp/127.0.0.1/$port" || true
+		printf '\0\0\0\40half' >"/dev/tcp/127.0.0.1/$port" || true
+		printf '\377\377\377\377' >"/dev/tcp/127.0.0.1/$port" || true
+	done
+	until_true 10 grep -q 'refused' "$DIR/log"
+	mount_b
+	echo alive >"$A/t/r"
+	until_true 10 test -e "$B/t/r"
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# Programs as people use them: each leaves exactly one row and one edit in history.
+
+load mounts
+
+# one_edit ROWS COMMAND...: it makes one commit that changes exactly these rows, and leaves no other name.
+one_edit() {
+	local rows=$1 before after
+	shift
+	before=$(count_of "$A")
+	"$@"
+	until_true 10 settled "$A"
+	after=$(count_of "$A")
+	echo "$*: $((after - before)) commits"
+	[ "$((after - before))" = 1 ]
+	[ "$("$sf" diff "$A" HEAD --json | jq -r '"\(.table)/\(.row)"' | sort | tr '\n' ' ')" = "$rows " ]
+}
+
+start() {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo '{"a": 1}' >"$A/t/r.json"
+	until_true 10 settled "$A"
+}
+
+@test "vim, with and without backup, and in place" {
+	start
+	local vim
+	vim=$(command -v vim || command -v vim.tiny || command -v vi)
+	one_edit t/r.json "$vim" -u NONE -n -es -c '%s/1/2/' -c wq "$A/t/r.json"
+	one_edit t/r.json "$vim" -u NONE -es -c 'set backup writebackup' -c '%s/2/3/' -c wq "$A/t/r.json"
+	one_edit t/r.json "$vim" -u NONE -n -es -c 'set backupcopy=yes' -c '%s/3/4/' -c wq "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '{"a": 4}' ]
+}
+
+@test "sed -i, sponge, append, python's replace, truncate" {
+	start
+	one_edit t/r.json sed -i s/1/2/ "$A/t/r.json"
+	one_edit t/r.json bash -c "jq -c '.b=7' '$A/t/r.json' | sponge '$A/t/r.json'"
+	one_edit t/r.json bash -c "echo more >>'$A/t/r.json'"
+	[ "$(wc -l <"$A/t/r.json")" = 2 ]
+	one_edit t/r.json python3 -c 'import os, sys
+d = sys.argv[1]
+f = open(d + "/tmpq3x9", "w"); f.write("{}\n"); f.flush(); os.fsync(f.fileno()); f.close()
+os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
+	one_edit t/r.json truncate -s 1 "$A/t/r.json"
+	[ "$(ls -A "$A/t")" = r.json ]
+}
+
+@test "mv is a delete and a write in one commit" {
+	start
+	one_edit "t/q.json t/r.json" mv "$A/t/r.json" "$A/t/q.json"
+	[ "$(ls -A "$A/t")" = q.json ]
+}
+
+@test "rsync -a, cp -a and tar x, and a second rsync makes no commit" {
+	start
+	mkdir "$DIR/src"
+	for i in 1 2 3; do echo "row $i" >"$DIR/src/$i"; touch -d "2020-01-0$i 10:11:12.345" "$DIR/src/$i"; done
+	chmod 600 "$DIR/src/2"
+	one_edit "r/1 r/2 r/3" rsync -a "$DIR/src/" "$A/r/"
+	one_edit "c/1 c/2 c/3" cp -a "$DIR/src" "$A/c"
+	mkdir "$A/x"
+	until_true 10 settled "$A"
+	one_edit "x/1 x/2 x/3" bash -c "tar -C '$DIR/src' -c . | tar -C '$A/x' -x"
+	local before
+	before=$(count_of "$A")
+	rsync -a "$DIR/src/" "$A/r/"
+	until_true 10 settled "$A"
+	[ "$(count_of "$A")" = "$before" ]
+	[ "$(rsync -ain "$DIR/src/" "$A/r/")" = "" ]
+}
+
+@test "what came and went leaves nothing" {
+	start
+	local before
+	before=$(count_of "$A")
+	touch "$A/t/4913"
+	rm "$A/t/4913"
+	echo x >"$A/t/.r.json.swp"
+	echo x >"$A/t/r.json~"
+	cat "$A/t/r.json" >"$A/t/copy"
+	rm "$A/t/copy"
+	until_true 10 settled "$A"
+	[ "$(count_of "$A")" = "$before" ]
+}
+
+@test "mmap" {
+	start
+	one_edit t/r.json python3 -c 'import mmap, sys
+f = open(sys.argv[1], "r+b")
+m = mmap.mmap(f.fileno(), 0)
+m[0:1] = b"["
+m.flush()
+m.close()
+f.close()' "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '["a": 1}' ]
+}
