@@ -466,17 +466,16 @@ static int fill_swarm(struct fill *f, uint64_t from)
 	return 0;
 }
 
-/* What every listing begins with: "." and "..", then the dot files of the directory. */
+/* What every listing begins with: "." and "..", then, if they are wanted, the control files. */
 static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 {
 	static const char *const root[] = {".commits", ".swarm", NULL}, *const snap[] = {".commit", ".diff", NULL};
 	const char *const *extra = NULL;
 	enum sw_node_type type = o->inode->type;
 
-	if (type == SW_NODE_ROOT_DIR && f->m->options.show_control)
-		extra = root;
-	else if (type == SW_NODE_SNAP)
-		extra = snap;
+	/* By name they are always there; listed, they would lead find into history, and diff -r into them. */
+	if (f->m->options.show_control)
+		extra = type == SW_NODE_ROOT_DIR ? root : type == SW_NODE_SNAP ? snap : NULL;
 	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, 1, ++*offset))
 		return 1;
 	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, 1, ++*offset))

@@ -2,6 +2,7 @@
 #include "fs/mount_internal.h"
 
 #include "core/log.h"
+#include "fs/mountinfo.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -382,26 +383,55 @@ static int unmount_dead(const char *path)
 	return status == 0 ? 0 : SW_EBUSY;
 }
 
-/* A directory that answers ENOTCONN is what a crash left of an earlier mount. */
+/* Whether a swarmfs is mounted exactly there. */
+static int is_here(void *arg, const struct sw_mount_entry *e)
+{
+	return strcmp(e->type, SW_MOUNT_TYPE) == 0 && strcmp(e->point, arg) == 0;
+}
+
+/*
+ * What a crash left of an earlier mount answers ENOTCONN, but only to what the kernel has not cached: so it is asked
+ * for the state of the file system. One that answers is in use.
+ */
+static int check_earlier_mount(const char *path)
+{
+	char *copy = strdup(path);
+	struct statvfs fs;
+	int rc = copy ? sw_mountinfo_walk(is_here, copy) : SW_ENOMEM;
+
+	free(copy);
+	if (rc <= 0)
+		return rc;
+	if (statvfs(path, &fs) == 0)
+		return sw_fail(SW_EBUSY, "a database is mounted on %s already; unmount it with 'swarmfs umount %s'",
+			       path, path);
+	if (errno != ENOTCONN)
+		return sw_fail_errno("%s", path);
+	if (unmount_dead(path) < 0)
+		return sw_fail(SW_EBUSY, "%s is a dead mount that cannot be unmounted; try 'fusermount3 -uz %s'", path,
+			       path);
+	sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
+	return 1;
+}
+
 int sw_mount_check(const char *path)
 {
 	struct stat st;
+	int rc;
 
-	if (stat(path, &st) == 0)
-		return S_ISDIR(st.st_mode)
-			   ? 0
-			   : sw_fail(SW_ENOTDIR, "%s is not a directory; choose one to mount on", path);
-	if (errno == ENOTCONN) {
-		if (unmount_dead(path) < 0 || stat(path, &st) < 0)
-			return sw_fail(SW_EBUSY, "%s is a dead mount that cannot be unmounted; try "
-						 "'fusermount3 -u %s'", path, path);
-		sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
-		return 0;
-	}
-	if (errno == ENOENT)
-		return sw_fail(SW_ENOTFOUND, "the mount point %s does not exist; make it with 'mkdir %s'",
-			       path, path);
-	return sw_fail_errno("%s", path);
+	/* Several may lie on top of each other. */
+	do
+		rc = check_earlier_mount(path);
+	while (rc > 0);
+	if (rc < 0)
+		return rc;
+	if (stat(path, &st) < 0 && errno == ENOENT)
+		return sw_fail(SW_ENOTFOUND, "the mount point %s does not exist; make it with 'mkdir %s'", path, path);
+	if (stat(path, &st) < 0)
+		return sw_fail_errno("%s", path);
+	if (!S_ISDIR(st.st_mode))
+		return sw_fail(SW_ENOTDIR, "%s is not a directory; choose one to mount on", path);
+	return 0;
 }
 
 static int add_arguments(struct sw_mount *m, struct fuse_args *args)

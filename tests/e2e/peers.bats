@@ -75,28 +75,40 @@ load mounts
 	mkdir "$A/t"
 	"$sf" commit "$A" -m table >/dev/null
 	mount_b
-	local round pid writer
+	local round pid writer b_url
+	# A has another port each time it comes back, so it is A that dials.
+	b_url=$("$sf" status "$B" --json | jq -r '.listen[0]')
 	for round in $(seq 20); do
 		pid=$(pid_of "$A")
-		# Each name goes to the list only after its close() has returned.
-		(
-			for i in $(seq 1000); do
-				echo "$round $i" 2>/dev/null >"$A/t/$round-$i" || exit 0
-				echo "$round-$i" >>"$DIR/closed"
-			done
-		) 2>/dev/null &
+		# Each name goes to the list only after its close() has returned without an error, which a shell
+		# would not notice.
+		python3 - "$A/t" "$round" "$DIR/closed" <<'PY' &
+import os, sys
+table, round, closed = sys.argv[1:]
+with open(closed, "a", buffering=1) as out:
+    for i in range(1, 1001):
+        try:
+            fd = os.open(f"{table}/{round}-{i}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.write(fd, f"{round} {i}\n".encode())
+            os.close(fd)
+        except OSError:
+            break
+        out.write(f"{round}-{i}\n")
+PY
 		writer=$!
 		until_true 10 grep -q "^$round-$((round * 3))$" "$DIR/closed"
 		kill -9 "$pid"
 		wait "$writer" || true
 		until_true 10 ends "$pid"
-		mount_a
+		mount_a --peer "$b_url"
 	done
 	while read -r name; do
 		[ -e "$A/t/$name" ] || { echo "lost: $name"; return 1; }
 		[ "$(cat "$A/t/$name")" = "${name/-/ }" ] || { echo "torn: $name: $(cat "$A/t/$name")"; return 1; }
 	done <"$DIR/closed"
 	"$sf" verify "$A"
+	until_same "$A" "$B"
+	[ "$(wc -l </proc/self/mounts)" -ge 1 ] && [ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
 }
 
 @test "no row text travels in clear" {
@@ -106,13 +118,14 @@ load mounts
 	mkdir "$A/t"
 	local port
 	port=$("$sf" status "$A" --json | jq -r '.listen[0]' | sed 's/.*://')
-	tcpdump -i lo -s 0 -U -w "$DIR/capture" "tcp port $port" 2>"$DIR/tcpdump" &
+	tcpdump -i lo -s 0 -U --immediate-mode -w "$DIR/capture" "tcp port $port" 2>"$DIR/tcpdump" &
 	local dump=$!
 	until_true 10 grep -q listening "$DIR/tcpdump"
 	mount_b
 	echo "the-secret-text-of-a-row" >"$A/t/row-with-a-telling-name"
 	until_true 10 test -e "$B/t/row-with-a-telling-name"
 	until_same "$A" "$B"
+	until_true 10 bash -c "[ \$(stat -c %s '$DIR/capture') -gt 1000 ]"
 	kill "$dump"
 	wait "$dump" || true
 	[ "$(stat -c %s "$DIR/capture")" -gt 1000 ]

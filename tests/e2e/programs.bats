@@ -13,7 +13,7 @@ one_edit() {
 	after=$(count_of "$A")
 	echo "$*: $((after - before)) commits"
 	[ "$((after - before))" = 1 ]
-	[ "$("$sf" diff "$A" HEAD --json | jq -r '"\(.table)/\(.row)"' | sort | tr '\n' ' ')" = "$rows " ]
+	[ "$("$sf" diff "$A" HEAD --json | jq -r 'select(.row) | "\(.table)/\(.row)"' | sort | tr '\n' ' ')" = "$rows " ]
 }
 
 start() {
