@@ -34,15 +34,23 @@ void sw_message_head(const struct sw_head *head, const struct sw_hash *tips, siz
 	put_hashes(tips, n < SW_MESSAGE_TIPS_MAX ? n : SW_MESSAGE_TIPS_MAX, out);
 }
 
-void sw_message_hashes(enum sw_message_type type, const struct sw_hash *v, size_t n, struct sw_buf *out)
+void sw_message_pull(uint64_t turn, const struct sw_hash *v, size_t n, struct sw_buf *out)
 {
-	put_type(type, out);
+	put_type(SW_MSG_PULL, out);
+	sw_buf_put_varint(out, turn);
 	put_hashes(v, n, out);
 }
 
-void sw_message_more(struct sw_buf *out)
+void sw_message_more(uint64_t turn, struct sw_buf *out)
 {
 	put_type(SW_MSG_MORE, out);
+	sw_buf_put_varint(out, turn);
+}
+
+void sw_message_want(const struct sw_hash *v, size_t n, struct sw_buf *out)
+{
+	put_type(SW_MSG_WANT, out);
+	put_hashes(v, n, out);
 }
 
 void sw_message_nonce(enum sw_message_type type, uint64_t nonce, struct sw_buf *out)
@@ -98,9 +106,10 @@ static int put_packed(struct sw_view body, struct sw_buf *out)
 	return out->rc;
 }
 
-int sw_message_commits(bool more, struct sw_view body, struct sw_buf *out)
+int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out)
 {
 	put_type(SW_MSG_COMMITS, out);
+	sw_buf_put_varint(out, turn);
 	sw_buf_put_u8(out, more);
 	return put_packed(body, out);
 }
@@ -212,11 +221,14 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 		get_hashes(r, SW_MESSAGE_TIPS_MAX, m);
 		return 0;
 	case SW_MSG_PULL:
+		m->turn = sw_rd_varint(r);
 		get_hashes(r, SW_MESSAGE_KNOWN_MAX, m);
 		return 0;
 	case SW_MSG_MORE:
+		m->turn = sw_rd_varint(r);
 		return 0;
 	case SW_MSG_COMMITS:
+		m->turn = sw_rd_varint(r);
 		flag = sw_rd_u8(r);
 		m->more = flag == 1;
 		return flag > 1 ? SW_EFORMAT : unpack(r, m);

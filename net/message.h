@@ -4,9 +4,9 @@
  *   message = type:u8 body                one session message each; nothing may follow the body
  *   HELLO   = version:varint software:bytes
  *   HEAD    = count:u64 line:hash state:hash n:varint tip:hash*n
- *   PULL    = n:varint id:hash*n          commits that the sender has, with all below them
- *   MORE    =                             go on; when there is nothing, wait until there is
- *   COMMITS = more:u8 packed              of: commit*
+ *   PULL    = turn:varint n:varint id:hash*n   commits that the sender has, with all below them
+ *   MORE    = turn:varint                 go on; when there is nothing, wait until there is
+ *   COMMITS = turn:varint more:u8 packed  of: commit*
  *   WANT    = n:varint hash*n             records of large rows
  *   RECORDS = packed                      of: bytes*
  *   PING    = nonce:u64
@@ -57,6 +57,7 @@ struct sw_message {
 	struct sw_head head;	/* HEAD */
 	size_t n_hashes;	/* HEAD PULL WANT */
 	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
+	uint64_t turn;		/* PULL MORE COMMITS: counts the PULLs */
 	bool more;		/* COMMITS */
 	struct sw_view body;	/* COMMITS RECORDS: walk it */
 	uint64_t nonce;		/* PING PONG */
@@ -71,15 +72,15 @@ void sw_message_fini(struct sw_message *m);
 
 void sw_message_hello(struct sw_buf *out);
 void sw_message_head(const struct sw_head *head, const struct sw_hash *tips, size_t n, struct sw_buf *out);
-/* PULL or WANT. */
-void sw_message_hashes(enum sw_message_type type, const struct sw_hash *v, size_t n, struct sw_buf *out);
-void sw_message_more(struct sw_buf *out);
+void sw_message_pull(uint64_t turn, const struct sw_hash *v, size_t n, struct sw_buf *out);
+void sw_message_more(uint64_t turn, struct sw_buf *out);
+void sw_message_want(const struct sw_hash *v, size_t n, struct sw_buf *out);
 void sw_message_nonce(enum sw_message_type type, uint64_t nonce, struct sw_buf *out);
 void sw_message_join(const uint8_t *secret, struct sw_buf *out);
 void sw_message_joined(uint8_t code, const char *text, struct sw_buf *out);
 void sw_message_bye(const char *text, struct sw_buf *out);
 /* COMMITS and RECORDS of a body that was put together with the functions below. */
-int sw_message_commits(bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
+int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 
 void sw_body_put_commit(const struct sw_commit *c, struct sw_view changeset, struct sw_buf *body);

@@ -6,7 +6,7 @@
 
 #include "core/log.h"
 
-#define QUIET_MS 150 /* after a change, before the head is told: a burst is told of once */
+#define SAME_HEAD_TIMES 5 /* a head that was told already is told again so many times less often */
 
 int sw_sync_new(struct sw_db *db, const struct sw_sync_hooks *hooks, const struct sw_swarm_timers *timers,
 		struct sw_sync **out)
@@ -46,51 +46,43 @@ static struct peer *find(const struct sw_sync *s, uint64_t id)
 {
 	struct peer *p = s->peers;
 
-	while (p && p->id != id)
+	while (p && (p->id != id || p->dropped))
 		p = p->next;
 	return p;
 }
 
-/* Forget a peer. Whoever still holds a pointer to the one in hand looks at s->current. */
-static void remove_peer(struct sw_sync *s, struct peer *p)
+/* Those that are gone stay in the list until the step ends, so that walks over it go on. */
+static void sweep(struct sw_sync *s)
 {
 	struct peer **at = &s->peers;
 
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
-	if (s->current == p)
-		s->current = NULL;
-	/* Its memory goes at the end of the step: callers up the stack still look at it. */
-	p->next = s->gone;
-	s->gone = p;
-}
+	s->n_members = 0;
+	while (*at) {
+		struct peer *p = *at;
 
-static void free_gone(struct sw_sync *s)
-{
-	while (s->gone) {
-		struct peer *p = s->gone;
-
-		s->gone = p->next;
-		peer_free(p);
+		if (p->dropped) {
+			*at = p->next;
+			peer_free(p);
+		} else {
+			s->n_members += p->phase == PHASE_MEMBER;
+			at = &p->next;
+		}
 	}
 }
 
 void sw_sync_drop(struct sw_sync *s, struct peer *p, const char *reason, bool say_bye)
 {
 	SW_BUF bye = {0};
-	uint64_t id = p->id;
 
 	if (p->dropped)
 		return;
 	p->dropped = true;
 	if (say_bye) {
 		sw_message_bye(reason, &bye);
-		if (bye.rc == 0 && s->hooks.send(s->hooks.arg, id, sw_buf_view(&bye)) < 0)
+		if (bye.rc == 0 && s->hooks.send(s->hooks.arg, p->id, sw_buf_view(&bye)) < 0)
 			say_bye = false; /* then it is not told */
 	}
-	remove_peer(s, p);
-	s->hooks.drop(s->hooks.arg, id, reason);
+	s->hooks.drop(s->hooks.arg, p->id, reason);
 }
 
 int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message)
@@ -128,7 +120,7 @@ static bool is_empty(struct sw_sync *s)
 	return head.count == 0;
 }
 
-static void tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct sw_hash *tips = NULL;
 	struct sw_reader r;
@@ -159,9 +151,120 @@ static void become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	sw_message_hello(&hello);
 	if (sw_sync_send(s, p, &hello) < 0)
 		return;
-	tell_head(s, p, now_ms);
+	sw_sync_tell_head(s, p, now_ms);
 	if (!p->dropped)
-		sw_pull_start(s, p);
+		sw_pull_start(s, p, now_ms);
+}
+
+/* Distrust */
+
+static struct ban *ban_of(struct sw_sync *s, const struct sw_key *key)
+{
+	for (size_t i = 0; i < BANS_MAX; i++)
+		if (s->bans[i].wait_ms > 0 && sw_key_eq(&s->bans[i].key, key))
+			return &s->bans[i];
+	return NULL;
+}
+
+void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason)
+{
+	struct ban *b = ban_of(s, &p->key);
+
+	if (!b) {
+		/* The one that ends first makes room. */
+		b = &s->bans[0];
+		for (size_t i = 1; i < BANS_MAX; i++)
+			if (s->bans[i].until_ms < b->until_ms)
+				b = &s->bans[i];
+		*b = (struct ban){.key = p->key, .wait_ms = SW_SYNC_BAN_MIN_MS / 2};
+	}
+	b->wait_ms *= 2;
+	if (b->wait_ms > SW_SYNC_BAN_MAX_MS)
+		b->wait_ms = SW_SYNC_BAN_MAX_MS;
+	b->until_ms = p->heard_ms + b->wait_ms;
+	sw_sync_drop(s, p, reason, true);
+}
+
+static bool is_banned(struct sw_sync *s, const struct sw_key *key, uint64_t now_ms)
+{
+	const struct ban *b = ban_of(s, key);
+
+	return b && now_ms < b->until_ms;
+}
+
+/* Two peers that dial each other need one connection: that of the smaller key, else the newer one. */
+static bool is_superfluous(struct sw_sync *s, struct peer *p)
+{
+	bool ours_is_smaller = memcmp(sw_db_key(s->db)->b, p->key.b, SW_KEY_SIZE) < 0;
+
+	for (struct peer *q = s->peers; q; q = q->next) {
+		if (q == p || q->dropped || !sw_key_eq(&q->key, &p->key))
+			continue;
+		if (q->dialled != p->dialled && q->dialled == ours_is_smaller)
+			return true;
+		sw_sync_drop(s, q, SW_SYNC_CONNECTED_TWICE, false);
+	}
+	return false;
+}
+
+/* Steps */
+
+/* Compare what it told with what we have. */
+static void note_head(struct sw_sync *s, struct peer *p)
+{
+	struct sw_head ours;
+
+	sw_db_head(s->db, &ours);
+	sw_serve_note_tips(s, p, &ours, &p->lacks);
+	if (!p->lacks)
+		s->synced_once = true;
+	if (sw_hash_eq(&ours.line, &p->head.line) && !sw_hash_eq(&ours.state, &p->head.state) &&
+	    !p->said_diverged) {
+		p->said_diverged = true;
+		sw_log(SW_LOG_ERROR, "the same commits gave another state at a peer; run "
+				     "'swarmfs verify' on both");
+	}
+}
+
+/* Since when do the two differ? */
+static void note_lag(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	if (!p->lacks && sw_serve_lag(s, p) == 0)
+		p->behind_ms = 0;
+	else if (p->behind_ms == 0)
+		p->behind_ms = now_ms;
+}
+
+/* Whoever has a request standing here is answered. */
+static void tell_all(struct sw_sync *s, uint64_t now_ms)
+{
+	for (struct peer *p = s->peers; p; p = p->next) {
+		if (p->dropped || p->phase != PHASE_MEMBER)
+			continue;
+		if (p->lacks)
+			note_head(s, p);
+		sw_serve_continue(s, p, now_ms);
+		if (!p->dropped)
+			note_lag(s, p, now_ms);
+	}
+}
+
+/* The end of every step. */
+static void settle(struct sw_sync *s, uint64_t now_ms)
+{
+	bool moved = s->moved;
+
+	s->moved = false;
+	if (s->bulk && s->bulk->dropped)
+		sw_pull_end_bulk(s, s->bulk, now_ms);
+	sweep(s);
+	if (moved) {
+		sw_db_head(s->db, &s->seen);
+		tell_all(s, now_ms);
+	}
+	if (s->bulk && s->bulk->dropped)
+		s->bulk = NULL; /* the tick starts the others */
+	sweep(s);
 }
 
 /* Whether we may believe whom we dialled: a member, or, as long as we know no members, who invited us. */
@@ -187,6 +290,10 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 	s->peers = p;
 	if (sw_key_eq(key, sw_db_key(s->db))) {
 		sw_sync_drop(s, p, "it has our own key: the store was copied, or it is ourselves", true);
+	} else if (is_banned(s, key, now_ms)) {
+		sw_sync_drop(s, p, "it is not listened to for a while, for what it sent", true);
+	} else if (is_superfluous(s, p)) {
+		sw_sync_drop(s, p, SW_SYNC_CONNECTED_TWICE, false);
 	} else if (dialled && !is_believed(s, key, ticket)) {
 		sw_sync_drop(s, p, is_empty(s) ? "it is not the one who made the ticket"
 					       : "it is not a member of this database", false);
@@ -200,18 +307,17 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 	} else {
 		p->phase = PHASE_AWAIT_JOIN;
 	}
-	free_gone(s);
+	settle(s, now_ms);
 }
 
 void sw_sync_peer_down(struct sw_sync *s, uint64_t id)
 {
 	struct peer *p = find(s, id);
 
-	if (p) {
-		p->dropped = true;
-		remove_peer(s, p);
-	}
-	free_gone(s);
+	if (!p)
+		return;
+	p->dropped = true;
+	settle(s, p->heard_ms);
 }
 
 /* Joining */
@@ -252,7 +358,7 @@ static void handle_join(struct sw_sync *s, struct peer *p, const struct sw_messa
 	sw_message_joined(0, "", &out);
 	if (sw_sync_send(s, p, &out) == 0)
 		become_member(s, p, now_ms);
-	sw_sync_changed(s, now_ms);
+	s->moved = true;
 }
 
 static void handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
@@ -271,31 +377,15 @@ static void handle_joined(struct sw_sync *s, struct peer *p, const struct sw_mes
 
 /* Messages */
 
-static void note_head(struct sw_sync *s, struct peer *p, uint64_t now_ms)
-{
-	struct sw_head ours;
-
-	sw_db_head(s->db, &ours);
-	if (sw_hash_eq(&ours.line, &p->head.line)) {
-		p->behind_ms = 0;
-		s->synced_once = true;
-		if (!sw_hash_eq(&ours.state, &p->head.state))
-			sw_log(SW_LOG_ERROR, "the same commits gave another state at a peer; run "
-					     "'swarmfs verify' on both");
-	} else if (p->behind_ms == 0) {
-		p->behind_ms = now_ms;
-	}
-}
-
 static void handle_head(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
 	p->head = m->head;
 	p->has_head = true;
-	note_head(s, p, now_ms);
-	/* A request that stands finds it anyway; but what was lost on the way is asked for again. */
-	if (p->behind_ms > 0 && (!p->pull.asked || now_ms - p->behind_ms > 2 * s->timers.advert_ms) &&
-	    !p->pull.staged && p->pull.again_ms == 0)
-		sw_pull_start(s, p);
+	p->n_tips = m->n_hashes;
+	memcpy(p->tips, m->hashes, m->n_hashes * sizeof(*m->hashes));
+	note_head(s, p);
+	/* It does not send everything unasked. What was asked for just now may be on its way. */
+	sw_pull_tick(s, p, now_ms);
 }
 
 static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
@@ -315,10 +405,10 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		handle_head(s, p, m, now_ms);
 		break;
 	case SW_MSG_PULL:
-		sw_serve_pull(s, p, m->hashes, m->n_hashes);
+		sw_serve_pull(s, p, m, now_ms);
 		break;
 	case SW_MSG_MORE:
-		sw_serve_more(s, p);
+		sw_serve_more(s, p, m, now_ms);
 		break;
 	case SW_MSG_COMMITS:
 		sw_pull_commits(s, p, m, now_ms);
@@ -327,7 +417,7 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		sw_serve_records(s, p, m->hashes, m->n_hashes);
 		break;
 	case SW_MSG_RECORDS:
-		sw_pull_records(s, p, m, now_ms);
+		sw_records_take(s, p, m, now_ms);
 		break;
 	case SW_MSG_PING:
 		sw_message_nonce(SW_MSG_PONG, m->nonce, &out);
@@ -378,43 +468,63 @@ void sw_sync_message(struct sw_sync *s, uint64_t id, struct sw_view bytes, uint6
 
 	if (!p)
 		return;
-	s->current = p;
 	p->heard_ms = now_ms;
 	if (sw_message_decode(bytes, &s->message) < 0)
-		sw_sync_drop(s, p, "it sent a malformed message", true);
+		sw_sync_distrust(s, p, "it sent a malformed message");
 	else
 		handle(s, p, &s->message, now_ms);
 	sw_message_fini(&s->message);
-	s->current = NULL;
-	free_gone(s);
+	if (!p->dropped && p->phase == PHASE_MEMBER)
+		note_lag(s, p, now_ms);
+	settle(s, now_ms);
 }
 
 void sw_sync_writable(struct sw_sync *s, uint64_t id, uint64_t now_ms)
 {
 	struct peer *p = find(s, id);
 
-	(void)now_ms;
 	if (p)
-		sw_serve_continue(s, p);
-	free_gone(s);
+		sw_serve_continue(s, p, now_ms);
+	settle(s, now_ms);
 }
 
-/* Whoever has a request standing here is answered. */
 void sw_sync_changed(struct sw_sync *s, uint64_t now_ms)
 {
-	struct peer *next;
+	struct sw_head ours;
 
-	s->changed_ms = now_ms;
-	for (struct peer *p = s->peers; p; p = next) {
-		next = p->next;
-		if (p->phase != PHASE_MEMBER)
-			continue;
-		if (p->has_head)
-			note_head(s, p, now_ms);
-		sw_serve_continue(s, p);
+	/* What was taken from peers was told at the end of that step. */
+	sw_db_head(s->db, &ours);
+	s->moved = !sw_head_eq(&ours, &s->seen);
+	settle(s, now_ms);
+}
+
+/* Held commits */
+
+void sw_sync_hold(struct sw_sync *s, const struct sw_hash *id, uint64_t now_ms)
+{
+	struct held *free_one = NULL;
+
+	for (size_t i = 0; i < HELD_MAX; i++) {
+		if (s->held[i].seen_ms == 0) {
+			free_one = &s->held[i];
+		} else if (sw_hash_eq(&s->held[i].id, id)) {
+			s->held[i].seen_ms = now_ms;
+			return;
+		}
 	}
-	if (!s->current)
-		free_gone(s);
+	if (free_one)
+		*free_one = (struct held){*id, now_ms};
+}
+
+/* Those that nobody offers any more were taken, or have gone with their peer. */
+static void tick_held(struct sw_sync *s, uint64_t now_ms)
+{
+	s->counters.n_held = 0;
+	for (size_t i = 0; i < HELD_MAX; i++) {
+		if (s->held[i].seen_ms > 0 && now_ms - s->held[i].seen_ms > 2 * SW_SYNC_RETRY_MS)
+			s->held[i].seen_ms = 0;
+		s->counters.n_held += s->held[i].seen_ms > 0;
+	}
 }
 
 static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -423,9 +533,8 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	SW_BUF ping = {0};
 
 	sw_db_head(s->db, &ours);
-	if (!sw_head_eq(&ours, &p->told) &&
-	    (now_ms - p->told_ms >= s->timers.advert_ms || now_ms - s->changed_ms >= QUIET_MS))
-		tell_head(s, p, now_ms);
+	if (now_ms - p->told_ms >= s->timers.advert_ms * (sw_head_eq(&ours, &p->told) ? SAME_HEAD_TIMES : 1))
+		sw_sync_tell_head(s, p, now_ms);
 	if (!p->dropped)
 		sw_pull_tick(s, p, now_ms);
 	if (p->dropped || now_ms - p->pinged_ms < s->timers.ping_ms)
@@ -438,10 +547,12 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 {
-	struct peer *next;
-
-	for (struct peer *p = s->peers; p; p = next) {
-		next = p->next;
+	tick_held(s, now_ms);
+	if (!s->bulk)
+		sw_pull_end_bulk(s, NULL, now_ms);
+	for (struct peer *p = s->peers; p; p = p->next) {
+		if (p->dropped)
+			continue;
 		if (p->phase != PHASE_MEMBER) {
 			if (now_ms - p->since_ms > SW_SYNC_JOIN_MS)
 				sw_sync_drop(s, p, "nothing came of joining", true);
@@ -452,7 +563,7 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 		else
 			tick_member(s, p, now_ms);
 	}
-	free_gone(s);
+	settle(s, now_ms);
 }
 
 bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, struct sw_peer_status *out)
@@ -473,7 +584,9 @@ bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, 
 	if (p->has_head && p->behind_ms == 0)
 		out->state = SW_PEER_IN_SYNC;
 	out->lag_ms = p->behind_ms ? now_ms - p->behind_ms : 0;
-	out->lag_commits = p->behind_ms && p->head.count > ours.count ? p->head.count - ours.count : 0;
+	out->lag_commits = p->phase == PHASE_MEMBER ? sw_serve_lag(s, p) : 0;
+	if (p->lacks)
+		out->lag_commits += p->head.count > ours.count ? p->head.count - ours.count : 1;
 	return true;
 }
 

@@ -13,6 +13,9 @@
 #include "net/swarm.h"
 #include "net/ticket.h"
 
+#define SW_SYNC_BAN_MIN_MS 60000 /* for so long a peer that sent what cannot be is not listened to; doubles */
+#define SW_SYNC_BAN_MAX_MS 3600000
+#define SW_SYNC_CONNECTED_TWICE "it is connected already"
 #define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
 #define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
 #define SW_SYNC_STAGED_MAX ((size_t)512 << 20) /* bytes of large rows on their way in, per peer */

@@ -5,7 +5,9 @@
 #include "net/message.h"
 #include "net/sync.h"
 
-#define KNOWN_MAX 256
+#define SPANS_MAX 32
+#define BANS_MAX  64
+#define HELD_MAX  256
 
 enum phase {
 	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket, nothing else */
@@ -13,25 +15,44 @@ enum phase {
 	PHASE_MEMBER,
 };
 
-/* What we serve a peer: the commits that it lacks, parents first. */
-struct serving {
-	bool waiting; /* a request stands: answer when there is something */
-	struct sw_order *v;
-	size_t n, at;
-	struct sw_hash known[KNOWN_MAX]; /* ids that it has, with all below; a ring once full */
-	size_t n_known, next_known;
+/* Local numbers, first to last. */
+struct span {
+	uint64_t first, last;
 };
 
-/* What we pull from a peer: commits that came and wait for records of large rows. */
+/* What we serve a peer: the commits that it lacks, parents first, by local number. */
+struct serving {
+	uint64_t turn;	  /* of its PULL */
+	bool waiting;	  /* a request stands: answer when there is something */
+	bool catching_up; /* until a batch was the last one */
+	uint64_t *v;	  /* what it lacked when it asked, ascending */
+	size_t n, at;
+	uint64_t upto; /* apart from v, it has or was sent everything up to this number */
+	struct span spans[SPANS_MAX]; /* and these beyond it; ascending, apart */
+	size_t n_spans;
+	size_t n_unacked; /* commits of the batch that it has not answered yet */
+};
+
+/* What we pull from a peer: commits that came, those below `at` taken, and the records that they wait for. */
 struct pulling {
-	bool asked; /* a request of ours stands there */
-	bool more;
+	uint64_t turn;	   /* of our PULL; answers to earlier ones are of no interest */
+	bool asked;	   /* a request of ours stands there */
+	bool postponed;	   /* it has something for us, but another peer is sending in bulk */
+	uint64_t asked_ms; /* since when */
 	uint64_t again_ms; /* ask again then; 0: not planned */
+	bool more;
 	struct sw_buf body; /* unpacked commits */
-	bool staged;
+	struct sw_buf raw;  /* their headers, rebuilt */
+	struct sw_incoming *v;
+	size_t n, at;
+	size_t end; /* those from at to here have all their records, or wait for them */
+	bool early; /* one of the batch could not be taken yet */
 	struct sw_nodes *records;
-	struct sw_hash wanted[SW_MESSAGE_WANT_MAX];
-	size_t n_wanted;
+	uint64_t allowed; /* bytes of records that these commits can need */
+	struct sw_hash *wants; /* a stack, so that a tree is fetched in depth */
+	size_t n_wants, cap_wants;
+	struct sw_hash requested[SW_MESSAGE_WANT_MAX]; /* in the WANT that stands */
+	size_t n_requested;
 };
 
 struct peer {
@@ -47,21 +68,43 @@ struct peer {
 	char software[64]; /* as it told, made fit to show */
 	struct sw_head head; /* as it told */
 	bool has_head;
+	struct sw_hash tips[SW_MESSAGE_TIPS_MAX];
+	size_t n_tips;
+	bool lacks; /* we lack one of them */
+	bool said_diverged;
 	struct sw_head told; /* ours, as we told it */
-	uint64_t behind_ms;  /* since when its head differs from ours; 0: it does not */
+	uint64_t behind_ms;  /* since when the two differ, as far as is known; 0: they do not */
 	struct serving serve;
 	struct pulling pull;
+};
+
+/* A key that sent what no honest peer sends. */
+struct ban {
+	struct sw_key key;
+	uint64_t until_ms;
+	uint64_t wait_ms; /* doubles */
+};
+
+/* A commit stamped too far ahead. */
+struct held {
+	struct sw_hash id;
+	uint64_t seen_ms; /* offered last; 0: free */
 };
 
 struct sw_sync {
 	struct sw_db *db;
 	struct sw_sync_hooks hooks;
 	struct peer *peers;
-	struct peer *gone;    /* dropped in this step */
-	struct peer *current; /* whose message is being handled; NULL once dropped */
+	struct peer *bulk;    /* the one we pull more than a batch from; others wait */
+	uint64_t bulk_ms;     /* when it sent something last */
+	size_t n_members;     /* peers that are past joining */
+	uint64_t complained_ms; /* of a failure of our own, last */
+	bool moved;	      /* commits were taken in this step: the others are told at its end */
+	struct ban bans[BANS_MAX];
+	struct held held[HELD_MAX];
 	struct sw_sync_counters counters;
 	struct sw_swarm_timers timers;
-	uint64_t changed_ms; /* when our head last did */
+	struct sw_head seen; /* ours, as all were told */
 	bool synced_once;
 	char refusal[SW_MESSAGE_TEXT_MAX + 1];
 	struct sw_message message; /* large: kept here */
@@ -71,19 +114,41 @@ void sw_sync_drop(struct sw_sync *s, struct peer *p, const char *reason, bool sa
 /* Send; drops the peer on anything but SW_EAGAIN. 0, SW_EAGAIN, or SW_ECLOSED when it was dropped. */
 int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message) SW_MUST_CHECK;
 
+/* Drop a peer for what it sent, and do not believe it for a while. */
+void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason);
+void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* A commit could not be taken for its stamp. */
+void sw_sync_hold(struct sw_sync *s, const struct sw_hash *id, uint64_t now_ms);
+
 /* Serving */
-void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_hash *known, size_t n);
-void sw_serve_more(struct sw_sync *s, struct peer *p);
-void sw_serve_continue(struct sw_sync *s, struct peer *p);
+void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+void sw_serve_more(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v, size_t n);
-void sw_serve_note_known(struct peer *p, const struct sw_hash *id);
+/* The peer has these: it sent them. */
+void sw_serve_note_taken(struct sw_sync *s, struct peer *p, const struct sw_incoming *v, size_t n);
+/* The peer has its tips, or all that we have; *lacks: we do not have all of them. */
+void sw_serve_note_tips(struct sw_sync *s, struct peer *p, const struct sw_head *ours, bool *lacks);
+/* Commits that it is not known to have stored. */
+uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p);
 void sw_serve_fini(struct peer *p);
 
 /* Pulling */
-void sw_pull_start(struct sw_sync *s, struct peer *p);
+void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
-void sw_pull_records(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* p sends in bulk no longer: whoever was put off for it is asked now. */
+void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* Take what is complete, ask for what is not; p may be dropped. */
+void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_fini(struct peer *p);
+
+/* Records of large rows */
+/* Want what the commits from pull.at on lack, as many as fit a window; sets pull.end. */
+int sw_records_scan(struct sw_sync *s, struct pulling *pull) SW_MUST_CHECK;
+/* Ask for the next ones; false: there are none. */
+bool sw_records_ask(struct sw_sync *s, struct peer *p);
+void sw_records_take(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+void sw_records_fini(struct pulling *pull);
 
 #endif

@@ -4,15 +4,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/history.h"
 #include "core/log.h"
 
-/* Ids that let the other side find what we lack: our tips, then commits ever further back in the line. */
+#define BULK_STALL_MS 20000 /* who sends in bulk and then nothing for so long makes room for another */
+#define LOG_EVERY_MS  10000
+
+static int put_id(struct sw_txn *txn, uint64_t seq, struct sw_hash *out, size_t *n)
+{
+	struct sw_order order;
+	int rc = sw_history_order(txn, seq, &order);
+
+	if (rc == 0)
+		sw_order_id(&order, &out[(*n)++]);
+	return rc;
+}
+
+/* Ids that let the other side find what we lack: our tips, then commits that arrived ever longer ago. */
 static int find_known(struct sw_sync *s, struct sw_hash *out, size_t *n)
 {
 	struct sw_hash *tips = NULL;
-	struct sw_cursor c = {0};
 	struct sw_reader r;
 	size_t n_tips = 0;
+	uint64_t next = 0;
 	int rc = sw_reader_begin(s->db, &r);
 
 	*n = 0;
@@ -21,265 +35,315 @@ static int find_known(struct sw_sync *s, struct sw_hash *out, size_t *n)
 	rc = sw_db_tips(&r, &tips, &n_tips);
 	for (size_t i = 0; rc == 0 && i < n_tips && i < SW_MESSAGE_TIPS_MAX; i++)
 		out[(*n)++] = tips[i];
-	for (uint64_t back = 1; rc == 0 && back <= r.head.count && *n < SW_MESSAGE_KNOWN_MAX; back *= 2) {
-		struct sw_order order;
-
-		rc = sw_cursor_seek_rank(&c, r.nodes, &r.head.line, r.head.count - back);
-		if (rc > 0) {
-			memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
-			sw_order_id(&order, &out[(*n)++]);
-			rc = 0;
-		}
-	}
-	sw_cursor_fini(&c);
+	if (rc == 0)
+		rc = sw_history_next_seq(r.txn, &next);
+	for (uint64_t back = 2; rc == 0 && back < next; back *= 2)
+		rc = put_id(r.txn, next - back, out, n);
+	if (rc == 0 && next > 1)
+		rc = put_id(r.txn, 1, out, n); /* everybody has the first */
 	free(tips);
 	sw_reader_end(&r);
 	return rc;
 }
 
-void sw_pull_start(struct sw_sync *s, struct peer *p)
+/* Two answers with much the same in them are one too many. */
+static bool must_wait(const struct sw_sync *s, const struct peer *p)
+{
+	struct sw_head ours;
+
+	if (s->bulk)
+		return s->bulk != p;
+	sw_db_head(s->db, &ours);
+	if (ours.count > 0)
+		return false;
+	for (const struct peer *q = s->peers; q; q = q->next)
+		if (q != p && q->pull.asked)
+			return true;
+	return false;
+}
+
+void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct sw_hash known[SW_MESSAGE_KNOWN_MAX];
 	SW_BUF out = {0};
 	size_t n;
-	int rc = find_known(s, known, &n);
+	int rc;
 
+	if (p->dropped || p->pull.n > 0)
+		return; /* what came is not taken yet; it goes on from there */
+	p->pull.postponed = must_wait(s, p);
+	if (p->pull.postponed)
+		return;
+	rc = find_known(s, known, &n);
 	if (rc < 0) {
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 		return;
 	}
-	sw_message_hashes(SW_MSG_PULL, known, n, &out);
-	if (sw_sync_send(s, p, &out) == 0) {
-		p->pull.asked = true;
-		p->pull.again_ms = 0;
+	sw_message_pull(p->pull.turn + 1, known, n, &out);
+	rc = sw_sync_send(s, p, &out);
+	if (rc == SW_ECLOSED)
+		return;
+	/* A full queue: the tick tries again. */
+	p->pull.again_ms = rc < 0 ? now_ms + SW_SYNC_RETRY_MS : 0;
+	p->pull.asked = rc == 0;
+	p->pull.turn += rc == 0;
+	p->pull.asked_ms = now_ms;
+}
+
+static void ask_more(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	SW_BUF out = {0};
+	int rc;
+
+	sw_message_more(p->pull.turn, &out);
+	rc = sw_sync_send(s, p, &out);
+	if (rc == SW_EAGAIN)
+		p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
+	p->pull.asked = rc == 0;
+	p->pull.asked_ms = now_ms;
+}
+
+void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	struct peer *next;
+
+	if (s->bulk == p)
+		s->bulk = NULL;
+	for (struct peer *q = s->peers; q && !s->bulk; q = next) {
+		next = q->next;
+		if (q->pull.postponed && q != p)
+			sw_pull_start(s, q, now_ms);
 	}
 }
 
-static void ask_more(struct sw_sync *s, struct peer *p)
+/* Forget the batch in hand. */
+static void put_away(struct pulling *pull)
 {
-	SW_BUF out = {0};
-
-	sw_message_more(&out);
-	if (sw_sync_send(s, p, &out) == 0)
-		p->pull.asked = true;
+	sw_buf_reset(&pull->body);
+	sw_buf_reset(&pull->raw);
+	free(pull->v);
+	pull->v = NULL;
+	pull->n = pull->at = pull->end = 0;
+	sw_records_fini(pull);
 }
 
-static void unstage(struct peer *p)
+static void retry_later(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
-	p->pull.staged = false;
-	sw_buf_reset(&p->pull.body);
-	sw_nodes_free(p->pull.records);
-	p->pull.records = NULL;
-	p->pull.n_wanted = 0;
+	put_away(&p->pull);
+	p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
+	sw_pull_end_bulk(s, p, now_ms);
 }
 
-static int want_record(void *arg, const struct sw_hash *hash)
+/* The body as commits for the database; raw holds the rebuilt headers. */
+static int parse_body(struct sw_sync *s, struct pulling *pull)
 {
-	struct pulling *pull = arg;
-
-	for (size_t i = 0; i < pull->n_wanted; i++)
-		if (sw_hash_eq(&pull->wanted[i], hash))
-			return 0;
-	if (pull->n_wanted < SW_MESSAGE_WANT_MAX)
-		pull->wanted[pull->n_wanted++] = *hash;
-	return 0;
-}
-
-/* The staged body as commits for the database; raw holds the rebuilt headers. */
-static int parse_body(struct sw_sync *s, struct peer *p, struct sw_incoming **out, size_t *n,
-		      struct sw_buf *raw)
-{
-	struct sw_rd r = sw_rd(sw_buf_view(&p->pull.body));
-	struct sw_incoming *v = NULL;
+	struct sw_rd r = sw_rd(sw_buf_view(&pull->body));
 	struct sw_view changeset;
 	size_t cap = 0, at = 0;
 	int rc;
 
-	*n = 0;
 	for (;;) {
-		size_t before = raw->n;
+		size_t before = pull->raw.n;
 
-		rc = sw_body_next_commit(&r, sw_db_id(s->db), raw, &changeset);
+		rc = sw_body_next_commit(&r, sw_db_id(s->db), &pull->raw, &changeset);
 		if (rc <= 0)
 			break;
-		if (*n == cap) {
-			struct sw_incoming *grown = realloc(v, (cap ? cap * 2 : 16) * sizeof(*v));
+		if (pull->n == cap) {
+			struct sw_incoming *v = realloc(pull->v, (cap ? cap * 2 : 16) * sizeof(*v));
 
-			if (!grown) {
-				rc = SW_ENOMEM;
-				break;
-			}
-			v = grown;
+			if (!v)
+				return SW_ENOMEM;
+			pull->v = v;
 			cap = cap ? cap * 2 : 16;
 		}
-		v[(*n)++] = (struct sw_incoming){.commit.n = raw->n - before, .changeset = changeset};
+		pull->v[pull->n++] = (struct sw_incoming){.commit.n = pull->raw.n - before,
+							  .changeset = changeset};
 	}
-	if (rc < 0) {
-		free(v);
-		return rc;
-	}
-	for (size_t i = 0; i < *n; at += v[i++].commit.n)
-		v[i].commit.p = raw->p + at;
-	*out = v;
-	return 0;
+	/* raw does not move any more. */
+	for (size_t i = 0; i < pull->n; at += pull->v[i++].commit.n)
+		pull->v[i].commit.p = pull->raw.p + at;
+	return rc;
 }
 
-/* What came of a batch; returns the reason to drop the peer, or NULL. */
-static const char *look_at(struct sw_sync *s, struct peer *p, const struct sw_incoming *v, size_t n,
-			   bool *incomplete, bool *later)
+/* Whether a failure is our own: the peer is not to blame, and it may work later. */
+static bool is_ours(int rc)
 {
-	s->counters.n_held = 0;
-	for (size_t i = 0; i < n; i++) {
-		switch (v[i].taken) {
+	return rc != SW_EFORMAT && rc != SW_ESIG && rc != SW_EINVAL && rc != SW_ELIMIT;
+}
+
+/* What came of those that were offered; returns the one that was refused, or NULL. */
+static const struct sw_incoming *look_at(struct sw_sync *s, struct pulling *pull, uint64_t now_ms)
+{
+	for (size_t i = pull->at; i < pull->end; i++) {
+		switch (pull->v[i].taken) {
 		case SW_TAKEN:
 		case SW_TAKEN_ALREADY:
-			sw_serve_note_known(p, &v[i].id);
-			break;
-		case SW_TAKEN_INCOMPLETE:
-			*incomplete = true;
 			break;
 		case SW_TAKEN_EARLY:
-			s->counters.n_held++;
-			*later = true;
+			sw_sync_hold(s, &pull->v[i].id, now_ms);
+			pull->early = true;
 			break;
-		case SW_TAKEN_ORPHAN:
-			*later = true;
-			break;
-		default:
+		case SW_TAKEN_REFUSED:
 			s->counters.n_refused++;
-			return v[i].reason;
+			return &pull->v[i];
+		default:
+			pull->early = true; /* below one that must wait, or its records went missing: again later */
 		}
 	}
 	return NULL;
 }
 
-static int take(struct sw_sync *s, struct peer *p, bool *incomplete, bool *later, const char **reason,
-		size_t *n_taken)
+static void blame(struct sw_sync *s, struct peer *p, const struct sw_incoming *v)
 {
-	struct sw_incoming *v = NULL;
-	SW_BUF raw = {0};
-	size_t n;
-	int rc = parse_body(s, p, &v, &n, &raw);
+	char text[SW_MESSAGE_TEXT_MAX], id[SW_HASH_HEX_SIZE];
 
-	if (rc < 0)
-		return rc;
-	p->pull.n_wanted = 0;
-	rc = sw_db_receive(s->db, v, n, p->pull.records, want_record, &p->pull, n_taken);
-	if (rc == 0)
-		*reason = look_at(s, p, v, n, incomplete, later);
-	free(v);
-	return rc;
+	sw_hex(v->id.b, SW_HASH_SIZE, id);
+	snprintf(text, sizeof(text), "it sent the commit %.12s, which cannot be: %s", id, v->reason);
+	sw_sync_distrust(s, p, text);
 }
 
-/* Take what is staged; go on in whatever way that calls for. */
-static void take_staged(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+static void complain(struct sw_sync *s, int rc, uint64_t now_ms)
 {
-	bool incomplete = false, later = false;
-	const char *reason = NULL;
+	static const char text[] = "commits of peers cannot be taken for now";
+
+	if (s->complained_ms == 0 || now_ms - s->complained_ms >= LOG_EVERY_MS)
+		sw_log(SW_LOG_ERROR, "%s: %s", text, sw_fail_message(rc));
+	s->complained_ms = now_ms;
+}
+
+/* Hand those from at to end to the database. False: not now, or the peer is gone. */
+static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	struct pulling *pull = &p->pull;
+	const struct sw_incoming *refused;
 	size_t n_taken = 0;
-	SW_BUF out = {0};
-	int rc = take(s, p, &incomplete, &later, &reason, &n_taken);
+	int rc = sw_db_receive(s->db, pull->v + pull->at, pull->end - pull->at, pull->records, NULL, NULL,
+			       &n_taken);
 
-	if (rc == SW_ENOSPC || rc == SW_ENOMEM) {
-		/* Not the peer's fault: say so, and try again later. */
-		sw_log(SW_LOG_ERROR, "cannot take commits: %s", sw_fail_message(rc));
-		unstage(p);
-		p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
-		return;
+	if (rc < 0 && is_ours(rc)) {
+		complain(s, rc, now_ms);
+		retry_later(s, p, now_ms);
+		return false;
 	}
-	if (rc < 0 || reason) {
-		char text[SW_MESSAGE_TEXT_MAX];
-
-		snprintf(text, sizeof(text), "it sent a commit that cannot be: %s",
-			 reason ? reason : sw_fail_message(rc));
-		sw_sync_drop(s, p, text, true);
-		return;
+	if (rc < 0) {
+		sw_sync_distrust(s, p, sw_fail_message(rc));
+		return false;
 	}
-	s->counters.n_batches += n_taken > 0;
-	s->counters.commits_in += n_taken;
+	refused = look_at(s, pull, now_ms);
+	sw_serve_note_taken(s, p, pull->v + pull->at, pull->end - pull->at);
 	p->commits_in += n_taken;
-	if (incomplete && p->pull.n_wanted > 0) {
-		sw_message_hashes(SW_MSG_WANT, p->pull.wanted, p->pull.n_wanted, &out);
-		p->pull.staged = true;
-		if (sw_sync_send(s, p, &out) == SW_EAGAIN)
-			sw_sync_drop(s, p, "it does not read", true);
-	} else {
-		unstage(p);
-		if (later)
-			p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
-		else
-			ask_more(s, p);
+	s->counters.commits_in += n_taken;
+	s->counters.n_batches += n_taken > 0;
+	s->moved |= n_taken > 0;
+	if (refused) {
+		blame(s, p, refused);
+		return false;
 	}
-	/* Last, since others may be dropped on the way; this peer may be gone too. */
-	if (n_taken > 0)
-		sw_sync_changed(s, now_ms);
+	pull->at = pull->end;
+	return true;
+}
+
+/* The batch is done with. */
+static void finish(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	bool early = p->pull.early, more = p->pull.more;
+
+	if (early) {
+		retry_later(s, p, now_ms);
+		return;
+	}
+	put_away(&p->pull);
+	if (more && s->bulk && s->bulk != p)
+		p->pull.postponed = true; /* it has the same to send as the other, or will be asked then */
+	else
+		ask_more(s, p, now_ms);
+	if (more && !s->bulk && !p->dropped)
+		s->bulk = p;
+	if (s->bulk == p)
+		s->bulk_ms = now_ms;
+	if (!more)
+		sw_pull_end_bulk(s, p, now_ms);
+}
+
+void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	struct pulling *pull = &p->pull;
+
+	while (pull->at < pull->n) {
+		if (pull->end == pull->at) {
+			int rc = sw_records_scan(s, pull);
+
+			if (rc < 0 && !is_ours(rc)) {
+				sw_sync_distrust(s, p, "it sent a malformed changeset");
+				return;
+			}
+			if (rc < 0) {
+				complain(s, rc, now_ms);
+				retry_later(s, p, now_ms);
+				return;
+			}
+		}
+		if (sw_records_ask(s, p))
+			return;
+		if (!take(s, p, now_ms))
+			return;
+	}
+	finish(s, p, now_ms);
 }
 
 void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
-	if (!p->pull.asked || p->pull.staged) {
-		sw_sync_drop(s, p, "it answers what nobody asked", true);
-		return;
-	}
-	p->pull.asked = false;
-	p->pull.more = m->more;
-	sw_buf_reset(&p->pull.body);
-	sw_buf_put_view(&p->pull.body, m->body);
-	if (p->pull.body.rc < 0 || (!p->pull.records && sw_nodes_new(NULL, &p->pull.records) < 0)) {
-		sw_sync_drop(s, p, "out of memory", true);
-		return;
-	}
-	take_staged(s, p, now_ms);
-}
-
-static bool is_wanted(const struct pulling *pull, const struct sw_hash *hash)
-{
-	for (size_t i = 0; i < pull->n_wanted; i++)
-		if (sw_hash_eq(&pull->wanted[i], hash))
-			return true;
-	return false;
-}
-
-void sw_pull_records(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
-{
-	struct sw_rd r = sw_rd(m->body);
-	struct sw_view record;
-	size_t n = 0;
+	struct pulling *pull = &p->pull;
 	int rc;
 
-	if (!p->pull.staged) {
-		sw_sync_drop(s, p, "it answers what nobody asked", true);
+	if (m->turn < pull->turn)
+		return; /* its answer to this turn follows */
+	if (m->turn > pull->turn || !pull->asked || pull->n > 0) {
+		sw_sync_distrust(s, p, "it answers what nobody asked");
 		return;
 	}
-	while ((rc = sw_body_next_record(&r, &record)) > 0) {
-		struct sw_hash hash;
-
-		sw_hash_compute(SW_DOMAIN_NODE, record, &hash);
-		if (!is_wanted(&p->pull, &hash))
-			continue;
-		rc = sw_nodes_put(p->pull.records, record, &hash);
-		if (rc < 0)
-			break;
-		n++;
+	pull->asked = false;
+	pull->early = false;
+	pull->more = m->more;
+	sw_buf_put_view(&pull->body, m->body);
+	rc = pull->body.rc;
+	if (rc == 0)
+		rc = parse_body(s, pull);
+	if (rc == SW_EFORMAT) {
+		sw_sync_distrust(s, p, "it sent a malformed commit");
+	} else if (rc < 0) {
+		complain(s, rc, now_ms);
+		retry_later(s, p, now_ms);
+	} else {
+		sw_pull_go_on(s, p, now_ms);
 	}
-	if (rc < 0)
-		sw_sync_drop(s, p, "it sent malformed records", true);
-	else if (n == 0)
-		sw_sync_drop(s, p, "it lacks the large rows of its own commits", true);
-	else if (sw_nodes_bytes(p->pull.records) > SW_SYNC_STAGED_MAX)
-		sw_sync_drop(s, p, "it sent a batch of rows too large to hold", true);
-	else
-		take_staged(s, p, now_ms);
+}
+
+/* How long a request must stand before a head that we lack means that it was overlooked. */
+static uint64_t patience_ms(const struct peer *p)
+{
+	return 100 + 2 * p->rtt_us / 1000;
 }
 
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
-	if (p->pull.again_ms > 0 && now_ms >= p->pull.again_ms && !p->pull.staged)
-		sw_pull_start(s, p);
+	struct pulling *pull = &p->pull;
+
+	if (s->bulk == p && now_ms - s->bulk_ms > BULK_STALL_MS)
+		sw_pull_end_bulk(s, p, now_ms);
+	if (pull->n > 0)
+		return;
+	if (pull->again_ms > 0) {
+		if (now_ms >= pull->again_ms)
+			sw_pull_start(s, p, now_ms);
+	} else if (p->lacks && !pull->postponed && now_ms - pull->asked_ms >= patience_ms(p) && s->bulk != p) {
+		sw_pull_start(s, p, now_ms);
+	}
 }
 
 void sw_pull_fini(struct peer *p)
 {
-	unstage(p);
+	put_away(&p->pull);
 	sw_buf_fini(&p->pull.body);
+	sw_buf_fini(&p->pull.raw);
 }

@@ -1,47 +1,59 @@
-/* Answering pulls: which commits a peer lacks, and sending them in bounded batches. */
+/*
+ * Answering pulls: which commits a peer lacks, and sending them in bounded batches.
+ *
+ * Commits are told apart by their local numbers (core/history.h): parents have smaller ones, new arrivals
+ * greater ones. A PULL is answered with what a walk finds missing; from then on the peer has
+ * everything up to `upto`, which only grows. So nothing is sent twice, and no two peers can send each
+ * other the same commits in a circle, whatever they forget of what the other told.
+ */
 #include "net/sync_internal.h"
 
 #include <stdlib.h>
 
-/* A walk from the newest commits down; stamps fall along every edge, so the newest one in the heap is final. */
-struct mark {
-	struct sw_order order;
-	bool known; /* the peer has it, and so all below */
-};
+#include "core/history.h"
 
+#define RELAY_BYTES_MAX	  4096 /* others' commits up to here are passed on unasked */
+#define RELAY_PEERS_MAX	  2    /* with no more peers than that there is hardly another way to get them */
+#define BATCH_COMMITS_MAX 4096
+
+/* A heap of local numbers, each with a bit that says whether the peer has it; the greatest on top. */
 struct heap {
-	struct mark *v;
+	uint64_t *v; /* number << 1 | has */
 	size_t n, cap;
+	size_t n_lacking;
 };
 
-static int heap_add(struct heap *h, const struct sw_order *order, bool known)
+static int heap_add(struct heap *h, uint64_t seq, bool has)
 {
+	uint64_t x = seq << 1 | has;
 	size_t i;
 
 	if (h->n == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : 64;
-		struct mark *v = realloc(h->v, cap * sizeof(*v));
+		uint64_t *v = realloc(h->v, cap * sizeof(*v));
 
 		if (!v)
 			return SW_ENOMEM;
 		h->v = v;
 		h->cap = cap;
 	}
-	for (i = h->n++; i > 0 && sw_order_cmp(&h->v[(i - 1) / 2].order, order) < 0; i = (i - 1) / 2)
+	h->n_lacking += !has;
+	for (i = h->n++; i > 0 && h->v[(i - 1) / 2] < x; i = (i - 1) / 2)
 		h->v[i] = h->v[(i - 1) / 2];
-	h->v[i] = (struct mark){*order, known};
+	h->v[i] = x;
 	return 0;
 }
 
-static struct mark heap_take(struct heap *h)
+static uint64_t heap_take(struct heap *h)
 {
-	struct mark top = h->v[0], last = h->v[--h->n];
+	uint64_t top = h->v[0], last = h->v[--h->n];
 	size_t i = 0, child;
 
+	h->n_lacking -= !(top & 1);
 	for (; (child = 2 * i + 1) < h->n; i = child) {
-		if (child + 1 < h->n && sw_order_cmp(&h->v[child + 1].order, &h->v[child].order) > 0)
+		if (child + 1 < h->n && h->v[child + 1] > h->v[child])
 			child++;
-		if (sw_order_cmp(&last.order, &h->v[child].order) >= 0)
+		if (last >= h->v[child])
 			break;
 		h->v[i] = h->v[child];
 	}
@@ -50,235 +62,359 @@ static struct mark heap_take(struct heap *h)
 	return top;
 }
 
-/* An id on the heap, if it is here. */
-static int add_id(struct sw_txn *txn, struct heap *h, const struct sw_hash *id, bool known)
+/* Put an id on the heap, if it is here. */
+static int add_id(struct sw_txn *txn, struct heap *h, const struct sw_hash *id, bool has)
 {
-	struct sw_order order;
 	uint64_t seq;
 	int rc = sw_history_seq(txn, id, &seq);
 
 	if (rc == SW_ENOTFOUND)
 		return 0;
-	if (rc == 0)
-		rc = sw_history_order(txn, seq, &order);
-	return rc < 0 ? rc : heap_add(h, &order, known);
+	return rc < 0 ? rc : heap_add(h, seq, has);
 }
 
-static int add_parents(const struct sw_reader *r, struct heap *h, const struct mark *m)
+static int add_parents(struct sw_txn *txn, struct heap *h, uint64_t seq, bool has)
 {
 	struct sw_commit c;
 	struct sw_view raw;
-	struct sw_hash id;
-	int rc;
+	int rc = sw_history_get(txn, seq, &raw);
 
-	sw_order_id(&m->order, &id);
-	rc = sw_db_get_commit(r, &id, &c, &raw, NULL);
+	if (rc == 0 && sw_commit_decode(raw, &c) < 0)
+		rc = sw_fail(SW_ECORRUPT, "a commit in the store is damaged");
 	for (size_t i = 0; rc == 0 && i < c.n_parents; i++)
-		rc = add_id(r->txn, h, &c.parents[i], m->known);
+		rc = add_id(txn, h, &c.parents[i], has);
 	return rc;
 }
 
-static int add_missing(struct serving *s, const struct sw_order *order, size_t *cap)
+static int add_missing(struct serving *s, uint64_t seq, size_t *cap)
 {
 	if (s->n == *cap) {
 		size_t want = *cap ? *cap * 2 : 64;
-		struct sw_order *v = realloc(s->v, want * sizeof(*v));
+		uint64_t *v = realloc(s->v, want * sizeof(*v));
 
 		if (!v)
 			return SW_ENOMEM;
 		s->v = v;
 		*cap = want;
 	}
-	s->v[s->n++] = *order;
+	s->v[s->n++] = seq;
 	return 0;
 }
 
-static int walk(const struct sw_reader *r, struct heap *h, struct serving *s)
+/*
+ * Down from the newest arrivals. What the peer has spreads to all parents before they are reached, since they have
+ * smaller numbers; of equal ones, the one that says `has` comes first. Ends when the peer has all that is left.
+ */
+static int walk(struct sw_txn *txn, struct heap *h, struct serving *s)
 {
-	size_t n_unknown = h->n, cap = 0;
+	uint64_t done = 0;
+	size_t cap = 0;
 	int rc = 0;
 
-	/* Ends when only known ones are left: a known mark spreads to its parents before they are reached. */
-	for (size_t i = 0; i < h->n; i++)
-		n_unknown -= h->v[i].known;
-	while (rc == 0 && h->n > 0 && n_unknown > 0) {
-		struct mark m = heap_take(h);
+	while (rc == 0 && h->n_lacking > 0) {
+		uint64_t x = heap_take(h);
 
-		n_unknown -= !m.known;
-		while (h->n > 0 && sw_order_cmp(&h->v[0].order, &m.order) == 0) {
-			struct mark same = heap_take(h);
-
-			n_unknown -= !same.known;
-			m.known |= same.known;
-		}
-		if (!m.known)
-			rc = add_missing(s, &m.order, &cap);
-		if (rc == 0) {
-			size_t before = h->n;
-
-			rc = add_parents(r, h, &m);
-			if (!m.known)
-				n_unknown += h->n - before;
-		}
+		if (x >> 1 == done)
+			continue;
+		done = x >> 1;
+		if (!(x & 1))
+			rc = add_missing(s, done, &cap);
+		if (rc == 0)
+			rc = add_parents(txn, h, done, x & 1);
 	}
 	return rc;
 }
 
-/* Parents first is ascending order: the walk gave the newest first. */
-static void reverse(struct serving *s)
+static int last_seq(const struct sw_reader *r, uint64_t *out)
 {
+	int rc = sw_history_next_seq(r->txn, out);
+
+	*out -= rc == 0;
+	return rc;
+}
+
+/* Everything here that is not among, or below, what the peer names. */
+static int find_missing(const struct sw_reader *r, struct serving *s, const struct sw_hash *known, size_t n_known)
+{
+	struct heap h = {0};
+	struct sw_hash *tips = NULL;
+	size_t n_tips = 0;
+	int rc = 0;
+
+	if (n_known == 0)
+		return 0; /* everything, in the order of numbers: upto stays 0 */
+	rc = last_seq(r, &s->upto);
+	if (rc == 0)
+		rc = sw_db_tips(r, &tips, &n_tips);
+	for (size_t i = 0; rc == 0 && i < n_tips; i++)
+		rc = add_id(r->txn, &h, &tips[i], false);
+	for (size_t i = 0; rc == 0 && i < n_known; i++)
+		rc = add_id(r->txn, &h, &known[i], true);
+	if (rc == 0)
+		rc = walk(r->txn, &h, s);
+	/* Parents first: the walk gave the newest first. */
 	for (size_t i = 0; i < s->n / 2; i++) {
-		struct sw_order swap = s->v[i];
+		uint64_t swap = s->v[i];
 
 		s->v[i] = s->v[s->n - 1 - i];
 		s->v[s->n - 1 - i] = swap;
 	}
-}
-
-/* Everything here that is not below what the peer has. */
-static int find_missing(struct sw_sync *sync, struct serving *s)
-{
-	struct heap h = {0};
-	struct sw_hash *tips = NULL;
-	struct sw_reader r;
-	size_t n_tips = 0;
-	int rc = sw_reader_begin(sync->db, &r);
-
-	s->n = s->at = 0;
-	free(s->v);
-	s->v = NULL;
-	if (rc < 0)
-		return rc;
-	rc = sw_db_tips(&r, &tips, &n_tips);
-	for (size_t i = 0; rc == 0 && i < n_tips; i++)
-		rc = add_id(r.txn, &h, &tips[i], false);
-	for (size_t i = 0; rc == 0 && i < s->n_known; i++)
-		rc = add_id(r.txn, &h, &s->known[i], true);
-	if (rc == 0)
-		rc = walk(&r, &h, s);
-	if (rc == 0)
-		reverse(s);
 	free(h.v);
 	free(tips);
-	sw_reader_end(&r);
 	return rc;
 }
 
-void sw_serve_note_known(struct peer *p, const struct sw_hash *id)
-{
-	struct serving *s = &p->serve;
+/* What the peer has beyond upto */
 
-	if (s->n_known < KNOWN_MAX) {
-		s->known[s->n_known++] = *id;
+static void span_add(struct serving *s, uint64_t first, uint64_t last)
+{
+	size_t i = 0;
+
+	if (last <= s->upto)
+		return;
+	if (first <= s->upto)
+		first = s->upto + 1;
+	while (i < s->n_spans && s->spans[i].last + 1 < first)
+		i++;
+	if (i < s->n_spans && s->spans[i].first <= last + 1) {
+		if (first < s->spans[i].first)
+			s->spans[i].first = first;
+		if (last > s->spans[i].last)
+			s->spans[i].last = last;
 		return;
 	}
-	/* The first ones hold the base of what it has; the newest replace each other. */
-	if (s->next_known < KNOWN_MAX / 2 || s->next_known >= KNOWN_MAX)
-		s->next_known = KNOWN_MAX / 2;
-	s->known[s->next_known++] = *id;
+	/* Forgetting one costs sending it again, no more. */
+	if (s->n_spans == SPANS_MAX) {
+		if (i == 0)
+			return;
+		memmove(s->spans, s->spans + 1, --s->n_spans * sizeof(*s->spans));
+		i--;
+	}
+	memmove(s->spans + i + 1, s->spans + i, (s->n_spans++ - i) * sizeof(*s->spans));
+	s->spans[i] = (struct span){first, last};
 }
 
-/* Everything was sent: from now on what the peer has is what we had. */
-static int note_all_sent(struct sw_sync *sync, struct peer *p)
+void sw_serve_note_taken(struct sw_sync *s, struct peer *p, const struct sw_incoming *v, size_t n)
 {
-	struct sw_hash *tips = NULL, last;
+	uint64_t first = 0, last = 0, seq;
 	struct sw_reader r;
-	size_t n = 0;
-	int rc;
 
-	if (p->serve.n == 0)
-		return 0;
-	/* Commits may have come since the walk: only those up to the last one sent are known to be there. */
-	sw_order_id(&p->serve.v[p->serve.n - 1], &last);
-	rc = sw_reader_begin(sync->db, &r);
-	if (rc < 0)
-		return rc;
-	rc = sw_db_tips(&r, &tips, &n);
-	if (rc == 0 && n == 1 && sw_hash_eq(&tips[0], &last)) {
-		p->serve.n_known = 0;
-		sw_serve_note_known(p, &last);
-	} else if (rc == 0) {
-		/* Several tips: each commit sent without a child among those sent would do; all do too. */
-		for (size_t i = p->serve.n > 64 ? p->serve.n - 64 : 0; i < p->serve.n; i++) {
-			struct sw_hash id;
-
-			sw_order_id(&p->serve.v[i], &id);
-			sw_serve_note_known(p, &id);
+	if (sw_reader_begin(s->db, &r) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].taken > SW_TAKEN_ALREADY || sw_history_seq(r.txn, &v[i].id, &seq) < 0)
+			continue;
+		if (first > 0 && seq == last + 1) {
+			last = seq;
+			continue;
 		}
+		if (first > 0)
+			span_add(&p->serve, first, last);
+		first = last = seq;
 	}
-	free(tips);
+	if (first > 0)
+		span_add(&p->serve, first, last);
 	sw_reader_end(&r);
-	return rc;
 }
 
-/* One batch from serve.v, and whether there is more. */
-static int make_batch(struct sw_sync *sync, struct serving *s, size_t *end, struct sw_buf *out)
-{
-	struct sw_reader r;
-	SW_BUF body = {0};
-	int rc = sw_reader_begin(sync->db, &r);
-
-	if (rc < 0)
-		return rc;
-	for (*end = s->at; rc == 0 && *end < s->n && body.n < SW_MESSAGE_BATCH; ++*end) {
-		struct sw_commit c;
-		struct sw_view raw, changeset;
-		struct sw_hash id;
-
-		sw_order_id(&s->v[*end], &id);
-		rc = sw_db_get_commit(&r, &id, &c, &raw, &changeset);
-		if (rc == 0)
-			sw_body_put_commit(&c, changeset, &body);
-	}
-	if (rc == 0)
-		rc = body.rc;
-	sw_reader_end(&r);
-	return rc < 0 ? rc : sw_message_commits(*end < s->n, sw_buf_view(&body), out);
-}
-
-void sw_serve_continue(struct sw_sync *s, struct peer *p)
+void sw_serve_note_tips(struct sw_sync *s, struct peer *p, const struct sw_head *ours, bool *lacks)
 {
 	struct serving *v = &p->serve;
-	SW_BUF out = {0};
-	size_t end;
-	int rc = 0;
+	struct sw_reader r;
+	uint64_t seq;
 
-	if (!v->waiting || p->phase != PHASE_MEMBER)
+	*lacks = true;
+	if (sw_reader_begin(s->db, &r) < 0)
 		return;
-	if (v->at >= v->n)
-		rc = find_missing(s, v);
-	if (rc == 0 && v->at >= v->n)
-		return; /* nothing yet: the request stands */
-	if (rc == 0)
-		rc = make_batch(s, v, &end, &out);
+	*lacks = false;
+	for (size_t i = 0; i < p->n_tips; i++) {
+		if (sw_history_seq(r.txn, &p->tips[i], &seq) == 0)
+			span_add(v, seq, seq);
+		else
+			*lacks = true;
+	}
+	/* Equal lines: it has everything that was here when it was compared. */
+	if (sw_hash_eq(&p->head.line, &ours->line) && sw_head_eq(ours, &r.head) && last_seq(&r, &seq) == 0) {
+		*lacks = false;
+		v->n = v->at = v->n_spans = v->n_unacked = 0;
+		v->upto = seq;
+	}
+	sw_reader_end(&r);
+}
+
+/* The next number that the peer lacks, or 0; moves the place on. */
+static uint64_t next_lacking(const struct serving *s, size_t *at, uint64_t *upto, uint64_t last)
+{
+	if (*at < s->n)
+		return s->v[(*at)++];
+	while (*upto < last) {
+		size_t i = 0;
+
+		++*upto;
+		while (i < s->n_spans && s->spans[i].last < *upto)
+			i++;
+		if (i == s->n_spans || s->spans[i].first > *upto)
+			return *upto;
+		*upto = s->spans[i].last < last ? s->spans[i].last : last;
+	}
+	return 0;
+}
+
+static void move_to(struct serving *s, size_t at, uint64_t upto)
+{
+	size_t n = 0;
+
+	s->at = at;
+	s->upto = upto;
+	for (size_t i = 0; i < s->n_spans; i++)
+		if (s->spans[i].last > upto)
+			s->spans[n++] = s->spans[i];
+	s->n_spans = n;
+}
+
+struct batch {
+	struct sw_buf body;
+	size_t n;
+	bool has_ours; /* a commit that was made here */
+	bool more;
+	size_t at; /* the place after it */
+	uint64_t upto;
+};
+
+static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b)
+{
+	uint64_t last, seq;
+	int rc = last_seq(r, &last);
+
+	b->at = s->at;
+	b->upto = s->upto;
+	while (rc == 0 && b->body.n < SW_MESSAGE_BATCH && b->n < BATCH_COMMITS_MAX) {
+		struct sw_view raw, changeset;
+		struct sw_commit c;
+
+		seq = next_lacking(s, &b->at, &b->upto, last);
+		if (seq == 0)
+			return 0;
+		rc = sw_history_get(r->txn, seq, &raw);
+		if (rc == 0)
+			rc = sw_commit_decode(raw, &c);
+		if (rc == 0)
+			rc = sw_history_changeset(r->txn, seq, &changeset);
+		if (rc < 0)
+			break;
+		sw_body_put_commit(&c, changeset, &b->body);
+		b->n++;
+		b->has_ours |= sw_key_eq(&c.author, sw_db_key(sync->db));
+		rc = b->body.rc;
+	}
+	if (rc == 0) {
+		size_t at = b->at;
+		uint64_t upto = b->upto;
+
+		b->more = next_lacking(s, &at, &upto, last) > 0;
+	}
+	return rc;
+}
+
+/* Others' work that many may bring is only told of: whoever lacks it asks one of those who have it. */
+static bool is_hearsay(const struct sw_sync *s, const struct peer *p, const struct batch *b)
+{
+	return !p->serve.catching_up && !b->has_ours && b->body.n > RELAY_BYTES_MAX &&
+	       s->n_members > RELAY_PEERS_MAX;
+}
+
+static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b)
+{
+	SW_BUF out = {0};
+	int rc = sw_message_commits(p->serve.turn, b->more, sw_buf_view(&b->body), &out);
+
 	if (rc < 0) {
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
-		return;
+		return rc;
 	}
 	rc = sw_sync_send(s, p, &out);
 	if (rc < 0)
-		return; /* full: tried again when there is room */
-	p->commits_out += end - v->at;
-	v->at = end;
-	v->waiting = false;
-	if (v->at == v->n && note_all_sent(s, p) < 0)
-		sw_sync_drop(s, p, "cannot read the history", true);
+		return rc; /* full: tried again when there is room */
+	p->serve.waiting = false;
+	p->serve.catching_up = b->more;
+	p->serve.n_unacked = b->n;
+	p->commits_out += b->n;
+	move_to(&p->serve, b->at, b->upto);
+	return 0;
 }
 
-void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_hash *known, size_t n)
+void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
-	p->serve.n = p->serve.at = 0;
-	p->serve.n_known = 0;
-	for (size_t i = 0; i < n; i++)
-		sw_serve_note_known(p, &known[i]);
-	p->serve.waiting = true;
-	sw_serve_continue(s, p);
+	struct batch b = {0};
+	struct sw_reader r;
+	struct sw_head head;
+	int rc;
+
+	if (!p->serve.waiting || p->phase != PHASE_MEMBER || p->dropped)
+		return;
+	rc = sw_reader_begin(s->db, &r);
+	if (rc == 0) {
+		rc = make_batch(s, &r, &p->serve, &b);
+		head = r.head;
+		sw_reader_end(&r);
+	}
+	if (rc < 0) {
+		sw_sync_drop(s, p, sw_fail_message(rc), true);
+	} else if (b.n == 0) {
+		move_to(&p->serve, b.at, b.upto); /* the request stands */
+		p->serve.catching_up = false;
+	} else if (is_hearsay(s, p, &b)) {
+		if (!sw_head_eq(&head, &p->told))
+			sw_sync_tell_head(s, p, now_ms);
+	} else {
+		rc = send_batch(s, p, &b); /* what failed was dealt with */
+	}
+	sw_buf_fini(&b.body);
 }
 
-void sw_serve_more(struct sw_sync *s, struct peer *p)
+void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
+	struct serving *v = &p->serve;
+	struct sw_reader r;
+	int rc = sw_reader_begin(s->db, &r);
+
+	sw_serve_fini(p);
+	*v = (struct serving){.turn = m->turn, .waiting = true, .catching_up = true};
+	if (rc == 0) {
+		rc = find_missing(&r, v, m->hashes, m->n_hashes);
+		sw_reader_end(&r);
+	}
+	if (rc < 0)
+		sw_sync_drop(s, p, sw_fail_message(rc), true);
+	else
+		sw_serve_continue(s, p, now_ms);
+}
+
+/* What was sent is stored there. A MORE that answers an earlier PULL's commits is of no interest. */
+void sw_serve_more(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	if (m->turn != p->serve.turn)
+		return;
 	p->serve.waiting = true;
-	sw_serve_continue(s, p);
+	p->serve.n_unacked = 0;
+	sw_serve_continue(s, p, now_ms);
+}
+
+uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p)
+{
+	const struct serving *v = &p->serve;
+	uint64_t last = 0, lag = v->n_unacked + (v->n - v->at);
+	struct sw_reader r;
+
+	if (sw_reader_begin(s->db, &r) < 0)
+		return lag;
+	if (last_seq(&r, &last) == 0 && last > v->upto)
+		lag += last - v->upto;
+	sw_reader_end(&r);
+	for (size_t i = 0; i < v->n_spans; i++)
+		if (v->spans[i].last <= last)
+			lag -= v->spans[i].last - v->spans[i].first + 1;
+	return lag;
 }
 
 void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v, size_t n)
@@ -314,4 +450,5 @@ void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v
 void sw_serve_fini(struct peer *p)
 {
 	free(p->serve.v);
+	p->serve.v = NULL;
 }

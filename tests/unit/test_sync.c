@@ -1,0 +1,930 @@
+/*
+ * The sync engine: several of them in one process, joined by links that keep order but are slow, break or
+ * swallow what they carry, under one virtual clock (tests/lib/net.h). Peers without an engine are scripts that
+ * say what no honest peer would.
+ */
+#include "tests/lib/net.h"
+
+#define KIB 1024
+
+static size_t n_log_lines;
+static char last_log[1024];
+
+static void log_sink(void *arg, enum sw_log_level level, const char *line)
+{
+	(void)arg;
+	if (level > SW_LOG_WARN)
+		return;
+	n_log_lines++;
+	snprintf(last_log, sizeof(last_log), "%s", line);
+}
+
+static void put(struct net *net, size_t at, const char *key, const char *text)
+{
+	test_put(&net->nodes[at].t, "t", key, text);
+}
+
+static void assert_row(struct net *net, size_t at, const char *key, const char *text)
+{
+	char got[256];
+
+	assert_true(test_get(&net->nodes[at].t, "t", key, got, sizeof(got)));
+	assert_string_equal(got, text);
+}
+
+static void verify_all(struct net *net)
+{
+	for (size_t i = 0; i < net->n_nodes; i++)
+		if (net->nodes[i].sync)
+			test_verify(&net->nodes[i].t);
+}
+
+static struct sw_ticket tickets[NET_NODES_MAX];
+
+/* Node 0 makes the database, n - 1 others join it; then each is connected to the one before. */
+static void make_swarm(struct net *net, size_t n, uint64_t seed)
+{
+	net_init(net, seed);
+	net_add_creator(net);
+	for (size_t i = 1; i < n; i++) {
+		net_add_clone(net);
+		net_ticket(net, 0, 100000, &tickets[i]);
+		net_connect(net, i, 0, &tickets[i])->manual = true;
+	}
+	net_converge(net, 60000);
+	for (size_t i = 0; i < n - 1; i++)
+		net_cut(net, &net->links[i]);
+	net->n_links = 0;
+}
+
+static void make_chain(struct net *net, size_t n, uint64_t seed)
+{
+	make_swarm(net, n, seed);
+	for (size_t i = 1; i < n; i++)
+		net_connect(net, i, i - 1, NULL);
+	net_run(net, 100);
+}
+
+static void make_mesh(struct net *net, size_t n, uint64_t seed)
+{
+	make_swarm(net, n, seed);
+	for (size_t i = 1; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			net_connect(net, i, k, NULL);
+	net_run(net, 100);
+}
+
+static bool in_sync(struct net *net, struct net_link *l, size_t end)
+{
+	struct sw_peer_status st = {0};
+
+	return l->conn && sw_sync_peer_status(net->nodes[l->ends[end]].sync, l->conn, net->now_ms, &st) &&
+	       st.state == SW_PEER_IN_SYNC;
+}
+
+/* Honest peers */
+
+static void a_newcomer_joins_and_clones(void **state)
+{
+	struct net net;
+	uint64_t have, want;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	for (int i = 0; i < 50; i++)
+		put(&net, 0, "a", i % 2 ? "one" : "two");
+	net_add_clone(&net);
+	net_ticket(&net, 0, 1000, &tickets[1]);
+	net_connect(&net, 1, 0, &tickets[1]);
+	net_converge(&net, 1000);
+	assert_row(&net, 1, "a", "one");
+	net_run(&net, 10);
+	assert_true(sw_sync_is_synced(net.nodes[1].sync, &have, &want));
+	put(&net, 1, "b", "from the newcomer");
+	net_converge(&net, 100);
+	assert_row(&net, 0, "b", "from the newcomer");
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void a_commit_passes_along_a_chain(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 4, test_seed());
+	net.delay_ms_max = 0; /* one millisecond a message */
+	put(&net, 0, "a", "hop");
+	assert_in_range(net_converge(&net, 1000), 0, 10); /* a message each hop */
+	assert_row(&net, 3, "a", "hop");
+	put(&net, 3, "a", "back");
+	net_converge(&net, 20);
+	assert_row(&net, 0, "a", "back");
+	net_run(&net, 3000);
+	for (size_t i = 0; i < net.n_links; i++) {
+		assert_true(in_sync(&net, &net.links[i], 0));
+		assert_true(in_sync(&net, &net.links[i], 1));
+		assert_int_equal(net.links[i].n_drops, 0);
+	}
+	net_fini(&net);
+}
+
+static void one_commit_costs_less_than_500_bytes(void **state)
+{
+	struct net net;
+	uint64_t before, messages;
+	char text[101];
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	memset(text, 'x', 100);
+	text[100] = '\0';
+	put(&net, 0, "1001.json", text);
+	net_converge(&net, 1000);
+	net_run(&net, 20);
+	before = net.n_bytes;
+	messages = net.n_messages;
+	for (char c = 'a'; c <= 'j'; c++) {
+		memset(text, c, 100);
+		put(&net, 0, "1001.json", text);
+		net_converge(&net, 1000);
+		net_run(&net, 20);
+	}
+	printf("%llu bytes in %llu messages per commit\n", (unsigned long long)(net.n_bytes - before) / 10,
+	       (unsigned long long)(net.n_messages - messages) / 10);
+	assert_in_range((net.n_bytes - before) / 10, 100, 499);
+	net_fini(&net);
+}
+
+static void who_was_away_catches_up(void **state)
+{
+	struct net net;
+	char key[16];
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	net_stop(&net, 1);
+	net_run(&net, 100);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), "k%d", i % 40);
+		put(&net, i % 2 ? 0 : 2, key, i % 3 ? "x" : "y");
+	}
+	assert_false(net_converged(&net));
+	net_run(&net, 20000);
+	net_start(&net, 1);
+	for (size_t i = 0; i < net.n_links; i++)
+		net_cut(&net, &net.links[i]);
+	net_converge(&net, 5000);
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void a_restart_loses_nothing(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	for (size_t i = 0; i < 3; i++) {
+		put(&net, i, "a", "before");
+		net_restart(&net, i);
+		put(&net, i, "b", "after");
+	}
+	net_converge(&net, 5000);
+	for (size_t i = 0; i < 3; i++)
+		assert_row(&net, i, "b", "after");
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void bulk_goes_in_bounded_batches(void **state)
+{
+	struct net net;
+	struct sw_sync_counters counters;
+	struct sw_write_op ops[100];
+	char keys[100][32];
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net_stop(&net, 1);
+	/* 6 MiB that do not compress. */
+	for (int i = 0; i < 60; i++) {
+		struct sw_write w = {.mode = SW_MODE_MERGE, .ops = ops, .n = 100};
+		struct sw_hash id;
+		static char texts[100][1000];
+
+		for (int k = 0; k < 100; k++) {
+			for (size_t c = 0; c < sizeof(texts[k]); c++)
+				texts[k][c] = (char)rng_next(&net.rng);
+			snprintf(keys[k], sizeof(keys[k]), "k%d-%d", i, k);
+			ops[k] = (struct sw_write_op){.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"),
+							     .key = sw_view_str(keys[k]),
+							     .row = {.mode = 0644}},
+						      .content = sw_view(texts[k], 1000)};
+		}
+		TEST_OK(sw_db_commit(net.nodes[0].t.db, &w, &id));
+	}
+	net_start(&net, 1);
+	memset(net.by_type, 0, sizeof(net.by_type));
+	net_converge(&net, 10000);
+	sw_sync_counters(net.nodes[1].sync, &counters);
+	assert_in_range(counters.n_batches, 5, 12);
+	assert_in_range(net.by_type[SW_MSG_COMMITS], 5, 14);
+	net_fini(&net);
+}
+
+static void lost_adverts_are_made_up_for(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	net.lose_heads = 2;
+	for (int i = 0; i < 20; i++) {
+		put(&net, (size_t)i % 3, "a", i % 2 ? "x" : "y");
+		net_run(&net, 200);
+	}
+	net_converge(&net, 1000);
+	/* And the peers come to know that they are. */
+	net_run(&net, 60000);
+	for (size_t i = 0; i < net.n_links; i++)
+		assert_true(in_sync(&net, &net.links[i], 0) && in_sync(&net, &net.links[i], 1));
+	net_fini(&net);
+}
+
+static void crossing_writes_converge_whatever_breaks(void **state)
+{
+	struct net net;
+	uint64_t seed = test_seed();
+
+	(void)state;
+	for (int round = 0; round < 6; round++) {
+		size_t n = 3 + (size_t)round % 3;
+		char key[16], text[32];
+
+		if (round % 2)
+			make_mesh(&net, n, seed + (uint64_t)round);
+		else
+			make_chain(&net, n, seed + (uint64_t)round);
+		net.delay_ms_max = 20;
+		net.break_one_in = 30;
+		net.lose_heads = 4;
+		for (int i = 0; i < 150; i++) {
+			size_t at = rng_below(&net.rng, (uint32_t)n);
+
+			if (rng_below(&net.rng, 40) == 0)
+				net_restart(&net, at);
+			snprintf(key, sizeof(key), "k%u", rng_below(&net.rng, 12));
+			snprintf(text, sizeof(text), "%d", i);
+			put(&net, at, key, text);
+			net_run(&net, rng_below(&net.rng, 30));
+		}
+		net.break_one_in = net.lose_heads = 0;
+		net_converge(&net, 30000);
+		verify_all(&net);
+		net_fini(&net);
+	}
+}
+
+static void a_thousand_crossing_commits(void **state)
+{
+	struct net net;
+	char key[16];
+	uint64_t n_commits = 0;
+
+	(void)state;
+	make_swarm(&net, 5, test_seed());
+	for (int i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		put(&net, (size_t)i % 5, key, "x");
+	}
+	net.n_bytes = 0;
+	for (size_t i = 1; i < 5; i++)
+		for (size_t k = 0; k < i; k++)
+			net_connect(&net, i, k, NULL);
+	printf("converged in %llu virtual ms, ", (unsigned long long)net_converge(&net, 10000));
+	for (size_t i = 0; i < 5; i++) {
+		struct sw_sync_counters c;
+
+		sw_sync_counters(net.nodes[i].sync, &c);
+		n_commits += c.n_batches;
+	}
+	printf("%llu KiB, %llu batches\n", (unsigned long long)net.n_bytes / KIB, (unsigned long long)n_commits);
+	net_run(&net, 1000);
+	assert_true(n_commits < 200);
+	net_fini(&net);
+}
+
+static void a_mesh_does_not_echo(void **state)
+{
+	struct net net;
+	uint64_t before;
+
+	(void)state;
+	make_mesh(&net, 6, test_seed());
+	put(&net, 0, "a", "0");
+	net_converge(&net, 1000);
+	net_run(&net, 5000);
+	before = net.n_messages;
+	put(&net, 0, "a", "1");
+	net_converge(&net, 1000);
+	net_run(&net, 900);
+	printf("%llu messages for one commit among six\n", (unsigned long long)(net.n_messages - before));
+	assert_in_range(net.n_messages - before, 5, 100);
+	/* An idle swarm is quiet: adverts and pings, on 15 links. */
+	before = net.n_messages;
+	net_run(&net, 60000);
+	printf("%llu messages in an idle minute\n", (unsigned long long)(net.n_messages - before));
+	assert_in_range(net.n_messages - before, 15, 15 * 12 * 10);
+	net_fini(&net);
+}
+
+static void put_large(struct net *net, size_t at, const char *key, size_t size)
+{
+	uint8_t *bytes = malloc(size);
+	struct sw_write_op op = {.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str(key),
+					.old = test_current(&net->nodes[at].t, "t", key),
+					.row = {.mode = 0644}},
+				 .content = sw_view(bytes, size)};
+
+	assert_non_null(bytes);
+	test_env_random(&net->nodes[at].t.env, bytes, size);
+	test_write(&net->nodes[at].t, &op);
+	free(bytes);
+}
+
+static void large_rows_come_whole(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	put_large(&net, 0, "small", 2000);
+	put_large(&net, 0, "medium", 200 * KIB);
+	put_large(&net, 0, "large", 20 * KIB * KIB);
+	put(&net, 0, "after", "x");
+	net_converge(&net, 60000);
+	put_large(&net, 2, "large", 3 * KIB * KIB);
+	put_large(&net, 1, "medium", 300 * KIB);
+	net_converge(&net, 60000);
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void many_large_rows_do_not_wait_for_each_other(void **state)
+{
+	struct net net;
+	struct sw_sync_counters before, after;
+	char key[16];
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net_stop(&net, 1);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		put_large(&net, 0, key, 5000);
+	}
+	net_start(&net, 1);
+	sw_sync_counters(net.nodes[1].sync, &before);
+	net_converge(&net, 10000);
+	sw_sync_counters(net.nodes[1].sync, &after);
+	printf("%llu batches\n", (unsigned long long)(after.n_batches - before.n_batches));
+	assert_in_range(after.n_batches - before.n_batches, 1, 10);
+	net_fini(&net);
+}
+
+static void a_commit_from_the_future_waits(void **state)
+{
+	struct net net;
+	struct sw_sync_counters counters;
+	struct sw_head head;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	sw_db_head(net.nodes[0].t.db, &head);
+	net.nodes[1].skew_ms = 60000;
+	net_run(&net, 10);
+	put(&net, 1, "a", "early");
+	put(&net, 1, "b", "child of early");
+	put(&net, 0, "c", "in time");
+	net_run(&net, 5000);
+	assert_row(&net, 1, "c", "in time");
+	assert_int_equal(test_current(&net.nodes[0].t, "t", "a").b[0], 0);
+	sw_sync_counters(net.nodes[0].sync, &counters);
+	assert_int_equal(counters.n_held, 1);
+	assert_int_equal(net.links[0].n_drops + net.links[1].n_drops, 0);
+	/* It does not hold up others' work, and enters by itself. */
+	put(&net, 2, "d", "other way");
+	net_converge(&net, 60000);
+	net_run(&net, 3000);
+	assert_row(&net, 0, "a", "early");
+	assert_row(&net, 2, "b", "child of early");
+	sw_sync_counters(net.nodes[0].sync, &counters);
+	assert_int_equal(counters.n_held, 0);
+	net_fini(&net);
+}
+
+static void a_dead_link_is_found(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	net.links[0].mute = true;
+	net_run(&net, 14000);
+	assert_int_not_equal(net.links[0].conn, 0);
+	net_run(&net, 3000);
+	assert_in_range(net.links[0].n_drops, 1, 2);
+	assert_int_equal(net.links[1].n_drops, 0);
+	net_fini(&net);
+}
+
+static void a_full_disk_is_not_the_peers_fault(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net.nodes[1].t.env.fail_in = 1;
+	net.nodes[1].t.env.fail_rc = SW_ENOSPC;
+	put(&net, 0, "a", "x");
+	net_run(&net, 500);
+	assert_false(net_converged(&net));
+	assert_int_equal(net.links[0].n_drops, 0);
+	net_converge(&net, 5000);
+	net.nodes[1].t.env.fail_in = 1;
+	net.nodes[1].t.env.fail_rc = SW_EIO;
+	put(&net, 0, "a", "y");
+	net_converge(&net, 5000);
+	assert_int_equal(net.links[0].n_drops, 0);
+	net_fini(&net);
+}
+
+/* Tickets */
+
+static void expect_refusal(struct net *net, const char *text)
+{
+	net_run(net, 500);
+	assert_int_equal(sw_sync_refusal(net->nodes[1].sync) != NULL, true);
+	assert_non_null(strstr(sw_sync_refusal(net->nodes[1].sync), text));
+}
+
+static void join_with(struct net *net, struct sw_ticket *t)
+{
+	net_add_clone(net);
+	net_connect(net, 1, 0, t)->manual = true;
+	n_log_lines = 0;
+}
+
+static void a_wrong_ticket_is_refused(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 1000, &t);
+	t.secret[3] ^= 1;
+	join_with(&net, &t);
+	expect_refusal(&net, "not one of ours");
+	net_fini(&net);
+}
+
+static void an_expired_ticket_is_refused(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 1000, &t);
+	net_run(&net, 1100);
+	join_with(&net, &t);
+	expect_refusal(&net, "expired");
+	net_fini(&net);
+}
+
+static void a_ticket_is_good_once(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 100000, &t);
+	join_with(&net, &t);
+	net_converge(&net, 1000);
+	net_restart(&net, 0);
+	net_add_clone(&net);
+	net_connect(&net, 2, 0, &t);
+	net_run(&net, 500);
+	assert_non_null(sw_sync_refusal(net.nodes[2].sync));
+	assert_non_null(strstr(sw_sync_refusal(net.nodes[2].sync), "used"));
+	net_fini(&net);
+}
+
+static void who_lost_the_answer_may_join_again(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 100000, &t);
+	join_with(&net, &t);
+	/* Redeemed, but the inviter stops before it grants. */
+	net.nodes[0].t.env.fail_in = 2;
+	net.nodes[0].t.env.fail_rc = SW_EIO;
+	expect_refusal(&net, "look into its log");
+	net_restart(&net, 0);
+	net_connect(&net, 1, 0, &t);
+	net_converge(&net, 2000);
+	net_run(&net, 100);
+	put(&net, 1, "a", "member");
+	net_converge(&net, 100);
+	net_fini(&net);
+}
+
+static void a_newcomer_believes_only_its_inviter(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	make_swarm(&net, 2, test_seed());
+	net_ticket(&net, 0, 100000, &t);
+	net_add_clone(&net);
+	/* The address leads to somebody else: the secret is not shown to it. */
+	net_connect(&net, 2, 1, &t)->manual = true;
+	net.n_messages = 0;
+	net_run(&net, 500);
+	assert_int_equal(net.by_type[SW_MSG_JOIN], 1); /* that of make_swarm() */
+	assert_non_null(strstr(net.links[0].reason, "ticket"));
+	net_connect(&net, 2, 1, NULL)->manual = true;
+	net_run(&net, 500);
+	assert_int_equal(net.links[1].n_drops > 0, true);
+	net_fini(&net);
+}
+
+/* Peers that lie */
+
+struct evil {
+	struct net *net;
+	struct net_link *link;
+	size_t n_received, n_bye;
+	uint64_t types[32];
+};
+
+static void evil_script(void *arg, struct net_link *l, size_t end, struct sw_view message)
+{
+	struct evil *e = arg;
+
+	(void)l;
+	(void)end;
+	e->n_received++;
+	if (message.n > 0) {
+		e->types[message.p[0] & 31]++;
+		e->n_bye += message.p[0] == SW_MSG_BYE;
+	}
+}
+
+/* Nodes 0 and 1 are honest and connected; node 2 is a member, or a stranger, without an engine, connected to 1. */
+static void make_evil(struct net *net, struct evil *e, bool member, uint64_t seed)
+{
+	make_chain(net, member ? 3 : 2, seed);
+	if (!member) {
+		net_add_clone(net);
+		sw_sync_free(net->nodes[2].sync);
+		net->nodes[2].sync = NULL;
+		net_connect(net, 2, 1, NULL);
+	} else {
+		net_stop(net, 2);
+	}
+	*e = (struct evil){.net = net, .link = &net->links[1]};
+	net->script = evil_script;
+	net->script_arg = e;
+	net_run(net, 1500);
+	n_log_lines = 0;
+	e->link->n_drops = 0;
+}
+
+static void evil_say(struct evil *e, struct sw_view bytes)
+{
+	if (e->link->conn)
+		assert_int_equal(net_send(e->net, e->link, 0, bytes), 0);
+}
+
+/* The evil one was dropped, with one line in the log, and the honest ones go on. */
+static void assert_dropped(struct net *net, struct evil *e, const char *why)
+{
+	char text[32];
+
+	net_run(net, 300);
+	if (e->link->n_drops == 0 || !strstr(e->link->reason, why))
+		print_error("'%s' is not '%s'\n", e->link->reason, why);
+	assert_int_equal(e->link->n_drops, 1);
+	assert_non_null(strstr(e->link->reason, why));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)rng_next(&net->rng));
+	put(net, 0, "honest", text);
+	net_converge(net, 1000);
+	assert_row(net, 1, "honest", text);
+	assert_int_equal(net->links[0].n_drops, 0);
+}
+
+static void a_stranger_learns_nothing(void **state)
+{
+	struct net net;
+	struct evil e;
+	SW_BUF out = {0};
+
+	(void)state;
+	make_evil(&net, &e, false, test_seed());
+	assert_int_equal(e.n_received, 0);
+	sw_message_pull(1, NULL, 0, &out);
+	evil_say(&e, sw_buf_view(&out));
+	assert_dropped(&net, &e, "not a member");
+	assert_int_equal(e.n_received, e.n_bye);
+	net_fini(&net);
+}
+
+static void a_silent_stranger_is_sent_away(void **state)
+{
+	struct net net;
+	struct evil e;
+
+	(void)state;
+	make_evil(&net, &e, false, test_seed());
+	net_run(&net, 9500);
+	assert_in_range(e.link->n_drops, 1, 1);
+	assert_int_equal(e.n_received, e.n_bye);
+	net_fini(&net);
+}
+
+static void one_of_us_does_not_believe_a_stranger_it_dials(void **state)
+{
+	struct net net;
+	struct evil e;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net_add_clone(&net);
+	sw_sync_free(net.nodes[2].sync);
+	net.nodes[2].sync = NULL;
+	e = (struct evil){.net = &net};
+	net.script = evil_script;
+	net.script_arg = &e;
+	net_connect(&net, 1, 2, NULL);
+	net_run(&net, 100);
+	assert_int_equal(net.links[1].n_drops, 1);
+	assert_int_equal(e.n_received, 0);
+	net_fini(&net);
+}
+
+static void garbage_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	uint8_t bytes[64];
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	test_env_random(&net.nodes[2].t.env, bytes, sizeof(bytes));
+	bytes[0] = 0xee;
+	evil_say(&e, sw_view(bytes, sizeof(bytes)));
+	assert_dropped(&net, &e, "malformed");
+	net_fini(&net);
+}
+
+static void an_answer_that_nobody_asked_for_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	SW_BUF out = {0};
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	TEST_OK(sw_message_records(sw_view("\001x", 2), &out));
+	evil_say(&e, sw_buf_view(&out));
+	assert_dropped(&net, &e, "nobody asked");
+	net_fini(&net);
+}
+
+/* A commit as a COMMITS message, from the evil one's own store, changed by the caller in between. */
+struct forgery {
+	struct sw_commit c;
+	struct sw_buf changeset;
+	struct sw_buf raw;
+};
+
+static void forge(struct net *net, struct forgery *f, enum sw_mode mode, struct sw_op *ops, size_t n)
+{
+	struct test_db *t = &net->nodes[2].t;
+	struct sw_hash *tips;
+	struct sw_reader r;
+	size_t n_tips;
+
+	*f = (struct forgery){.c.rule = SW_RULE_VERSION, .c.database = *sw_db_id(t->db)};
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_db_tips(&r, &tips, &n_tips));
+	f->c.n_parents = n_tips;
+	memcpy(f->c.parents, tips, n_tips * sizeof(*tips));
+	f->c.stamp = t->env.now_ms << 16;
+	free(tips);
+	sw_reader_end(&r);
+	sw_changeset_encode(mode, ops, n, &f->changeset, NULL);
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&f->changeset), &f->c.changeset);
+}
+
+static void say_forgery(struct net *net, struct evil *e, struct forgery *f)
+{
+	SW_BUF body = {0};
+	SW_BUF out = {0};
+
+	(void)net;
+	sw_body_put_commit(&f->c, sw_buf_view(&f->changeset), &body);
+	TEST_OK(sw_message_commits(1, false, sw_buf_view(&body), &out));
+	evil_say(e, sw_buf_view(&out));
+	sw_buf_fini(&f->changeset);
+	sw_buf_fini(&f->raw);
+}
+
+static struct sw_op evil_put(void)
+{
+	return (struct sw_op){.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("evil"),
+			      .row = {.mode = 0644, .size = 1, .bytes = sw_view_str("x")}};
+}
+
+static void a_wrong_signature_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct forgery f;
+	struct sw_op op = evil_put();
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	forge(&net, &f, SW_MODE_MERGE, &op, 1);
+	sw_commit_seal(&f.c, sw_db_identity(net.nodes[2].t.db), &f.raw);
+	f.c.sig.b[5] ^= 1;
+	say_forgery(&net, &e, &f);
+	assert_dropped(&net, &e, "signature");
+	assert_int_equal(n_log_lines, 0); /* the hook logs in the product */
+	/* It comes back at once, but is not listened to for a while. */
+	e.types[SW_MSG_COMMITS] = e.types[SW_MSG_HEAD] = 0;
+	net_run(&net, 5000);
+	assert_int_equal(e.types[SW_MSG_HEAD], 0);
+	assert_true(e.link->n_drops > 1);
+	net_run(&net, 60000);
+	assert_true(e.types[SW_MSG_HEAD] > 0);
+	net_fini(&net);
+}
+
+static void an_unknown_operation_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct forgery f;
+	struct sw_op op = evil_put();
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	forge(&net, &f, SW_MODE_MERGE, &op, 1);
+	f.changeset.p[2] = 77; /* mode, number of operations, kind */
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&f.changeset), &f.c.changeset);
+	sw_commit_seal(&f.c, sw_db_identity(net.nodes[2].t.db), &f.raw);
+	say_forgery(&net, &e, &f);
+	assert_dropped(&net, &e, "malformed");
+	net_fini(&net);
+}
+
+static void a_writer_cannot_change_members(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct forgery f;
+	struct sw_op op = {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN};
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	op.member = *sw_db_key(net.nodes[2].t.db);
+	forge(&net, &f, SW_MODE_CONTROL, &op, 1);
+	sw_commit_seal(&f.c, sw_db_identity(net.nodes[2].t.db), &f.raw);
+	say_forgery(&net, &e, &f);
+	assert_dropped(&net, &e, "members");
+	net_fini(&net);
+}
+
+static void a_commit_of_another_database_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct forgery f;
+	struct sw_op op = evil_put();
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	forge(&net, &f, SW_MODE_MERGE, &op, 1);
+	f.c.database.b[0] ^= 1;
+	sw_commit_seal(&f.c, sw_db_identity(net.nodes[2].t.db), &f.raw);
+	say_forgery(&net, &e, &f);
+	assert_dropped(&net, &e, "signature"); /* the id is not sent, so it is another header here */
+	net_fini(&net);
+}
+
+static void requests_that_are_not_read_drop_or_wait(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct sw_hash *hashes = calloc(SW_MESSAGE_WANT_MAX + 1, sizeof(*hashes));
+	SW_BUF out = {0};
+
+	(void)state;
+	assert_non_null(hashes);
+	make_evil(&net, &e, true, test_seed());
+	/* Records that do not exist, again and again: little comes back. */
+	sw_message_want(hashes, SW_MESSAGE_WANT_MAX, &out);
+	net.n_bytes = 0;
+	for (int i = 0; i < 100; i++)
+		evil_say(&e, sw_buf_view(&out));
+	net_run(&net, 100);
+	assert_true(net.n_bytes < 3 * out.n * 100);
+	sw_buf_reset(&out);
+	sw_message_want(hashes, SW_MESSAGE_WANT_MAX + 1, &out);
+	evil_say(&e, sw_buf_view(&out));
+	net_run(&net, 10);
+	assert_int_equal(e.link->n_drops, 1);
+	assert_int_equal(net.links[0].n_drops, 0);
+	free(hashes);
+	net_fini(&net);
+}
+
+static void a_slow_peer_slows_nobody(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	for (int i = 0; i < 12; i++)
+		put_large(&net, 1, "r", 900 * KIB);
+	/* Node 2 reads nothing for a while; 0 gets everything meanwhile. */
+	for (uint64_t end = net.now_ms + 3000; net.now_ms < end;) {
+		for (struct net_message *m = net.links[1].pipes[1].first; m; m = m->next)
+			m->at_ms = net.now_ms + 2;
+		net_step(&net);
+	}
+	assert_int_equal(sw_hash_eq(&(struct sw_hash){0}, &(struct sw_hash){0}), 1);
+	{
+		struct sw_hash a = test_current(&net.nodes[0].t, "t", "r"), b = test_current(&net.nodes[1].t, "t", "r");
+
+		assert_true(sw_hash_eq(&a, &b));
+	}
+	net_converge(&net, 10000);
+	net_fini(&net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_newcomer_joins_and_clones),
+	    cmocka_unit_test(a_commit_passes_along_a_chain),
+	    cmocka_unit_test(one_commit_costs_less_than_500_bytes),
+	    cmocka_unit_test(who_was_away_catches_up),
+	    cmocka_unit_test(a_restart_loses_nothing),
+	    cmocka_unit_test(bulk_goes_in_bounded_batches),
+	    cmocka_unit_test(lost_adverts_are_made_up_for),
+	    cmocka_unit_test(crossing_writes_converge_whatever_breaks),
+	    cmocka_unit_test(a_thousand_crossing_commits),
+	    cmocka_unit_test(a_mesh_does_not_echo),
+	    cmocka_unit_test(large_rows_come_whole),
+	    cmocka_unit_test(many_large_rows_do_not_wait_for_each_other),
+	    cmocka_unit_test(a_commit_from_the_future_waits),
+	    cmocka_unit_test(a_dead_link_is_found),
+	    cmocka_unit_test(a_full_disk_is_not_the_peers_fault),
+	    cmocka_unit_test(a_wrong_ticket_is_refused),
+	    cmocka_unit_test(an_expired_ticket_is_refused),
+	    cmocka_unit_test(a_ticket_is_good_once),
+	    cmocka_unit_test(who_lost_the_answer_may_join_again),
+	    cmocka_unit_test(a_newcomer_believes_only_its_inviter),
+	    cmocka_unit_test(a_stranger_learns_nothing),
+	    cmocka_unit_test(a_silent_stranger_is_sent_away),
+	    cmocka_unit_test(one_of_us_does_not_believe_a_stranger_it_dials),
+	    cmocka_unit_test(garbage_drops_its_sender),
+	    cmocka_unit_test(an_answer_that_nobody_asked_for_drops_its_sender),
+	    cmocka_unit_test(a_wrong_signature_drops_its_sender),
+	    cmocka_unit_test(an_unknown_operation_drops_its_sender),
+	    cmocka_unit_test(a_writer_cannot_change_members),
+	    cmocka_unit_test(a_commit_of_another_database_drops_its_sender),
+	    cmocka_unit_test(requests_that_are_not_read_drop_or_wait),
+	    cmocka_unit_test(a_slow_peer_slows_nobody),
+	};
+
+	sw_log_set_sink(log_sink, NULL);
+	if (getenv("SW_TEST_FILTER"))
+		cmocka_set_test_filter(getenv("SW_TEST_FILTER"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
