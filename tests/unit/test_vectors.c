@@ -97,13 +97,13 @@ static void encodings_and_hashes(void **state)
 static struct sw_hash make_tree(struct sw_nodes *nodes, size_t n)
 {
 	struct sw_edit *edits = calloc(n, sizeof(*edits));
-	char(*text)[2][16] = calloc(n, sizeof(*text));
+	char(*text)[2][32] = calloc(n, sizeof(*text));
 	struct sw_hash root;
 
 	assert_true(edits && text);
 	for (size_t i = 0; i < n; i++) {
-		snprintf(text[i][0], 16, "k%04zu", i);
-		snprintf(text[i][1], 16, "v%zu", i * i);
+		snprintf(text[i][0], 32, "k%04zu", i);
+		snprintf(text[i][1], 32, "v%zu", i * i);
 		edits[i] = (struct sw_edit){.key = sw_view_str(text[i][0]), .value = sw_view_str(text[i][1])};
 	}
 	assert_int_equal(sw_tree_apply(nodes, &shape, SW_PURPOSE_TAGS, &sw_hash_zero, edits, n, &root), 0);
