@@ -177,7 +177,7 @@ static int unpack(struct sw_rd *r, struct sw_message *m)
 
 	if (form == 0) {
 		m->body = sw_rd_take(r, sw_rd_left(r));
-		return r->bad ? SW_EFORMAT : 0;
+		return r->bad || m->body.n > SW_MESSAGE_BODY_MAX ? SW_EFORMAT : 0;
 	}
 	size = sw_rd_varint_max(r, SW_MESSAGE_BODY_MAX);
 	frame = sw_rd_take(r, sw_rd_left(r));
@@ -205,6 +205,15 @@ static void get_hashes(struct sw_rd *r, size_t max, struct sw_message *m)
 		sw_rd_hash(r, &m->hashes[i]);
 }
 
+static int get_tips(struct sw_rd *r, struct sw_message *m)
+{
+	get_hashes(r, SW_MESSAGE_TIPS_MAX, m);
+	for (size_t i = 1; i < m->n_hashes && !r->bad; i++)
+		if (sw_hash_cmp(&m->hashes[i - 1], &m->hashes[i]) >= 0)
+			return SW_EFORMAT;
+	return 0;
+}
+
 static int decode_body(struct sw_rd *r, struct sw_message *m)
 {
 	uint8_t flag;
@@ -218,8 +227,7 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 		m->head.count = sw_rd_u64(r);
 		sw_rd_hash(r, &m->head.line);
 		sw_rd_hash(r, &m->head.state);
-		get_hashes(r, SW_MESSAGE_TIPS_MAX, m);
-		return 0;
+		return get_tips(r, m);
 	case SW_MSG_PULL:
 		m->turn = sw_rd_varint(r);
 		get_hashes(r, SW_MESSAGE_KNOWN_MAX, m);

@@ -3,7 +3,7 @@
  *
  *   message = type:u8 body                one session message each; nothing may follow the body
  *   HELLO   = version:varint software:bytes
- *   HEAD    = count:u64 line:hash state:hash n:varint tip:hash*n
+ *   HEAD    = count:u64 line:hash state:hash n:varint tip:hash*n   tips strictly ascend
  *   PULL    = turn:varint n:varint id:hash*n   commits that the sender has, with all below them
  *   MORE    = turn:varint                 go on; when there is nothing, wait until there is
  *   COMMITS = turn:varint more:u8 packed  of: commit*

@@ -18,6 +18,7 @@
 
 #define DIAL_TIMEOUT_MS	  10000
 #define HANDSHAKE_MS	  10000
+#define GOOD_MS		  5000 /* a connection that lasts so long makes the next dial a first one */
 #define LAST_WORD_MS	  500 /* to send what is queued before a connection is closed */
 #define TICK_MS		  100
 #define OUTPUT_MAX	  ((size_t)24 << 20) /* encrypted bytes that wait, per connection */
@@ -45,6 +46,7 @@ struct conn {
 	bool is_up;		  /* the engine knows it */
 	uint64_t close_at_ms;	  /* 0: it stays */
 	uint64_t since_ms;
+	uint64_t up_ms; /* 0: it never was */
 	struct sw_peer_status status;
 };
 
@@ -148,6 +150,8 @@ static void conn_end(struct sw_swarm *s, struct conn *c, const char *reason)
 		if (reason)
 			complain(c->endpoint, reason);
 		c->endpoint->status.reconnects++;
+		if (c->up_ms && now_ms(s) - c->up_ms >= GOOD_MS)
+			c->endpoint->backoff_ms = 0;
 		plan_dial(s, c->endpoint);
 	}
 	sw_transport_close(s->transport, c->id);
@@ -200,6 +204,8 @@ static void hook_drop(void *arg, uint64_t peer, const char *reason)
 		return;
 	c->is_up = false;
 	c->close_at_ms = now_ms(s) + LAST_WORD_MS;
+	if (strcmp(reason, SW_SYNC_CONNECTED_TWICE) == 0)
+		return; /* no fault of anybody's */
 	set_error(status_of(c), reason);
 	sw_log(SW_LOG_WARN, "peer %s dropped: %s", status_of(c)->address, reason);
 	if (c->endpoint)
@@ -274,9 +280,10 @@ static void came_up(struct sw_swarm *s, struct conn *c)
 	const struct sw_key *remote = sw_session_remote(c->session);
 
 	c->is_up = true;
+	c->up_ms = now_ms(s);
 	status_of(c)->key = *remote;
+	status_of(c)->has_key = true;
 	if (c->endpoint) {
-		c->endpoint->backoff_ms = 0;
 		c->endpoint->complained = false;
 		c->endpoint->status.last_error[0] = '\0';
 	}
@@ -355,6 +362,18 @@ static const struct sw_transport_handler handler = {.accepted = on_accepted,
 
 /* The thread */
 
+/* Whether the peer behind it has dialled us, so that there is no need to dial it. */
+static bool is_reached_otherwise(const struct sw_swarm *s, const struct endpoint *e)
+{
+	if (!e->status.has_key)
+		return false;
+	for (const struct conn *c = s->conns; c; c = c->next)
+		if (c->is_up && c->endpoint != e &&
+		    sw_key_eq(&e->status.key, sw_session_remote(c->session)))
+			return true;
+	return false;
+}
+
 static int dial(struct sw_swarm *s, struct endpoint *e)
 {
 	const char *url = e->url;
@@ -380,7 +399,7 @@ static void tick(struct sw_swarm *s)
 		struct endpoint *e = s->endpoints[i];
 		int rc = 0;
 
-		if (!e->dialling && !e->connected && now >= e->dial_at_ms)
+		if (!e->dialling && !e->connected && now >= e->dial_at_ms && !is_reached_otherwise(s, e))
 			rc = dial(s, e);
 		if (rc < 0) {
 			complain(e, sw_fail_message(rc));
@@ -684,6 +703,21 @@ void sw_swarm_status_fini(struct sw_swarm_status *status)
 	*status = (struct sw_swarm_status){0};
 }
 
+/* A peer that we would dial, had it not dialled us, is shown once. */
+static void leave_out_twins(const struct sw_swarm *s, struct sw_swarm_status *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < out->n_peers; i++) {
+		if (i < s->n_endpoints && !s->endpoints[i]->connected && is_reached_otherwise(s, s->endpoints[i]))
+			continue;
+		if (n != i)
+			out->peers[n] = out->peers[i];
+		n++;
+	}
+	out->n_peers = n;
+}
+
 static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
 {
 	uint64_t now = now_ms(s);
@@ -704,6 +738,7 @@ static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
 		*st = *status_of(c);
 		out->n_connected += sw_sync_peer_status(s->sync, c->id, now, st);
 	}
+	leave_out_twins(s, out);
 }
 
 int sw_swarm_status(struct sw_swarm *s, struct sw_swarm_status *out)

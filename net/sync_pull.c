@@ -85,7 +85,7 @@ void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		return;
 	/* A full queue: the tick tries again. */
 	p->pull.again_ms = rc < 0 ? now_ms + SW_SYNC_RETRY_MS : 0;
-	p->pull.asked = rc == 0;
+	p->pull.asked |= rc == 0; /* an earlier request may stand */
 	p->pull.turn += rc == 0;
 	p->pull.asked_ms = now_ms;
 }
