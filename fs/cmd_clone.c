@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include "core/log.h"
 #include "fs/live.h"
 #include "net/ticket.h"
 
@@ -20,6 +21,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
+	sw_log_set_level(SW_LOG_ERROR); /* what goes wrong is said once, at the end */
 	as_serve.options[0].option = &peer;
 	as_serve.options[0].value = args->operands[0];
 	as_serve.options[1].option = &foreground;

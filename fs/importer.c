@@ -2,247 +2,295 @@
 
 #include <stdlib.h>
 
-#include "fs/env_system.h"
+#include "core/blob.h"
+#include "fs/text.h"
 
-#define FILE_MODE  0644
-#define TABLE_MODE 0755
+#define ROW_MODE 0644
 
-/* What was done to one table. */
-struct tally {
-	struct sw_buf name;
-	uint64_t n_rows; /* committed */
-	uint64_t n_unchanged;
-	uint64_t n_batch; /* in the batch that is being gathered */
+/* A row, or with an empty key a table, of the batch; places in the arena. */
+struct item {
+	size_t table_at, table_n;
+	size_t key_at, key_n;
+	size_t bytes_at, bytes_n;
+	bool has_meta;
+	struct sw_import_meta meta;
+	size_t count; /* index into counts */
+};
+
+/* What became of one table. */
+struct count {
+	char *table;
+	uint64_t n_written, n_unchanged;
 };
 
 struct sw_importer {
 	struct sw_owner *owner;
 	const char *message;
 	FILE *progress;
-	struct tally *tables;
-	size_t n_tables;
-	size_t current; /* the table of the rows that come */
-	struct sw_reader reader; /* on the state that the batch is compared with */
-	bool is_reading;
+	int64_t now_ns;
+	struct sw_buf arena;
+	struct item *items;
+	size_t n;
 	struct sw_write_op *ops;
-	size_t n_ops, cap_ops;
-	struct sw_buf bytes; /* names and contents; operations hold offsets until the commit */
+	struct count *counts;
+	size_t n_counts;
+	size_t batch_first; /* the first of counts that the batch has rows of */
+	size_t table;	    /* the current one, in counts */
+	size_t table_at, table_n; /* its name, in the arena */
+	uint64_t n_total;
 };
 
 int sw_importer_new(struct sw_owner *o, const char *message, FILE *progress, struct sw_importer **out)
 {
-	struct sw_importer *im = calloc(1, sizeof(*im));
+	struct sw_importer *im;
 	struct sw_hash id;
-	int rc = 0;
+	int rc = o->work ? sw_work_commit(o->work, sw_view("", 0), &id) : 0;
 
+	if (rc < 0)
+		return rc;
+	if (!sw_db_shape(o->db))
+		return sw_fail(SW_EAGAIN, "the database has not arrived yet; wait until a peer is connected");
+	im = calloc(1, sizeof(*im));
 	if (!im)
 		return SW_ENOMEM;
 	im->owner = o;
 	im->message = message;
 	im->progress = progress;
-	if (o->work)
-		rc = sw_work_commit(o->work, sw_view(NULL, 0), &id);
-	if (rc < 0) {
+	im->items = calloc(SW_IMPORT_BATCH_ROWS, sizeof(*im->items));
+	im->ops = calloc(SW_IMPORT_BATCH_ROWS, sizeof(*im->ops));
+	if (!im->items || !im->ops) {
 		sw_importer_free(im);
-		return rc;
+		return SW_ENOMEM;
 	}
 	*out = im;
 	return 0;
-}
-
-static void end_reading(struct sw_importer *im)
-{
-	if (im->is_reading)
-		sw_reader_end(&im->reader);
-	im->is_reading = false;
-}
-
-static int begin_reading(struct sw_importer *im)
-{
-	int rc = im->is_reading ? 0 : sw_reader_begin(im->owner->db, &im->reader);
-
-	im->is_reading = rc == 0;
-	return rc;
-}
-
-static int add_op(struct sw_importer *im, const struct sw_write_op *op)
-{
-	if (im->n_ops == im->cap_ops) {
-		size_t cap = im->cap_ops ? im->cap_ops * 2 : 1024;
-		struct sw_write_op *v = realloc(im->ops, cap * sizeof(*v));
-
-		if (!v)
-			return SW_ENOMEM;
-		im->ops = v;
-		im->cap_ops = cap;
-	}
-	im->ops[im->n_ops++] = *op;
-	return 0;
-}
-
-/* The lengths are in the operations; now that the bytes have stopped moving they get their places. */
-static void place_bytes(struct sw_importer *im)
-{
-	const uint8_t *p = im->bytes.p;
-
-	for (size_t i = 0; i < im->n_ops; i++) {
-		struct sw_write_op *w = &im->ops[i];
-
-		w->op.table.p = p;
-		w->op.key.p = p + w->op.table.n;
-		w->content.p = w->op.key.p + w->op.key.n;
-		p = w->content.p + w->content.n;
-	}
-}
-
-static int commit(struct sw_importer *im)
-{
-	struct sw_write w = {.mode = SW_MODE_MERGE, .message = sw_view_str(im->message)};
-	struct sw_hash id;
-	int rc = 0;
-
-	end_reading(im);
-	if (im->n_ops == 0)
-		return 0;
-	if (im->bytes.rc < 0)
-		return im->bytes.rc;
-	place_bytes(im);
-	w.ops = im->ops;
-	w.n = im->n_ops;
-	rc = sw_db_commit(im->owner->db, &w, &id);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < im->n_tables; i++) {
-		im->tables[i].n_rows += im->tables[i].n_batch;
-		im->tables[i].n_batch = 0;
-	}
-	im->n_ops = 0;
-	sw_buf_reset(&im->bytes);
-	if (im->progress)
-		fprintf(im->progress, "\r%llu rows", (unsigned long long)im->tables[im->current].n_rows);
-	return 0;
-}
-
-static int find_table(struct sw_importer *im, struct sw_view table)
-{
-	struct tally *v;
-
-	for (size_t i = 0; i < im->n_tables; i++) {
-		if (sw_view_eq(sw_buf_view(&im->tables[i].name), table)) {
-			im->current = i;
-			return 1;
-		}
-	}
-	v = realloc(im->tables, (im->n_tables + 1) * sizeof(*v));
-	if (!v)
-		return SW_ENOMEM;
-	im->tables = v;
-	im->current = im->n_tables++;
-	v[im->current] = (struct tally){0};
-	sw_buf_put_view(&v[im->current].name, table);
-	return v[im->current].name.rc;
-}
-
-int sw_importer_table(struct sw_importer *im, struct sw_view table)
-{
-	struct sw_write_op w = {.op = {.kind = SW_OP_MKTABLE, .table.n = table.n}};
-	struct sw_table t;
-	int rc = find_table(im, table);
-
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	rc = begin_reading(im);
-	if (rc == 0)
-		rc = sw_state_table(im->reader.nodes, &im->reader.head.state, SW_CLASS_USER, table, &t);
-	if (rc != SW_ENOTFOUND)
-		return rc;
-	w.op.row.mode = TABLE_MODE;
-	w.op.row.mtime_ns = (int64_t)(sw_env_wall_ms(&sw_env_system) * 1000000);
-	sw_buf_put_view(&im->bytes, table);
-	return add_op(im, &w);
-}
-
-/* Whether the row holds these bytes already; *old is what it holds. */
-static int compare(struct sw_importer *im, struct sw_view table, struct sw_view key, struct sw_view bytes,
-		   struct sw_row *row, struct sw_hash *old, bool *same)
-{
-	SW_BUF text = {0};
-	int rc = sw_state_row(im->reader.nodes, &im->reader.head.state, table, key, row);
-
-	*old = sw_hash_zero;
-	*same = false;
-	if (rc == SW_ENOTFOUND)
-		return 0;
-	if (rc < 0)
-		return rc;
-	sw_row_hash(row, old);
-	if (row->size != bytes.n)
-		return 0;
-	rc = sw_row_read(im->reader.nodes, row, &text);
-	*same = rc == 0 && sw_view_eq(sw_buf_view(&text), bytes);
-	return rc;
-}
-
-int sw_importer_row(struct sw_importer *im, struct sw_view key, struct sw_view bytes,
-		    const struct sw_import_meta *meta)
-{
-	struct tally *t = &im->tables[im->current];
-	struct sw_view table = sw_buf_view(&t->name);
-	struct sw_write_op w = {.op = {.kind = SW_OP_PUT, .table.n = table.n, .key.n = key.n},
-				.content.n = bytes.n};
-	struct sw_row row = {0};
-	bool same;
-	int rc = begin_reading(im);
-
-	if (rc == 0)
-		rc = compare(im, table, key, bytes, &row, &w.op.old, &same);
-	if (rc < 0)
-		return rc;
-	w.op.row.mode = meta ? meta->mode & SW_MODE_MASK : FILE_MODE;
-	w.op.row.mtime_ns = meta ? meta->mtime_ns : (int64_t)(sw_env_wall_ms(&sw_env_system) * 1000000);
-	if (same && (!meta || (row.mode == w.op.row.mode && row.mtime_ns == w.op.row.mtime_ns))) {
-		t->n_unchanged++;
-		return 0;
-	}
-	sw_buf_put_view(&im->bytes, table);
-	sw_buf_put_view(&im->bytes, key);
-	sw_buf_put_view(&im->bytes, bytes);
-	t->n_batch++;
-	rc = add_op(im, &w);
-	if (rc == 0 && (im->n_ops >= SW_IMPORT_BATCH_ROWS || im->bytes.n >= SW_IMPORT_BATCH_BYTES))
-		rc = commit(im);
-	return rc;
-}
-
-int sw_importer_finish(struct sw_importer *im)
-{
-	int rc = commit(im);
-
-	if (im->progress)
-		fprintf(im->progress, "\r\033[K");
-	return rc;
-}
-
-void sw_importer_report(const struct sw_importer *im, FILE *out, bool is_done)
-{
-	for (size_t i = 0; i < im->n_tables; i++) {
-		const struct tally *t = &im->tables[i];
-
-		fprintf(out, "imported %llu rows into %.*s (%llu unchanged)%s\n", (unsigned long long)t->n_rows,
-			(int)t->name.n, (const char *)t->name.p, (unsigned long long)t->n_unchanged,
-			is_done ? "" : ", then it failed");
-	}
 }
 
 void sw_importer_free(struct sw_importer *im)
 {
 	if (!im)
 		return;
-	end_reading(im);
-	for (size_t i = 0; i < im->n_tables; i++)
-		sw_buf_fini(&im->tables[i].name);
-	free(im->tables);
+	for (size_t i = 0; i < im->n_counts; i++)
+		free(im->counts[i].table);
+	free(im->counts);
+	free(im->items);
 	free(im->ops);
-	sw_buf_fini(&im->bytes);
+	sw_buf_fini(&im->arena);
 	free(im);
+}
+
+/* The hash that bytes have as a row. */
+static int content_hash(struct sw_importer *im, struct sw_view bytes, struct sw_hash *out)
+{
+	SW_CLEANUP(sw_nodes_freep) struct sw_nodes *nodes = NULL;
+	struct sw_row row = {0};
+	int rc = 0;
+
+	/* Small rows need no records. */
+	if (bytes.n > SW_INLINE_MAX)
+		rc = sw_nodes_new(NULL, &nodes);
+	if (rc == 0)
+		rc = sw_row_make(nodes, sw_db_shape(im->owner->db), bytes, &row);
+	if (rc == 0)
+		sw_row_hash(&row, out);
+	return rc;
+}
+
+/* The operation for a row; *keep: there is one. */
+static int make_row_op(struct sw_importer *im, const struct sw_reader *r, const struct item *i,
+		       struct sw_write_op *out, bool *keep)
+{
+	struct sw_hash hash;
+	struct sw_row now;
+	int rc = sw_state_row(r->nodes, &r->head.state, out->op.table, out->op.key, &now);
+	bool exists = rc == 0;
+
+	if (rc < 0 && rc != SW_ENOTFOUND)
+		return rc;
+	if (exists)
+		sw_row_hash(&now, &out->op.old);
+	out->content = sw_view(im->arena.p + i->bytes_at, i->bytes_n);
+	out->op.kind = SW_OP_PUT;
+	out->op.row.mode = i->has_meta ? i->meta.mode : exists ? now.mode : ROW_MODE;
+	out->op.row.mtime_ns = i->has_meta ? i->meta.mtime_ns : im->now_ns;
+	*keep = true;
+	if (!exists || now.size != i->bytes_n)
+		return 0;
+	rc = content_hash(im, out->content, &hash);
+	if (rc == 0 && sw_hash_eq(&hash, &out->op.old))
+		*keep = i->has_meta && (now.mode != out->op.row.mode || now.mtime_ns != out->op.row.mtime_ns);
+	return rc;
+}
+
+static int make_table_op(struct sw_importer *im, const struct sw_reader *r, struct sw_write_op *out,
+			 bool *keep)
+{
+	struct sw_table t;
+	int rc = sw_state_table(r->nodes, &r->head.state, SW_CLASS_USER, out->op.table, &t);
+
+	out->op.kind = SW_OP_MKTABLE;
+	out->op.row.mode = SW_TABLE_MODE_DEFAULT;
+	out->op.row.mtime_ns = im->now_ns;
+	*keep = rc == SW_ENOTFOUND;
+	return rc == SW_ENOTFOUND ? 0 : rc;
+}
+
+/* Compare the batch with the newest state: the operations it needs. */
+static int make_ops(struct sw_importer *im, size_t *n)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(im->owner->db, &r);
+
+	*n = 0;
+	if (rc < 0)
+		return rc;
+	im->now_ns = (int64_t)sw_env_wall_ms(sw_db_env(im->owner->db)) * 1000000;
+	for (size_t k = 0; rc == 0 && k < im->n; k++) {
+		const struct item *i = &im->items[k];
+		struct sw_write_op *op = &im->ops[*n];
+		bool keep = false;
+
+		*op = (struct sw_write_op){.op = {.table = sw_view(im->arena.p + i->table_at, i->table_n),
+						  .key = sw_view(im->arena.p + i->key_at, i->key_n)}};
+		rc = i->key_n > 0 ? make_row_op(im, &r, i, op, &keep) : make_table_op(im, &r, op, &keep);
+		*n += keep;
+		if (i->key_n > 0 && rc == 0)
+			++*(keep ? &im->counts[i->count].n_written : &im->counts[i->count].n_unchanged);
+	}
+	sw_reader_end(&r);
+	return rc;
+}
+
+/* A batch that failed was not written. */
+static void uncount(struct sw_importer *im, const struct count *before, size_t n_before)
+{
+	for (size_t i = 0; i < im->n_counts; i++) {
+		im->counts[i].n_written = i < n_before ? before[i].n_written : 0;
+		im->counts[i].n_unchanged = i < n_before ? before[i].n_unchanged : 0;
+	}
+}
+
+static int commit_batch(struct sw_importer *im)
+{
+	struct sw_write w = {
+	    .mode = SW_MODE_MERGE, .ops = im->ops, .message = sw_view_str(im->message)};
+	struct count *before = calloc(im->n_counts + 1, sizeof(*before));
+	struct sw_hash id;
+	int rc = before ? im->arena.rc : SW_ENOMEM;
+
+	if (rc == 0) {
+		memcpy(before, im->counts, im->n_counts * sizeof(*before));
+		rc = make_ops(im, &w.n);
+	}
+	if (rc == 0 && w.n > 0)
+		rc = sw_db_commit(im->owner->db, &w, &id);
+	if (rc < 0 && before)
+		uncount(im, before, im->n_counts);
+	free(before);
+	im->n_total += im->n;
+	im->n = 0;
+	sw_buf_reset(&im->arena);
+	im->batch_first = im->table;
+	if (im->progress && rc == 0)
+		fprintf(im->progress, "\r%llu rows ... ", (unsigned long long)im->n_total);
+	return rc;
+}
+
+static size_t keep_bytes(struct sw_importer *im, struct sw_view v)
+{
+	size_t at = im->arena.n;
+
+	sw_buf_put_view(&im->arena, v);
+	return at;
+}
+
+static bool is_in_batch(const struct sw_importer *im, struct sw_view table)
+{
+	for (size_t i = im->batch_first; im->n > 0 && i < im->n_counts; i++)
+		if (sw_view_eq(sw_view_str(im->counts[i].table), table))
+			return true;
+	return false;
+}
+
+static int add_count(struct sw_importer *im, struct sw_view table)
+{
+	struct count *v = realloc(im->counts, (im->n_counts + 1) * sizeof(*v));
+
+	if (!v)
+		return SW_ENOMEM;
+	im->counts = v;
+	v[im->n_counts] = (struct count){.table = strndup((const char *)table.p, table.n)};
+	if (!v[im->n_counts].table)
+		return SW_ENOMEM;
+	im->table = im->n_counts++;
+	return 0;
+}
+
+int sw_importer_table(struct sw_importer *im, struct sw_view table)
+{
+	int rc = 0;
+
+	/* The same table again may bring the same rows again, and a commit changes a row once. */
+	if (im->n == SW_IMPORT_BATCH_ROWS || is_in_batch(im, table))
+		rc = commit_batch(im);
+	if (rc == 0)
+		rc = add_count(im, table);
+	if (rc < 0)
+		return rc;
+	if (im->n == 0)
+		im->batch_first = im->table;
+	im->table_at = keep_bytes(im, table);
+	im->table_n = table.n;
+	im->items[im->n++] = (struct item){
+	    .table_at = im->table_at, .table_n = table.n, .count = im->table};
+	return im->arena.rc;
+}
+
+int sw_importer_row(struct sw_importer *im, struct sw_view key, struct sw_view bytes,
+		    const struct sw_import_meta *meta)
+{
+	struct item *i;
+
+	if (im->n == SW_IMPORT_BATCH_ROWS ||
+	    (im->n > 0 && im->arena.n + bytes.n + key.n > SW_IMPORT_BATCH_BYTES)) {
+		int rc = commit_batch(im);
+
+		if (rc < 0)
+			return rc;
+		im->table_at = keep_bytes(im, sw_view_str(im->counts[im->table].table));
+	}
+	i = &im->items[im->n++];
+	*i = (struct item){.table_at = im->table_at,
+			   .table_n = im->table_n,
+			   .key_n = key.n,
+			   .bytes_n = bytes.n,
+			   .has_meta = meta != NULL,
+			   .count = im->table};
+	if (meta)
+		i->meta = *meta;
+	i->key_at = keep_bytes(im, key);
+	i->bytes_at = keep_bytes(im, bytes);
+	return im->arena.rc;
+}
+
+int sw_importer_finish(struct sw_importer *im)
+{
+	return im->n > 0 ? commit_batch(im) : 0;
+}
+
+void sw_importer_report(const struct sw_importer *im, FILE *out, bool is_done)
+{
+	if (im->progress && im->n_total > 0)
+		fprintf(im->progress, "\r\033[K");
+	for (size_t i = 0; i < im->n_counts; i++) {
+		const struct count *c = &im->counts[i];
+
+		if (!is_done && c->n_written == 0)
+			continue;
+		fprintf(out, "imported %llu row%s into ", (unsigned long long)c->n_written,
+			c->n_written == 1 ? "" : "s");
+		sw_text_print(out, sw_view_str(c->table));
+		fprintf(out, " (%llu unchanged)%s\n", (unsigned long long)c->n_unchanged,
+			is_done ? "" : " before it failed");
+	}
 }

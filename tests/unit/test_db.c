@@ -154,6 +154,55 @@ static void superseded_nodes_are_deleted(void **state)
 	test_db_close(&t);
 }
 
+static void a_store_of_the_future_is_refused_with_a_sentence(void **state)
+{
+	struct test_db t;
+	struct sw_txn *txn;
+	int rc;
+
+	(void)state;
+	test_db_create(&t, 1);
+	TEST_OK(sw_txn_begin(sw_db_store(t.db), true, &txn));
+	TEST_OK(sw_txn_put(txn, SW_SPACE_META, sw_view_str("format"), sw_view("\x02", 1)));
+	TEST_OK(sw_txn_commit(txn));
+	sw_db_close(t.db);
+	t.db = NULL;
+	rc = sw_db_open(t.dir, &t.env.env, &t.db);
+	assert_int_equal(rc, SW_EVERSION);
+	assert_non_null(strstr(sw_fail_message(rc), "use a newer swarmfs"));
+	test_db_close(&t);
+}
+
+/* Every durable step may fail: then nothing changed, and the next try works. */
+static void a_failed_commit_changes_nothing(void **state)
+{
+	struct test_db t;
+	struct sw_head before, after;
+	struct sw_hash id;
+	struct sw_write_op op = {.op = {.kind = SW_OP_PUT,
+					.table = sw_view_str("t"),
+					.key = sw_view_str("r"),
+					.row = {.mode = 0644}},
+				 .content = sw_view_str("x")};
+	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = &op, .n = 1};
+
+	(void)state;
+	test_db_create(&t, 1);
+	sw_db_head(t.db, &before);
+	t.env.fail_in = 1;
+	t.env.fail_rc = SW_ENOSPC;
+	assert_int_equal(sw_db_commit(t.db, &w, &id), SW_ENOSPC);
+	sw_db_head(t.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	test_verify(&t);
+	w.n = 1;
+	TEST_OK(sw_db_commit(t.db, &w, &id));
+	sw_db_head(t.db, &after);
+	assert_int_equal(after.count, before.count + 1);
+	test_verify(&t);
+	test_db_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +211,8 @@ int main(void)
 	    cmocka_unit_test(two_stores_agree_whatever_the_order_of_arrival),
 	    cmocka_unit_test(a_snapshot_shows_the_past_and_stays),
 	    cmocka_unit_test(superseded_nodes_are_deleted),
+	    cmocka_unit_test(a_store_of_the_future_is_refused_with_a_sentence),
+	    cmocka_unit_test(a_failed_commit_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# The command line: help, exit codes, and bad input. Each failure is one sentence with its cause and what to do.
+
+load mounts
+
+# fails CODE PATTERN COMMAND...: it exits with CODE, and says one sentence that matches PATTERN.
+fails() {
+	local code=$1 pattern=$2
+	shift 2
+	run "$@"
+	echo "$* -> $status: $output"
+	[ "$status" = "$code" ]
+	[[ $output =~ $pattern ]]
+	[[ $output != *"Sanitizer"* ]]
+	# A usage error may be followed by the usage; a failure is one line.
+	[ "$code" != 1 ] || [ "${#lines[@]}" = 1 ]
+}
+
+@test "help for everything, on standard output" {
+	local commands
+	commands=$("$sf" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')
+	[ "$(wc -w <<<"$commands")" -ge 15 ]
+	for c in $commands; do
+		run "$sf" "$c" --help
+		[ "$status" = 0 ]
+		[[ $output == *"swarmfs $c"* ]]
+	done
+	[[ $("$sf" --version) == *[0-9].[0-9]* ]]
+	[ "$("$sf" version)" = "$("$sf" --version)" ]
+}
+
+@test "usage errors exit with 2" {
+	fails 2 "unknown command 'moutn'.*mount" "$sf" moutn
+	fails 2 "unknown option|unrecognized|invalid" "$sf" log --no-such-option "$DIR"
+	fails 2 . "$sf"
+	fails 2 . "$sf" log
+	fails 2 . "$sf" mount
+	fails 2 "ticket" "$sf" clone tcp://127.0.0.1:1 "$DIR/x"
+	fails 2 "settle" "$sf" mount "$A" --settle soon
+	fails 2 "conflict" "$sf" init "$DIR/x" --conflict maybe
+	fails 2 "expires" "$sf" invite "$DIR" --expires never
+	[ ! -e "$DIR/x" ]
+}
+
+@test "stores that are missing, none, in use, of the future, or whose key is not private" {
+	fails 1 "no store|does not exist" "$sf" log "$DIR/none"
+	fails 1 "nor a store.*swarmfs init" "$sf" log "$DIR"
+	"$sf" init "$DIR/s" >/dev/null
+	fails 1 "holds a store already" "$sf" init "$DIR/s"
+	chmod 644 "$DIR/s/key"
+	fails 1 "can be read by others.*chmod 600" "$sf" log "$DIR/s"
+	chmod 600 "$DIR/s/key"
+	echo nonsense >"$DIR/key"
+	cp "$DIR/s/key" "$DIR/key.good"
+	cp "$DIR/key" "$DIR/s/key"
+	fails 1 "does not hold a key" "$sf" log "$DIR/s"
+	cp "$DIR/key.good" "$DIR/s/key"
+	"$sf" log "$DIR/s" >/dev/null
+	head -c 8192 /dev/urandom >"$DIR/s/data.mdb"
+	fails 1 "data.mdb" "$sf" log "$DIR/s"
+}
+
+@test "a store that a process has is used through it, or refused by its name" {
+	"$sf" serve "$DIR/s" --listen tcp://127.0.0.1:0
+	local pid
+	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	fails 1 "in use by process $pid|is in use" "$sf" serve "$DIR/s"
+	"$sf" log "$DIR/s" >/dev/null
+	kill "$pid"
+	until_true 10 ends "$pid"
+	"$sf" log "$DIR/s" >/dev/null
+}
+
+@test "mount points that are missing, files, or in use" {
+	require_fuse
+	fails 1 "does not exist.*mkdir" "$sf" mount "$DIR/none" --store "$DIR/s"
+	echo x >"$DIR/file"
+	fails 1 "not a directory" "$sf" mount "$DIR/file" --store "$DIR/s"
+	[ ! -e "$DIR/s" ]
+	mount_a
+	fails 1 "mounted on $A already" "$sf" mount "$A" --store "$DIR/s2"
+	fails 1 "in use by process" "$sf" mount "$B" --store "$DIR/store-A"
+	fails 1 "neither mounted" "$sf" umount "$B"
+	(cd "$A" && fails 1 "busy" "$sf" umount "$A")
+}
+
+@test "addresses and tickets that are none" {
+	fails 1 "ticket" "$sf" serve "$DIR/s" --peer swarmfs1-AAAA
+	fails 1 "ticket" "$sf" clone swarmfs1-AAAA "$DIR/s"
+	fails 1 "ticket" "$sf" serve "$DIR/s" --peer tcp://127.0.0.1:1
+	"$sf" init "$DIR/s" >/dev/null
+	fails 1 "127.0.0.1|address|url|URL" "$sf" serve "$DIR/s" --listen nonsense
+	fails 1 "no process serves" "$sf" invite "$DIR/s"
+	"$sf" serve "$DIR/s" --listen tcp://127.0.0.1:0
+	local port pid ticket
+	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	port=$("$sf" status "$DIR/s" --json | jq -r '.listen[0]' | sed 's/.*://')
+	ticket=$("$sf" invite "$DIR/s" | tail -n 1)
+	"$sf" init "$DIR/other" >/dev/null
+	fails 1 "in use|use" "$sf" serve "$DIR/other" --listen "tcp://127.0.0.1:$port"
+	fails 1 "ticket is for the database" "$sf" serve "$DIR/other" --peer "$ticket"
+	"$sf" clone "$ticket" "$DIR/copy"
+	fails 1 "used already" "$sf" clone "$ticket" "$DIR/copy2"
+	kill "$pid"
+	until_true 10 ends "$pid"
+}
+
+@test "names of commits and input that are none" {
+	"$sf" init "$DIR/s" >/dev/null
+	fails 1 "no commit 'ffff'" "$sf" show "$DIR/s" ffff
+	fails 1 "only 1 commits" "$sf" show "$DIR/s" HEAD~7
+	fails 1 "No such file" "$sf" import "$DIR/s" "$DIR/none.csv"
+	printf '{"id":"a/b"}\n' >"$DIR/rows.jsonl"
+	fails 1 "a/b" "$sf" import "$DIR/s" --table t "$DIR/rows.jsonl"
+	printf '[{"id":1},' >"$DIR/rows.json"
+	fails 1 "rows.json" "$sf" import "$DIR/s" --table t "$DIR/rows.json"
+	"$sf" verify "$DIR/s"
+}
+
+@test "verify finds a flipped byte" {
+	"$sf" init "$DIR/s" >/dev/null
+	for i in $(seq 200); do echo "{\"id\":$i,\"text\":\"find-me-$i\"}"; done >"$DIR/rows.jsonl"
+	"$sf" import "$DIR/s" --table t "$DIR/rows.jsonl"
+	"$sf" verify "$DIR/s"
+	# In the changeset, or in the tree: both are hashed.
+	LC_ALL=C sed -i 's/find-me-77"/find-mE-77"/' "$DIR/s/data.mdb"
+	fails 1 "commit|record|tree" "$sf" verify "$DIR/s"
+}
+
+@test "a full disk: ENOSPC, nothing lost, and it goes on when there is room" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"
+	mkdir "$DIR/small"
+	mount -t tmpfs -o size=6m tmpfs "$DIR/small"
+	"$sf" mount "$A" --store "$DIR/small/s"
+	mkdir "$A/t"
+	echo before >"$A/t/before"
+	"$sf" commit "$A" -m before
+	run bash -c "head -c 20000000 /dev/urandom >'$A/t/big'; exit 0"
+	run cp "$A/t/before" "$A/t/copy"
+	until_true 10 bash -c "'$sf' status '$A' | grep -i 'error.*space\|error.*No space' || [ $status -ne 0 ]"
+	[ "$(cat "$A/t/before")" = before ]
+	rm -f "$A/t/big"
+	rm -f "$DIR/small/s/reserve"
+	until_true 20 bash -c "echo after >'$A/t/after' && '$sf' commit '$A' -m after"
+	[ "$(cat "$A/.commits/latest/t/after")" = after ]
+	"$sf" verify "$A"
+	"$sf" umount "$A"
+	umount "$DIR/small"
+}
