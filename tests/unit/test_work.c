@@ -1,0 +1,271 @@
+/* The working set: net effects, quiet times, and the journal after a crash. The clock is the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "core/work.h"
+#include "tests/lib/dbs.h"
+
+struct set {
+	struct test_db t;
+	struct sw_work *w;
+};
+
+static void open_set(struct set *s)
+{
+	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
+}
+
+static void begin(struct set *s)
+{
+	test_db_create(&s->t, 1);
+	open_set(s);
+	TEST_OK(sw_work_mkdir(s->w, sw_view_str("t"), 0755));
+	s->t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s->w));
+}
+
+static void end(struct set *s)
+{
+	sw_work_close(s->w);
+	test_verify(&s->t);
+	test_db_close(&s->t);
+}
+
+static uint64_t count(struct set *s)
+{
+	struct sw_head head;
+
+	sw_db_head(s->t.db, &head);
+	return head.count;
+}
+
+static void write_row(struct set *s, const char *key, const char *text)
+{
+	struct sw_handle h;
+
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str(key),
+				 SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h));
+	TEST_OK(sw_handle_write(s->w, &h, 0, false, sw_view_str(text)));
+	TEST_OK(sw_handle_flush(s->w, &h));
+	sw_handle_release(s->w, &h);
+}
+
+/* Time passes and the committer looks. */
+static void pass(struct set *s, uint64_t ms)
+{
+	s->t.env.now_ms += ms;
+	TEST_OK(sw_work_run(s->w));
+}
+
+static void a_row_is_committed_after_its_quiet_time(void **state)
+{
+	struct set s;
+	uint64_t before;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	before = count(&s);
+	write_row(&s, "r", "one");
+	pass(&s, 50);
+	assert_int_equal(count(&s), before);
+	write_row(&s, "r", "two"); /* the quiet time begins anew */
+	pass(&s, 60);
+	assert_int_equal(count(&s), before);
+	pass(&s, 60);
+	assert_int_equal(count(&s), before + 1);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "two");
+	pass(&s, 5000);
+	assert_int_equal(count(&s), before + 1);
+	end(&s);
+}
+
+static void a_busy_row_is_committed_at_the_latest_after_two_seconds(void **state)
+{
+	struct set s;
+	uint64_t before;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "there");
+	pass(&s, 200);
+	before = count(&s);
+	for (int i = 0; i < 50 && count(&s) == before; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		write_row(&s, "r", text);
+		pass(&s, 50);
+		assert_true(i < 41);
+	}
+	assert_int_equal(count(&s), before + 1);
+	/* But a new name always waits for quiet: most are temporary. */
+	before = count(&s);
+	for (int i = 0; i < 60; i++) {
+		write_row(&s, "new", i % 2 ? "a" : "b");
+		pass(&s, 50);
+	}
+	assert_int_equal(count(&s), before);
+	end(&s);
+}
+
+static void what_is_open_and_not_flushed_waits(void **state)
+{
+	struct set s;
+	struct sw_handle h;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 200);
+	before = count(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("r"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("half")));
+	pass(&s, 10000);
+	assert_int_equal(count(&s), before);
+	TEST_OK(sw_handle_flush(s.w, &h));
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 1);
+	/* Appended bytes are whole by themselves, the handle may stay open. */
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view_str(" more")));
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 2);
+	sw_handle_release(s.w, &h);
+	end(&s);
+}
+
+static void only_the_net_effect_of_a_name_counts(void **state)
+{
+	struct set s;
+	uint64_t before;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 200);
+	before = count(&s);
+	/* As sed does it, and then an editor's way, all within the quiet time. */
+	write_row(&s, "sedXyZ", "new");
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("sedXyZ"), sw_view_str("t"), sw_view_str("r"), 0));
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("r"), sw_view_str("t"), sw_view_str("r~"), 0));
+	write_row(&s, "r", "newer");
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r~")));
+	write_row(&s, "gone", "x");
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("gone")));
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 1);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "newer");
+	assert_false(test_get(&s.t, "t", "sedXyZ", text, sizeof(text)));
+	assert_false(test_get(&s.t, "t", "gone", text, sizeof(text)));
+	/* Gone and come back as it was: nothing happened. */
+	{
+		struct sw_attr a;
+
+		TEST_OK(sw_work_stat(s.w, sw_view_str("t"), sw_view_str("r"), &a));
+		TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r")));
+		write_row(&s, "r", "newer");
+		TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("r"), &a.mode, &a.mtime_ns, NULL));
+	}
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 1);
+	end(&s);
+}
+
+static void a_sync_commits_a_row_that_exists_and_keeps_a_new_one(void **state)
+{
+	struct set s;
+	struct sw_handle h;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 200);
+	before = count(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("r"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("NEW")));
+	TEST_OK(sw_handle_sync(s.w, &h));
+	assert_int_equal(count(&s), before + 1);
+	sw_handle_release(s.w, &h);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("tmp"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("x")));
+	TEST_OK(sw_handle_sync(s.w, &h));
+	assert_int_equal(count(&s), before + 1);
+	sw_handle_release(s.w, &h);
+	end(&s);
+}
+
+/*
+ * The process dies: the set is left as it is, and opened anew. (What the dead one held in memory stays
+ * reachable until the test ends, so that nothing is written on its behalf.)
+ */
+static void what_was_flushed_survives_a_crash(void **state)
+{
+	static struct sw_work *dead[3];
+	struct set s;
+	char text[32];
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 200);
+	write_row(&s, "r", "closed");
+	write_row(&s, "n", "new");
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("n"), sw_view_str("t"), sw_view_str("m"), 0));
+	dead[0] = s.w;
+	open_set(&s);
+	before = count(&s);
+	pass(&s, 5000);
+	assert_true(count(&s) > before);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "closed");
+	assert_true(test_get(&s.t, "t", "m", text, sizeof(text)));
+	assert_false(test_get(&s.t, "t", "n", text, sizeof(text)));
+	/* Replaying what is committed changes nothing. */
+	dead[1] = s.w;
+	before = count(&s);
+	open_set(&s);
+	pass(&s, 5000);
+	assert_int_equal(count(&s), before);
+	/* A failed commit keeps the rows, says why, and is tried again. */
+	write_row(&s, "r", "later");
+	s.t.env.now_ms += 200;
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_ENOSPC;
+	assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+	{
+		struct sw_work_status st;
+
+		sw_work_status(s.w, &st);
+		assert_int_equal(st.n_edits, 1);
+		assert_true(st.error[0] != '\0');
+	}
+	s.t.env.fail_in = 0;
+	pass(&s, 2000);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "later");
+	assert_non_null(dead[0]);
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_row_is_committed_after_its_quiet_time),
+	    cmocka_unit_test(a_busy_row_is_committed_at_the_latest_after_two_seconds),
+	    cmocka_unit_test(what_is_open_and_not_flushed_waits),
+	    cmocka_unit_test(only_the_net_effect_of_a_name_counts),
+	    cmocka_unit_test(a_sync_commits_a_row_that_exists_and_keeps_a_new_one),
+	    cmocka_unit_test(what_was_flushed_survives_a_crash),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
