@@ -283,8 +283,17 @@ void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 				return;
 			}
 		}
-		if (sw_records_ask(s, p))
+		/* Another peer may be sending the same rows: what is missing after it is asked for then. */
+		if (pull->n_wants > 0 && s->bulk && s->bulk != p) {
+			put_away(pull);
+			pull->postponed = true;
 			return;
+		}
+		if (sw_records_ask(s, p)) {
+			s->bulk = p;
+			s->bulk_ms = now_ms;
+			return;
+		}
 		if (!take(s, p, now_ms))
 			return;
 	}
