@@ -145,7 +145,7 @@ struct sw_incoming {
 
 /*
  * Take a batch, parents before children. `records` (may be NULL) holds records of large rows that came
- * along; it is emptied of what was used. missing(), when not NULL, is called with each record that
+ * along; it is emptied when something was taken. missing(), when not NULL, is called with each record that
  * commits lack. The commits that can be taken are in the line, durably, when this returns 0; a
  * failure means that nothing changed.
  */

@@ -637,6 +637,13 @@ static int find_conflicts(struct sw_fold *f)
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+static bool is_unsigned(const struct sw_fold *f, uint64_t seq)
+{
+	struct sw_view commit;
+
+	return sw_history_get(f->txn, seq, &commit) == SW_ENOTFOUND;
+}
+
 int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
 		const struct sw_hash *state, const struct sw_hash *line, struct sw_fold_commit *commits,
 		size_t n, struct sw_fold_result *out)
@@ -671,7 +678,9 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 		rc = each_op(&f, commits[i].changeset, add_new);
 	if (rc == 0)
 		rc = run(&f);
-	if (rc == 0)
+	*out = (struct sw_fold_result){.state = *state};
+	/* A local commit that is not signed yet, and would be dropped, is not going to be made: there is nothing to tell. */
+	if (rc == 0 && !(n == 1 && commits[0].outcome == SW_DROPPED && is_unsigned(&f, commits[0].seq)))
 		rc = sw_fold_assemble(&f, out);
 	fold_fini(&f);
 	return rc;

@@ -146,6 +146,21 @@ static inline void test_grant(struct test_db *a, const struct test_db *b)
 	TEST_OK(sw_db_commit(a->db, &w, &id));
 }
 
+/* Large rows: simply everything that the other has. */
+static inline void test_collect_records(const struct sw_reader *r, struct sw_nodes *out)
+{
+	struct sw_hash at = sw_hash_zero, h;
+	struct sw_view key, value;
+
+	while (sw_txn_ceil(r->txn, SW_SPACE_NODES, sw_hash_view(&at), &key, &value) > 0) {
+		if (value.p[0] == SW_NODE_DATA || value.p[0] == SW_NODE_INDEX)
+			TEST_OK(sw_nodes_put(out, value, &h));
+		memcpy(at.b, key.p, SW_HASH_SIZE);
+		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
+			;
+	}
+}
+
 /* Everything that `from` has goes to `to`, in the order of the line, in batches of at most `batch`. */
 static inline void test_pull(struct test_db *to, struct test_db *from, size_t batch)
 {
@@ -156,21 +171,8 @@ static inline void test_pull(struct test_db *to, struct test_db *from, size_t ba
 	size_t n = 0, n_taken;
 	int rc;
 
-	/* Large rows: simply everything that the other has. */
 	TEST_OK(sw_nodes_new(NULL, &records));
 	TEST_OK(sw_reader_begin(from->db, &r));
-	{
-		struct sw_hash at = sw_hash_zero, h;
-		struct sw_view key, value;
-
-		while (sw_txn_ceil(r.txn, SW_SPACE_NODES, sw_hash_view(&at), &key, &value) > 0) {
-			if (value.p[0] == SW_NODE_DATA || value.p[0] == SW_NODE_INDEX)
-				TEST_OK(sw_nodes_put(records, value, &h));
-			memcpy(at.b, key.p, SW_HASH_SIZE);
-			for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
-				;
-		}
-	}
 	rc = sw_cursor_seek(&c, r.nodes, &r.head.line, sw_view("", 0));
 	for (;;) {
 		if (rc > 0) {
@@ -184,9 +186,14 @@ static inline void test_pull(struct test_db *to, struct test_db *from, size_t ba
 			n++;
 		}
 		if (n == batch || (rc == 0 && n > 0)) {
+			test_collect_records(&r, records);
 			TEST_OK(sw_db_receive(to->db, in, n, records, NULL, NULL, &n_taken));
-			for (size_t i = 0; i < n; i++)
+			for (size_t i = 0; i < n; i++) {
+				if (in[i].taken > SW_TAKEN_ALREADY)
+					print_error("not taken (%d): %s\n", (int)in[i].taken,
+						    in[i].reason ? in[i].reason : "");
 				assert_true(in[i].taken <= SW_TAKEN_ALREADY);
+			}
 			n = 0;
 		}
 		if (rc == 0)
