@@ -1,10 +1,11 @@
 #include <errno.h>
+#include <poll.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/cmd.h"
@@ -36,36 +37,49 @@ static int unmount(char *point)
 	return status == 0 ? 0 : sw_fail(SW_EBUSY, "%s could not be unmounted", point);
 }
 
-/* The command is over when the store is free again. */
-static int wait_for_end(const char *store)
+/* The process that serves the store, or -1: a descriptor that is readable when it has ended. */
+static int owner_of(const char *store)
 {
-	struct timespec step = {0, 10000000};
-	int fd, rc = 0;
+	int fd, pid;
 
-	for (int ms = 0; ms < END_MS; ms += 10) {
-		rc = sw_control_connect(store, &fd, NULL);
-		if (rc == SW_ENOTFOUND)
-			return 0;
-		if (rc == 0)
-			close(fd);
-		nanosleep(&step, NULL);
-	}
-	return sw_fail(SW_EBUSY, "it is unmounted, but its process still runs");
+	if (sw_control_connect(store, &fd, &pid) < 0)
+		return -1;
+	close(fd);
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* The command is over when the process is: then the store is closed, and its file system can go too. */
+static int wait_for_end(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	int n;
+
+	if (pidfd < 0)
+		return 0;
+	do
+		n = poll(&p, 1, END_MS);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? 0 : sw_fail(SW_EBUSY, "it is unmounted, but its process still runs");
 }
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct sw_target t = {0};
+	int pidfd = -1;
 	int rc = sw_target_find(args->operands[0], &t);
 
 	if (rc == 0 && !t.mount)
 		rc = sw_target_mount_of(t.store, &t.mount);
 	if (rc == 0 && !t.mount)
 		rc = sw_fail(SW_ENOTFOUND, "%s is not mounted", args->operands[0]);
-	if (rc == 0)
+	if (rc == 0) {
+		pidfd = owner_of(t.store);
 		rc = unmount(t.mount);
+	}
 	if (rc == 0)
-		rc = wait_for_end(t.store);
+		rc = wait_for_end(pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
 	sw_target_fini(&t);
 	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
 }

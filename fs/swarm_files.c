@@ -166,13 +166,20 @@ static void read_events(struct sw_mount *m, fuse_req_t req, struct sw_event_read
 void sw_control_read(struct sw_mount *m, fuse_req_t req, struct sw_open *o, size_t size, off_t offset)
 {
 	size_t at = (size_t)offset, n;
+	SW_BUF copy = {0};
 
 	if (o->events) {
 		read_events(m, req, o->events, size);
 		return;
 	}
 	n = at < o->text.n ? o->text.n - at : 0;
-	fuse_reply_buf(req, n ? (const char *)o->text.p + at : NULL, n < size ? n : size);
+	n = n < size ? n : size;
+	/* A copy: once the kernel has the answer the file may be closed, and its text freed, by another thread. */
+	if (n > 0) {
+		sw_buf_put(&copy, o->text.p + at, n);
+		n = copy.n;
+	}
+	fuse_reply_buf(req, (const char *)copy.p, n);
 }
 
 /* .swarm/commit: what is written is the message; closing commits. */
