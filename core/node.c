@@ -158,23 +158,61 @@ void sw_node_encode(enum sw_purpose purpose, uint8_t level, const struct sw_entr
 	}
 }
 
+/* Nearly all numbers in a node take one byte. */
+static inline uint64_t small_varint(struct sw_rd *r, uint64_t max)
+{
+	if (!r->bad && r->p < r->end && *r->p < 0x80 && *r->p <= max)
+		return *r->p++;
+	return sw_rd_varint_max(r, max);
+}
+
+static inline struct sw_view small_bytes(struct sw_rd *r, size_t max)
+{
+	return sw_rd_take(r, (size_t)small_varint(r, max));
+}
+
+/*
+ * The entries say how many bytes each key shares with the one before, so most need no look at the key: one that shares more
+ * than the one before has in common with what is sought stands to it as that one does.
+ */
 int sw_node_find(struct sw_view bytes, struct sw_view key, uint8_t *level, uint8_t *key_buf,
 		 struct sw_view *found_key, struct sw_view *value)
 {
+	size_t common = 0; /* bytes that the entry before, which is smaller, shares with key */
+	size_t before_n = 0;
 	struct walk w;
 	int rc = walk_begin(&w, bytes, key_buf);
 
 	if (rc < 0)
 		return rc;
 	*level = w.level;
-	while ((rc = walk_next(&w)) > 0) {
-		if (sw_view_cmp(sw_view(w.key, w.key_n), key) < 0)
+	for (; w.i < w.n; w.i++) {
+		size_t shared = (size_t)small_varint(&w.r, before_n);
+		struct sw_view suffix = small_bytes(&w.r, SW_TREE_KEY_MAX - shared);
+
+		*value = small_bytes(&w.r, SW_TREE_VALUE_MAX);
+		if (w.r.bad || suffix.n == 0)
+			return SW_EFORMAT;
+		before_n = shared + suffix.n;
+		if (shared > common)
 			continue;
-		*found_key = sw_view(w.key, w.key_n);
-		*value = w.value;
+		if (shared == common) {
+			size_t n = 0;
+
+			while (n < suffix.n && common < key.n && suffix.p[n] == key.p[common]) {
+				n++;
+				common++;
+			}
+			if (common < key.n && (n == suffix.n || suffix.p[n] < key.p[common]))
+				continue;
+		}
+		/* Not smaller: the first byte that it does not share with the one before grew. */
+		memcpy(key_buf, key.p, shared);
+		memcpy(key_buf + shared, suffix.p, suffix.n);
+		*found_key = sw_view(key_buf, before_n);
 		return 1;
 	}
-	return rc;
+	return sw_rd_done(&w.r);
 }
 
 size_t sw_node_lower_bound(const struct sw_node *n, struct sw_view key)
