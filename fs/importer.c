@@ -6,6 +6,7 @@
 #include "fs/text.h"
 
 #define ROW_MODE 0644
+#define NEXT_MAX 4 /* steps to the next key before it is sought anew */
 
 /* A row, or with an empty key a table, of the batch; places in the arena. */
 struct item {
@@ -21,6 +22,7 @@ struct item {
 struct count {
 	char *table;
 	uint64_t n_written, n_unchanged;
+	bool in_batch; /* rows of it wait to be committed */
 };
 
 struct sw_importer {
@@ -34,7 +36,6 @@ struct sw_importer {
 	struct sw_write_op *ops;
 	struct count *counts;
 	size_t n_counts;
-	size_t batch_first; /* the first of counts that the batch has rows of */
 	size_t table;	    /* the current one, in counts */
 	size_t table_at, table_n; /* its name, in the arena */
 	uint64_t n_total;
@@ -96,13 +97,69 @@ static int content_hash(struct sw_importer *im, struct sw_view bytes, struct sw_
 	return rc;
 }
 
+/* Rows of one table looked up in the order of their keys: most are next to the one before, or past the end. */
+struct lookup {
+	const struct sw_reader *r;
+	size_t table; /* in counts */
+	struct sw_hash root;
+	struct sw_cursor cursor;
+	int at; /* 1: on an entry, 0: past the end, -1: nowhere yet */
+};
+
+static int begin_lookup(struct sw_importer *im, struct lookup *l, size_t table)
+{
+	struct sw_table t = {0};
+	int rc = sw_state_table(l->r->nodes, &l->r->head.state, SW_CLASS_USER,
+				sw_view_str(im->counts[table].table), &t);
+
+	if (rc < 0 && rc != SW_ENOTFOUND)
+		return rc;
+	sw_cursor_fini(&l->cursor);
+	l->cursor = (struct sw_cursor){0};
+	l->table = table;
+	l->root = t.root;
+	l->at = sw_hash_is_zero(&t.root) ? 0 : -1;
+	return 0;
+}
+
+/* Move to the first row that is not before key; keys ascend. */
+static int move_to(struct lookup *l, struct sw_view key)
+{
+	for (int i = 0; l->at > 0 && i < NEXT_MAX; i++) {
+		if (sw_view_cmp(sw_cursor_entry(&l->cursor)->key, key) >= 0)
+			return 1;
+		l->at = sw_cursor_next(&l->cursor);
+	}
+	if (l->at != 0) {
+		sw_cursor_fini(&l->cursor);
+		l->cursor = (struct sw_cursor){0};
+		l->at = sw_cursor_seek(&l->cursor, l->r->nodes, &l->root, key);
+	}
+	return l->at;
+}
+
+/* The row as it stands: SW_ENOTFOUND. */
+static int look_up(struct sw_importer *im, struct lookup *l, const struct item *i, struct sw_row *out)
+{
+	struct sw_view key = sw_view(im->arena.p + i->key_at, i->key_n);
+	int rc = l->table == i->count ? 0 : begin_lookup(im, l, i->count);
+
+	if (rc == 0)
+		rc = move_to(l, key);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !sw_view_eq(sw_cursor_entry(&l->cursor)->key, key))
+		return SW_ENOTFOUND;
+	return sw_row_decode(sw_cursor_entry(&l->cursor)->value, out);
+}
+
 /* The operation for a row; *keep: there is one. */
-static int make_row_op(struct sw_importer *im, const struct sw_reader *r, const struct item *i,
+static int make_row_op(struct sw_importer *im, struct lookup *l, const struct item *i,
 		       struct sw_write_op *out, bool *keep)
 {
 	struct sw_hash hash;
 	struct sw_row now;
-	int rc = sw_state_row(r->nodes, &r->head.state, out->op.table, out->op.key, &now);
+	int rc = look_up(im, l, i, &now);
 	bool exists = rc == 0;
 
 	if (rc < 0 && rc != SW_ENOTFOUND)
@@ -135,16 +192,29 @@ static int make_table_op(struct sw_importer *im, const struct sw_reader *r, stru
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+static int item_cmp(const void *a, const void *b, void *arena)
+{
+	const struct item *x = a, *y = b;
+	const uint8_t *p = arena;
+
+	if (x->count != y->count)
+		return x->count < y->count ? -1 : 1;
+	return sw_view_cmp(sw_view(p + x->key_at, x->key_n), sw_view(p + y->key_at, y->key_n));
+}
+
 /* Compare the batch with the newest state: the operations it needs. */
 static int make_ops(struct sw_importer *im, size_t *n)
 {
+	struct lookup l = {.table = SIZE_MAX};
 	struct sw_reader r;
 	int rc = sw_reader_begin(im->owner->db, &r);
 
 	*n = 0;
 	if (rc < 0)
 		return rc;
+	l.r = &r;
 	im->now_ns = (int64_t)sw_env_wall_ms(sw_db_env(im->owner->db)) * 1000000;
+	qsort_r(im->items, im->n, sizeof(*im->items), item_cmp, im->arena.p);
 	for (size_t k = 0; rc == 0 && k < im->n; k++) {
 		const struct item *i = &im->items[k];
 		struct sw_write_op *op = &im->ops[*n];
@@ -152,21 +222,22 @@ static int make_ops(struct sw_importer *im, size_t *n)
 
 		*op = (struct sw_write_op){.op = {.table = sw_view(im->arena.p + i->table_at, i->table_n),
 						  .key = sw_view(im->arena.p + i->key_at, i->key_n)}};
-		rc = i->key_n > 0 ? make_row_op(im, &r, i, op, &keep) : make_table_op(im, &r, op, &keep);
+		rc = i->key_n > 0 ? make_row_op(im, &l, i, op, &keep) : make_table_op(im, &r, op, &keep);
 		*n += keep;
 		if (i->key_n > 0 && rc == 0)
 			++*(keep ? &im->counts[i->count].n_written : &im->counts[i->count].n_unchanged);
 	}
+	sw_cursor_fini(&l.cursor);
 	sw_reader_end(&r);
 	return rc;
 }
 
 /* A batch that failed was not written. */
-static void uncount(struct sw_importer *im, const struct count *before, size_t n_before)
+static void uncount(struct sw_importer *im, const struct count *before)
 {
 	for (size_t i = 0; i < im->n_counts; i++) {
-		im->counts[i].n_written = i < n_before ? before[i].n_written : 0;
-		im->counts[i].n_unchanged = i < n_before ? before[i].n_unchanged : 0;
+		im->counts[i].n_written = before[i].n_written;
+		im->counts[i].n_unchanged = before[i].n_unchanged;
 	}
 }
 
@@ -185,12 +256,13 @@ static int commit_batch(struct sw_importer *im)
 	if (rc == 0 && w.n > 0)
 		rc = sw_db_commit(im->owner->db, &w, &id);
 	if (rc < 0 && before)
-		uncount(im, before, im->n_counts);
+		uncount(im, before);
 	free(before);
 	im->n_total += im->n;
 	im->n = 0;
 	sw_buf_reset(&im->arena);
-	im->batch_first = im->table;
+	for (size_t i = 0; i < im->n_counts; i++)
+		im->counts[i].in_batch = false;
 	if (im->progress && rc == 0)
 		fprintf(im->progress, "\r%llu rows ... ", (unsigned long long)im->n_total);
 	return rc;
@@ -204,12 +276,14 @@ static size_t keep_bytes(struct sw_importer *im, struct sw_view v)
 	return at;
 }
 
-static bool is_in_batch(const struct sw_importer *im, struct sw_view table)
+/* The table's place in counts, or n_counts. */
+static size_t find_count(const struct sw_importer *im, struct sw_view table)
 {
-	for (size_t i = im->batch_first; im->n > 0 && i < im->n_counts; i++)
-		if (sw_view_eq(sw_view_str(im->counts[i].table), table))
-			return true;
-	return false;
+	size_t i = 0;
+
+	while (i < im->n_counts && !sw_view_eq(sw_view_str(im->counts[i].table), table))
+		i++;
+	return i;
 }
 
 static int add_count(struct sw_importer *im, struct sw_view table)
@@ -222,27 +296,27 @@ static int add_count(struct sw_importer *im, struct sw_view table)
 	v[im->n_counts] = (struct count){.table = strndup((const char *)table.p, table.n)};
 	if (!v[im->n_counts].table)
 		return SW_ENOMEM;
-	im->table = im->n_counts++;
+	im->n_counts++;
 	return 0;
 }
 
 int sw_importer_table(struct sw_importer *im, struct sw_view table)
 {
+	size_t at = find_count(im, table);
 	int rc = 0;
 
 	/* The same table again may bring the same rows again, and a commit changes a row once. */
-	if (im->n == SW_IMPORT_BATCH_ROWS || is_in_batch(im, table))
+	if (im->n == SW_IMPORT_BATCH_ROWS || (at < im->n_counts && im->counts[at].in_batch))
 		rc = commit_batch(im);
-	if (rc == 0)
+	if (rc == 0 && at == im->n_counts)
 		rc = add_count(im, table);
 	if (rc < 0)
 		return rc;
-	if (im->n == 0)
-		im->batch_first = im->table;
+	im->table = at;
 	im->table_at = keep_bytes(im, table);
 	im->table_n = table.n;
-	im->items[im->n++] = (struct item){
-	    .table_at = im->table_at, .table_n = table.n, .count = im->table};
+	im->counts[at].in_batch = true;
+	im->items[im->n++] = (struct item){.table_at = im->table_at, .table_n = table.n, .count = at};
 	return im->arena.rc;
 }
 
@@ -258,6 +332,7 @@ int sw_importer_row(struct sw_importer *im, struct sw_view key, struct sw_view b
 		if (rc < 0)
 			return rc;
 		im->table_at = keep_bytes(im, sw_view_str(im->counts[im->table].table));
+		im->counts[im->table].in_batch = true;
 	}
 	i = &im->items[im->n++];
 	*i = (struct item){.table_at = im->table_at,
