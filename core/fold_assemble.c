@@ -295,6 +295,18 @@ static int writes_row(struct sw_fold *f, uint64_t seq, struct sw_view table, boo
 	return rc;
 }
 
+/* The order of a commit; a local one that is not signed yet comes after everything. */
+static int order_of(const struct sw_fold *f, uint64_t seq, struct sw_order *out)
+{
+	struct sw_view commit;
+
+	if (sw_history_get(f->txn, seq, &commit) == SW_ENOTFOUND) {
+		memset(out->b, 0xff, sizeof(out->b));
+		return 0;
+	}
+	return sw_history_order(f->txn, seq, out);
+}
+
 /*
  * Whether a row of an empty table was written after its last rmdir (or ever): then it is there. Rarely
  * asked, so it simply reads the line from there on.
@@ -304,24 +316,20 @@ static int written_since(struct assembly *a, const struct sw_fold_cell *cell, st
 {
 	struct sw_fold *f = a->f;
 	struct sw_cursor c = {0};
-	struct sw_order from = {{0}};
-	bool from_new = false;
+	struct sw_order from = {{0}}, order;
 	int rc = 0;
 
 	*out = false;
-	if (cell && cell->presence < 0) {
-		from_new = sw_fold_find_commit(f, cell->presence_ref.seq) != NULL;
-		sw_set_u64(from.b, cell->presence_ref.stamp);
-		if (!from_new)
-			rc = sw_history_order(f->txn, cell->presence_ref.seq, &from);
-	}
-	for (size_t i = 0; rc == 0 && !*out && i < f->n_commits; i++)
-		if (f->commits[i].stamp > sw_order_stamp(&from))
+	if (cell && cell->presence < 0)
+		rc = order_of(f, cell->presence_ref.seq, &from);
+	for (size_t i = 0; rc == 0 && !*out && i < f->n_commits; i++) {
+		rc = order_of(f, f->commits[i].seq, &order);
+		if (rc == 0 && sw_order_cmp(&order, &from) > 0)
 			rc = writes_row(f, f->commits[i].seq, table, out);
+	}
 	if (rc == 0 && !*out)
 		rc = sw_cursor_seek(&c, f->nodes, &f->line, sw_order_view(&from));
 	for (; rc > 0 && !*out; rc = sw_cursor_next(&c)) {
-		struct sw_order order;
 		struct sw_hash id;
 		uint64_t seq;
 
@@ -330,7 +338,7 @@ static int written_since(struct assembly *a, const struct sw_fold_cell *cell, st
 			break;
 		sw_order_id(&order, &id);
 		rc = sw_history_seq(f->txn, &id, &seq);
-		if (rc == 0 && !(cell && cell->presence < 0 && seq == cell->presence_ref.seq))
+		if (rc == 0 && sw_order_cmp(&order, &from) > 0)
 			rc = writes_row(f, seq, table, out);
 		if (rc < 0)
 			break;
@@ -345,8 +353,11 @@ static int table_exists(struct assembly *a, const struct sw_fold_cell *cell, str
 	*out = true;
 	if (t->n_rows > 0 || (cell && cell->presence > 0))
 		return 0;
-	/* Nobody ever removed it, and it was here or was written now: its rows are gone, not it. */
-	if (!cell && existed && has_rows && !a->f->until)
+	/*
+	 * Nobody ever removed it, and it was here: its rows are gone, not it. Unless the commits that
+	 * wrote them are: then somebody else must have written it.
+	 */
+	if (!cell && existed && has_rows && !a->f->until && a->f->n_flips == 0)
 		return 0;
 	return written_since(a, cell, name, out);
 }

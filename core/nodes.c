@@ -206,9 +206,13 @@ int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from)
 {
 	for (size_t i = 0; i < from->cap; i++) {
 		struct slot *have = &from->slots[i], *slot;
+		struct sw_view stored;
 		int rc;
 
 		if (!have->used || !have->bytes)
+			continue;
+		/* Of a record that is stored already, the references are counted already. */
+		if (store_get(s, &have->hash, &stored) == 0)
 			continue;
 		rc = slot_of(s, &have->hash, &slot);
 		if (rc < 0)

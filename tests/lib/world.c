@@ -1,0 +1,887 @@
+#include "tests/lib/world.h"
+
+#include <assert.h>
+
+#include "core/blob.h"
+#include "core/columns.h"
+#include "core/hlc.h"
+
+#define N_TABLES 3
+#define N_KEYS	 5
+#define N_ROWS	 (N_TABLES * N_KEYS)
+#define OPS_MAX	 6
+
+static const char *const tables[N_TABLES] = {"t", "u", "v"};
+static const char *const keys[N_KEYS] = {"a.json", "b.json", "c.json", "plain", "Plain"};
+
+static struct {
+	size_t worlds, commits, crafted, strict, dropped, merged, unclean, checks, snapshots, conflicts,
+	    refused, large, batches;
+} counts;
+
+void world_print_counts(void)
+{
+	printf("%zu worlds, %zu sets compared, %zu snapshots, %zu batches, %zu commits (%zu by hand, %zu "
+	       "strict, %zu with large rows); at the end %zu dropped, %zu unclean, %zu merged, %zu "
+	       "records; %zu refused here\n",
+	       counts.worlds, counts.checks, counts.snapshots, counts.batches, counts.commits,
+	       counts.crafted, counts.strict, counts.large, counts.dropped, counts.unclean, counts.merged,
+	       counts.conflicts, counts.refused);
+}
+
+static uint32_t below(struct world *w, uint32_t n)
+{
+	return rng_below(&w->rng, n);
+}
+
+static bool one_in(struct world *w, uint32_t n)
+{
+	return below(w, n) == 0;
+}
+
+/* Contents */
+
+static void put_space(struct world *w, uint32_t style, struct sw_buf *out)
+{
+	static const char *const spaces[] = {"", " ", "\n  ", "\n\t"};
+
+	sw_buf_put_view(out, sw_view_str(spaces[style == 4 ? below(w, 4) : style]));
+}
+
+static void put_value(struct world *w, bool large, struct sw_buf *out)
+{
+	static const char *const values[] = {"1", "2", "1.0", "\"a\"", "[1, 2]", "{\"k\":{}}", "null", "true"};
+
+	if (!large || !one_in(w, 3)) {
+		sw_buf_put_view(out, sw_view_str(values[below(w, 8)]));
+		return;
+	}
+	sw_buf_printf(out, "\"");
+	for (uint32_t i = 0, n = 600 + below(w, 900), c = below(w, 3); i < n; i++)
+		sw_buf_put_u8(out, (uint8_t)('a' + (c + i / 97) % 26));
+	sw_buf_printf(out, "\"");
+}
+
+static void put_member(struct world *w, const char *key, size_t key_n, struct sw_view value, uint32_t style,
+		       bool first, struct sw_buf *out)
+{
+	if (!first)
+		sw_buf_put_u8(out, ',');
+	put_space(w, style, out);
+	sw_buf_printf(out, "\"%.*s\":", (int)key_n, key);
+	sw_buf_put_view(out, sw_view_str(style ? " " : ""));
+	sw_buf_put_view(out, value);
+	if (style == 4)
+		put_space(w, 4, out);
+}
+
+/* An object; from a base that is one, with a column or two changed, or only written otherwise. */
+static void make_object(struct world *w, const struct sw_columns *base, struct sw_buf *out)
+{
+	static const char *const names[] = {"x", "y", "z", "w", "\\u0071", "v"};
+	uint32_t style = below(w, 5), hit = below(w, 8);
+	bool large = one_in(w, 6), first = true;
+
+	sw_buf_put_u8(out, '{');
+	for (size_t i = 0; base && i < base->n; i++) {
+		bool change = i == hit || (hit > 5 && one_in(w, 3));
+		SW_BUF value = {0};
+
+		if (change && one_in(w, 4))
+			continue; /* the column goes */
+		if (change)
+			put_value(w, large, &value);
+		else
+			sw_buf_put_view(&value, base->v[i].value);
+		put_member(w, (const char *)base->v[i].key.p, base->v[i].key.n, sw_buf_view(&value), style,
+			   first, out);
+		first = false;
+	}
+	for (size_t i = 0; i < 6; i++) {
+		SW_BUF value = {0};
+		bool there = false;
+
+		for (size_t k = 0; base && k < base->n; k++)
+			there |= sw_view_eq(base->v[k].key, sw_view_str(names[i]));
+		if (there || !one_in(w, base ? 9 : 2))
+			continue;
+		put_value(w, large, &value);
+		put_member(w, names[i], strlen(names[i]), sw_buf_view(&value), style, first, out);
+		first = false;
+	}
+	put_space(w, style, out);
+	sw_buf_printf(out, "}%s", one_in(w, 2) ? "\n" : "");
+}
+
+static void make_content(struct world *w, size_t row, struct sw_view base, struct sw_buf *out)
+{
+	struct sw_view name = sw_view_str(keys[row % N_KEYS]);
+	struct sw_columns columns = {0};
+	bool is_json = row % N_KEYS < 3;
+	uint32_t dice = below(w, 100);
+
+	if (is_json && dice < 88) {
+		bool has = base.n > 0 && !one_in(w, 10) && sw_columns_parse(name, base, &columns) == 1;
+
+		make_object(w, has ? &columns : NULL, out);
+	} else if (dice < 93) {
+		sw_buf_printf(out, "text %u\n", below(w, 4));
+	} else if (dice < 94) {
+		sw_buf_printf(out, "[%u]", below(w, 3));
+	} else if (dice < 95) {
+		/* nothing: an empty row */
+	} else {
+		uint32_t n = one_in(w, 3) ? 1000 + below(w, 50) : 10000 * (1 + below(w, 6));
+
+		for (uint32_t i = 0, x = below(w, 2); i < n; i++)
+			sw_buf_put_u8(out, (uint8_t)((x = x * 1664525u + 1013904223u) >> 24));
+	}
+	sw_columns_fini(&columns);
+}
+
+/* Every content is known to every oracle, and may be the base of a later write. */
+static void add_version(struct world *w, size_t row, struct sw_view bytes)
+{
+	struct world_version v = {.row = row};
+
+	for (size_t i = 0; i < w->n; i++)
+		v.hash = oracle_learn(&w->seen[i], bytes);
+	if (bytes.n <= 1024)
+		sw_hash_compute(SW_DOMAIN_VALUE, bytes, &v.hash);
+	else
+		counts.large++;
+	sw_buf_put_view(&v.bytes, bytes);
+	if ((w->n_versions & (w->n_versions - 1)) == 0) {
+		w->versions = realloc(w->versions, (w->n_versions ? 2 * w->n_versions : 1) * sizeof(v));
+		assert_non_null(w->versions);
+	}
+	w->versions[w->n_versions++] = v;
+}
+
+static const struct oracle_row *current(const struct world *w, size_t i, size_t row)
+{
+	return oracle_row(&w->seen[i], tables[row / N_KEYS], keys[row % N_KEYS]);
+}
+
+/* What an operation replaces: mostly what stands there, sometimes what its author remembers. */
+static void choose_old(struct world *w, size_t i, size_t row, struct sw_hash *old, struct sw_view *base)
+{
+	const struct oracle_row *r = current(w, i, row);
+	uint32_t dice = below(w, 100);
+
+	*old = sw_hash_zero;
+	*base = sw_view(NULL, 0);
+	if (dice < 75) {
+		if (!r)
+			return;
+		*old = r->hash;
+		*base = sw_buf_view(&r->bytes);
+	} else if (dice < 93) {
+		for (int tries = 0; w->n_versions > 0 && tries < 20; tries++) {
+			const struct world_version *v = &w->versions[below(w, (uint32_t)w->n_versions)];
+
+			if (v->row != row)
+				continue;
+			*old = v->hash;
+			*base = sw_buf_view(&v->bytes);
+			return;
+		}
+	} else if (dice < 96) {
+		rng_next(&w->rng);
+		for (size_t k = 0; k < SW_HASH_SIZE; k++)
+			old->b[k] = (uint8_t)below(w, 256);
+	}
+}
+
+/* A commit or a record that exists, or nearly. */
+static struct sw_hash choose_commit(struct world *w, size_t i)
+{
+	struct oracle *o = &w->seen[i];
+
+	if (o->n == 0 || one_in(w, 10))
+		return sw_hash_zero;
+	return o->commits[below(w, (uint32_t)o->n)].commit.id;
+}
+
+static bool choose_record(struct world *w, size_t i, struct sw_op *op, size_t *row)
+{
+	const struct oracle *o = &w->seen[i];
+	const struct sw_buf *key;
+
+	if (o->conflicts.n == 0 || one_in(w, 4))
+		return false;
+	key = &o->conflicts.v[below(w, (uint32_t)o->conflicts.n)].key;
+	for (*row = 0; *row < N_ROWS; ++*row) {
+		size_t t = strlen(tables[*row / N_KEYS]), k = strlen(keys[*row % N_KEYS]);
+
+		if (key->n == t + k + 2 + SW_HASH_SIZE && memcmp(key->p, tables[*row / N_KEYS], t) == 0 &&
+		    memcmp(key->p + t + 1, keys[*row % N_KEYS], k) == 0) {
+			memcpy(op->commit.b, key->p + key->n - SW_HASH_SIZE, SW_HASH_SIZE);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void free_contents(struct sw_buf *contents)
+{
+	for (size_t i = 0; i < OPS_MAX; i++)
+		sw_buf_fini(&contents[i]);
+}
+
+static void meta(struct world *w, struct sw_op *op)
+{
+	static const uint16_t modes[] = {0644, 0600, 0777, 0};
+
+	op->row.mode = modes[below(w, 4)];
+	op->row.mtime_ns = one_in(w, 20) ? (int64_t)rng_next(&w->rng) : -2000000000 + 500000000 * (int64_t)below(w, 9);
+}
+
+/* One operation; its content, if it is a PUT, goes to `content`. */
+static void make_op(struct world *w, size_t i, enum sw_mode mode, struct sw_write_op *out, struct sw_buf *content)
+{
+	size_t row = one_in(w, 3) ? below(w, N_ROWS) : below(w, N_KEYS - 1);
+	struct sw_op *op = &out->op;
+	uint32_t dice = below(w, 100);
+
+	*out = (struct sw_write_op){.op = {.table = sw_view_str(tables[row / N_KEYS])}};
+	meta(w, op);
+	if (dice < 60) {
+		op->kind = SW_OP_PUT;
+		choose_old(w, i, row, &op->old, &out->base);
+		out->has_base = out->base.p != NULL && !one_in(w, 5);
+		make_content(w, row, out->base, content);
+		out->content = sw_buf_view(content);
+		add_version(w, row, out->content);
+	} else if (dice < 72) {
+		op->kind = SW_OP_DELETE;
+		choose_old(w, i, row, &op->old, &out->base);
+	} else if (dice < 78) {
+		op->kind = SW_OP_CHMETA;
+	} else if (dice < 81) {
+		op->kind = SW_OP_MKTABLE;
+	} else if (dice < 84) {
+		op->kind = SW_OP_RMTABLE;
+	} else if (dice < 86) {
+		op->kind = SW_OP_CHMETA;
+	} else if (dice < 90) {
+		op->kind = SW_OP_TAG;
+		op->table = sw_view_str(one_in(w, 2) ? "v1" : "v2");
+		op->commit = choose_commit(w, i);
+		return;
+	} else if (mode == SW_MODE_STRICT) {
+		op->kind = SW_OP_CHECK;
+		choose_old(w, i, row, &op->old, &out->base);
+	} else {
+		op->kind = SW_OP_RESOLVE;
+		if (!choose_record(w, i, op, &row))
+			op->commit = choose_commit(w, i);
+		op->table = sw_view_str(tables[row / N_KEYS]);
+	}
+	if (op->kind != SW_OP_MKTABLE && op->kind != SW_OP_RMTABLE && (dice < 84 || dice >= 86))
+		op->key = sw_view_str(keys[row % N_KEYS]);
+}
+
+/* Up to OPS_MAX operations without repetition. */
+static size_t make_ops(struct world *w, size_t i, enum sw_mode mode, struct sw_write_op *ops, struct sw_buf *contents)
+{
+	size_t want = 1 + below(w, one_in(w, 3) ? OPS_MAX : 2), n = 0;
+
+	for (size_t tries = 0; n < want && tries < 2 * OPS_MAX; tries++) {
+		bool repeats = false;
+
+		sw_buf_fini(&contents[n]);
+		make_op(w, i, mode, &ops[n], &contents[n]);
+		for (size_t k = 0; k < n; k++)
+			repeats |= sw_op_cmp(&ops[k].op, &ops[n].op) == 0;
+		n += !repeats;
+	}
+	return n;
+}
+
+/* What a mount is told of a step against what became of the rows. */
+
+struct shadow {
+	struct sw_buf rows[N_ROWS];
+};
+
+static void shadow_take(const struct world *w, size_t i, struct shadow *s)
+{
+	*s = (struct shadow){0};
+	for (size_t row = 0; row < N_ROWS; row++) {
+		const struct oracle_row *r = current(w, i, row);
+
+		if (!r)
+			continue;
+		sw_buf_put_u16(&s->rows[row], r->mode);
+		sw_buf_put_u64(&s->rows[row], (uint64_t)r->mtime_ns);
+		sw_buf_put_view(&s->rows[row], sw_buf_view(&r->bytes));
+	}
+}
+
+static void shadow_free(struct shadow *s)
+{
+	for (size_t row = 0; row < N_ROWS; row++)
+		sw_buf_fini(&s->rows[row]);
+}
+
+static void changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
+{
+	struct world *w = arg;
+
+	(void)head;
+	(void)by_others;
+	sw_changes_fini(&w->changes);
+	w->changes.v = calloc(changes->n + 1, sizeof(*changes->v));
+	assert_non_null(w->changes.v);
+	w->changes.n = changes->n;
+	for (size_t i = 0; i < changes->n; i++) {
+		sw_buf_put_view(&w->changes.names, changes->v[i].table);
+		sw_buf_put_view(&w->changes.names, changes->v[i].key);
+	}
+	for (size_t i = 0, at = 0; i < changes->n; i++) {
+		w->changes.v[i] = changes->v[i];
+		w->changes.v[i].table.p = w->changes.names.p + at;
+		at += changes->v[i].table.n;
+		w->changes.v[i].key.p = w->changes.names.p + at;
+		at += changes->v[i].key.n;
+	}
+}
+
+static void check_changes(struct world *w, size_t i, const struct shadow *before)
+{
+	struct shadow after;
+
+	shadow_take(w, i, &after);
+	for (size_t row = 0; row < N_ROWS; row++) {
+		const struct sw_change *found = NULL;
+		struct sw_view x = sw_buf_view(&before->rows[row]), y = sw_buf_view(&after.rows[row]);
+
+		for (size_t k = 0; k < w->changes.n; k++) {
+			const struct sw_change *c = &w->changes.v[k];
+
+			if (c->kind == SW_CHANGE_ROW && sw_view_eq(c->table, sw_view_str(tables[row / N_KEYS])) &&
+			    sw_view_eq(c->key, sw_view_str(keys[row % N_KEYS]))) {
+				assert_null(found);
+				found = c;
+			}
+		}
+		assert_int_equal(found != NULL, !sw_view_eq(x, y));
+		if (found) {
+			assert_int_equal(found->existed, x.n > 0);
+			assert_int_equal(found->exists, y.n > 0);
+		}
+	}
+	shadow_free(&after);
+	sw_changes_fini(&w->changes);
+}
+
+/* Comparison */
+
+static void differs(struct world *w, size_t i, const char *what)
+{
+	oracle_print(&w->seen[i]);
+	print_error("world %llu, store %zu: the %s differs from the oracle's\n", (unsigned long long)w->seed, i,
+		    what);
+	fail();
+}
+
+void world_check(struct world *w, size_t i)
+{
+	struct oracle *o = &w->seen[i];
+	struct sw_hash state, line;
+	struct sw_head head;
+
+	oracle_fold(o, o->n);
+	state = oracle_state(o);
+	line = oracle_line(o, o->n);
+	sw_db_head(w->db[i].db, &head);
+	if (head.count != o->n)
+		differs(w, i, "count");
+	if (!sw_hash_eq(&head.line, &line))
+		differs(w, i, "line");
+	if (!sw_hash_eq(&head.state, &state))
+		differs(w, i, "state");
+	counts.checks++;
+}
+
+static void verify(struct world *w, size_t i)
+{
+	struct sw_verify_report report;
+
+	if (sw_db_verify(w->db[i].db, &report) < 0) {
+		print_error("world %llu, store %zu: %s\n", (unsigned long long)w->seed, i,
+			    sw_fail_message(SW_ECORRUPT));
+		fail();
+	}
+}
+
+void world_snapshot(struct world *w, size_t i)
+{
+	struct oracle *o = &w->seen[i];
+	size_t x = below(w, (uint32_t)o->n);
+	struct sw_hash id = o->commits[x].commit.id, state;
+	struct sw_snap *snap;
+
+	TEST_OK(sw_snap_open(w->db[i].db, &id, &snap));
+	oracle_fold(o, x + 1);
+	state = oracle_state(o);
+	if (!sw_hash_eq(&state, sw_snap_state(snap)))
+		differs(w, i, "snapshot");
+	sw_snap_unref(snap);
+	oracle_fold(o, o->n);
+	counts.snapshots++;
+}
+
+/* Steps */
+
+static void learn(struct world *w, size_t i, const struct sw_hash *id)
+{
+	struct sw_view raw, changeset;
+	struct sw_commit c;
+	struct sw_reader r;
+
+	TEST_OK(sw_reader_begin(w->db[i].db, &r));
+	TEST_OK(sw_db_get_commit(&r, id, &c, &raw, &changeset));
+	oracle_add(&w->seen[i], raw, changeset);
+	sw_reader_end(&r);
+}
+
+static bool has_unclean(const struct oracle *o, const struct sw_write_op *ops, size_t n, bool *is_sure)
+{
+	bool unclean = false;
+
+	*is_sure = true;
+	for (size_t k = 0; k < n; k++) {
+		struct sw_hash now = sw_hash_zero, new_hash = sw_hash_zero;
+		char table[8] = "", key[8] = "";
+		const struct oracle_row *r;
+
+		if (ops[k].op.kind != SW_OP_PUT && ops[k].op.kind != SW_OP_DELETE && ops[k].op.kind != SW_OP_CHECK)
+			continue;
+		memcpy(table, ops[k].op.table.p, ops[k].op.table.n);
+		memcpy(key, ops[k].op.key.p, ops[k].op.key.n);
+		r = oracle_row(o, table, key);
+		if (r)
+			now = r->hash;
+		unclean |= !sw_hash_eq(&now, &ops[k].op.old);
+		/* A write that leaves the bytes as they were is none, and then not judged. */
+		if (ops[k].op.kind == SW_OP_PUT && ops[k].content.n <= 1024)
+			sw_hash_compute(SW_DOMAIN_VALUE, ops[k].content, &new_hash);
+		if (ops[k].op.kind == SW_OP_PUT && (ops[k].content.n > 1024 || sw_hash_eq(&new_hash, &ops[k].op.old)))
+			*is_sure = false;
+	}
+	return unclean;
+}
+
+void world_commit(struct world *w, size_t i)
+{
+	enum sw_mode mode = one_in(w, 4) ? SW_MODE_STRICT : SW_MODE_MERGE;
+	struct sw_write_op ops[OPS_MAX];
+	struct sw_buf contents[OPS_MAX] = {{0}};
+	struct sw_write write = {.mode = mode, .ops = ops};
+	struct sw_head before, after;
+	struct shadow shadow;
+	struct sw_hash id;
+	bool unclean, is_sure;
+	int rc;
+
+	shadow_take(w, i, &shadow);
+	sw_db_head(w->db[i].db, &before);
+	write.n = make_ops(w, i, mode, ops, contents);
+	unclean = has_unclean(&w->seen[i], ops, write.n, &is_sure);
+	rc = sw_db_commit(w->db[i].db, &write, &id);
+	if (mode == SW_MODE_STRICT && rc == SW_ECONFLICT) {
+		assert_true(unclean);
+		counts.refused++;
+	} else {
+		TEST_OK(rc);
+		assert_false(mode == SW_MODE_STRICT && unclean && is_sure);
+	}
+	sw_db_head(w->db[i].db, &after);
+	if (rc < 0 || sw_hash_is_zero(&id)) {
+		assert_true(sw_head_eq(&before, &after));
+	} else {
+		learn(w, i, &id);
+		counts.commits++;
+		counts.strict += mode == SW_MODE_STRICT;
+		world_check(w, i);
+		check_changes(w, i, &shadow);
+	}
+	shadow_free(&shadow);
+	free_contents(contents);
+}
+
+/* The records of large rows that a changeset writes; some may be left behind, to be asked for. */
+static void add_records(struct world *w, size_t i, struct sw_view changeset, struct sw_nodes *records)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+
+	assert_int_equal(sw_changeset_begin(&c, changeset), 0);
+	while (sw_changeset_next(&c, &op) > 0) {
+		const struct sw_buf *bytes;
+		struct sw_row row;
+
+		if (op.kind != SW_OP_PUT || !op.row.is_blob)
+			continue;
+		bytes = oracle_content(&w->seen[i], &op.row.blob);
+		assert_non_null(bytes);
+		TEST_OK(sw_row_make(records, w->seen[i].shape, sw_buf_view(bytes), &row));
+		assert_true(sw_hash_eq(&row.blob, &op.row.blob));
+	}
+}
+
+static int count_missing(void *arg, const struct sw_hash *ref)
+{
+	(void)ref;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Give commits to store i, and tell its oracle of those that it takes: all. */
+static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
+{
+	size_t n_taken, n_missing = 0;
+	struct sw_nodes *records;
+	struct shadow shadow;
+
+	shadow_take(w, i, &shadow);
+	TEST_OK(sw_nodes_new(NULL, &records));
+	if (one_in(w, 4)) {
+		/* First without the large rows: then nothing is taken from there on, and they are named. */
+		struct sw_incoming *first = calloc(n, sizeof(*first));
+		bool blocked = false;
+
+		assert_non_null(first);
+		memcpy(first, in, n * sizeof(*first));
+		sw_changes_fini(&w->changes);
+		TEST_OK(sw_db_receive(w->db[i].db, first, n, records, count_missing, &n_missing, &n_taken));
+		for (size_t k = 0; k < n; k++) {
+			blocked |= first[k].taken == SW_TAKEN_INCOMPLETE;
+			if (first[k].taken == SW_TAKEN)
+				oracle_add(&w->seen[i], first[k].commit, first[k].changeset);
+			else
+				assert_true(blocked);
+		}
+		free(first);
+		assert_int_equal(blocked, n_missing > 0);
+		world_check(w, i);
+		if (n_taken > 0)
+			check_changes(w, i, &shadow);
+		shadow_free(&shadow);
+		shadow_take(w, i, &shadow);
+	}
+	for (size_t k = 0; k < n; k++)
+		add_records(w, i, in[k].changeset, records);
+	sw_changes_fini(&w->changes);
+	TEST_OK(sw_db_receive(w->db[i].db, in, n, records, NULL, NULL, &n_taken));
+	for (size_t k = 0; k < n; k++) {
+		if (in[k].taken == SW_TAKEN)
+			oracle_add(&w->seen[i], in[k].commit, in[k].changeset);
+		else if (in[k].taken != SW_TAKEN_ALREADY)
+			print_error("taken %d: %s\n", (int)in[k].taken, in[k].reason ? in[k].reason : "");
+		assert_true(in[k].taken <= SW_TAKEN_ALREADY);
+	}
+	counts.batches++;
+	world_check(w, i);
+	check_changes(w, i, &shadow);
+	shadow_free(&shadow);
+	sw_nodes_free(records);
+	if (one_in(w, 40))
+		verify(w, i);
+}
+
+static bool parents_are_in(const struct oracle *o, const struct sw_incoming *in, size_t n, const struct sw_commit *c)
+{
+	for (size_t p = 0; p < c->n_parents; p++) {
+		bool found = oracle_has(o, &c->parents[p]);
+
+		for (size_t k = 0; !found && k < n; k++) {
+			struct sw_commit other;
+
+			assert_int_equal(sw_commit_decode(in[k].commit, &other), 0);
+			found = sw_hash_eq(&other.id, &c->parents[p]);
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+void world_exchange(struct world *w, size_t from, size_t to, size_t n)
+{
+	const struct oracle *a = &w->seen[from];
+	struct sw_incoming *in = calloc(a->n + 1, sizeof(*in));
+	bool *used = calloc(a->n + 1, sizeof(*used));
+	size_t n_missing = 0, n_in = 0;
+
+	assert_true(in && used);
+	for (size_t x = 0; x < a->n; x++) {
+		used[x] = oracle_has(&w->seen[to], &a->commits[x].commit.id);
+		n_missing += !used[x];
+	}
+	if (n > n_missing)
+		n = n_missing;
+	while (n_in < n) {
+		size_t x = below(w, (uint32_t)a->n);
+
+		if (used[x] || !parents_are_in(&w->seen[to], in, n_in, &a->commits[x].commit))
+			continue;
+		used[x] = true;
+		in[n_in].commit = sw_buf_view(&a->commits[x].raw);
+		in[n_in++].changeset = sw_buf_view(&a->commits[x].changeset);
+	}
+	for (size_t done = 0, part; done < n; done += part) {
+		part = 1 + below(w, (uint32_t)(n - done));
+		deliver(w, to, in + done, part);
+	}
+	free(used);
+	free(in);
+}
+
+/* Commits by hand */
+
+static void encode_columns(struct world *w, size_t row, const struct sw_write_op *op, struct sw_op *out,
+			   struct sw_buf *columns)
+{
+	struct sw_view name = sw_view_str(keys[row % N_KEYS]);
+	struct sw_columns before = {0}, after = {0};
+	struct sw_columns_diff diff;
+	struct sw_column_change change;
+	bool rough = w->rough && one_in(w, (uint32_t)w->rough);
+
+	if (sw_hash_is_zero(&out->old))
+		return;
+	if (!rough && (!op->base.p || sw_columns_parse(name, op->base, &before) != 1 ||
+		       sw_columns_parse(name, op->content, &after) != 1)) {
+		sw_columns_fini(&before);
+		return;
+	}
+	out->has_columns = true;
+	if (rough) {
+		static const char *const names[] = {"", "q", "w", "x", "y", "z"};
+
+		for (size_t i = 0; i < 6; i++) {
+			struct sw_op_column c = {.name = sw_view_str(names[i])};
+
+			if (one_in(w, 2))
+				continue;
+			if (one_in(w, 2))
+				sw_hash_compute(SW_DOMAIN_COLUMN, sw_view_str(one_in(w, 2) ? "1" : "2"), &c.old);
+			sw_op_column_encode(&c, columns);
+			out->n_columns++;
+		}
+	} else {
+		sw_columns_diff_init(&diff, &before, &after);
+		while (sw_columns_diff_next(&diff, &change) > 0) {
+			struct sw_op_column c = {.name = change.name};
+
+			if (change.before)
+				sw_column_hash(change.before, &c.old);
+			sw_op_column_encode(&c, columns);
+			out->n_columns++;
+		}
+	}
+	out->columns = sw_buf_view(columns);
+	sw_columns_fini(&before);
+	sw_columns_fini(&after);
+}
+
+static size_t row_of_op(const struct sw_op *op)
+{
+	for (size_t row = 0; row < N_ROWS; row++)
+		if (sw_view_eq(op->table, sw_view_str(tables[row / N_KEYS])) &&
+		    sw_view_eq(op->key, sw_view_str(keys[row % N_KEYS])))
+			return row;
+	return 0;
+}
+
+static int op_cmp(const void *a, const void *b)
+{
+	const struct sw_write_op *x = a, *y = b;
+
+	return sw_op_cmp(&x->op, &y->op);
+}
+
+static void craft_changeset(struct world *w, size_t i, enum sw_mode mode, struct sw_buf *out)
+{
+	struct sw_write_op ops[OPS_MAX];
+	struct sw_op plain[OPS_MAX];
+	struct sw_buf contents[OPS_MAX] = {{0}}, columns[OPS_MAX] = {{0}};
+	size_t n = one_in(w, 30) ? 0 : make_ops(w, i, mode, ops, contents);
+	struct sw_nodes *nodes;
+
+	TEST_OK(sw_nodes_new(NULL, &nodes));
+	qsort(ops, n, sizeof(ops[0]), op_cmp);
+	for (size_t k = 0; k < n; k++) {
+		plain[k] = ops[k].op;
+		if (plain[k].kind != SW_OP_PUT)
+			continue;
+		TEST_OK(sw_row_make(nodes, w->seen[i].shape, ops[k].content, &plain[k].row));
+		encode_columns(w, row_of_op(&plain[k]), &ops[k], &plain[k], &columns[k]);
+	}
+	sw_changeset_encode(mode, plain, n, out, NULL);
+	sw_nodes_free(nodes);
+	free_contents(contents);
+	free_contents(columns);
+}
+
+static int hash_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, SW_HASH_SIZE);
+}
+
+/* One to four parents of those that the store has, after the grants; a stamp that may meet others. */
+static void craft_header(struct world *w, size_t i, struct sw_commit *c)
+{
+	const struct oracle *o = &w->seen[i];
+	size_t first = o->n - 1 < 1 + w->n ? o->n - 1 : 1 + w->n; /* grants come first */
+	size_t n = 1 + below(w, 4);
+	uint64_t last = 0;
+
+	for (size_t k = 0; k < n; k++) {
+		size_t x = first + below(w, (uint32_t)(o->n - first));
+		bool there = false;
+
+		if (one_in(w, 2))
+			x = o->n - 1 - below(w, o->n - first < 4 ? (uint32_t)(o->n - first) : 4);
+		for (size_t p = 0; p < c->n_parents; p++)
+			there |= sw_hash_eq(&c->parents[p], &o->commits[x].commit.id);
+		if (there)
+			continue;
+		c->parents[c->n_parents++] = o->commits[x].commit.id;
+		if (o->commits[x].commit.stamp > last)
+			last = o->commits[x].commit.stamp;
+	}
+	qsort(c->parents, c->n_parents, sizeof(c->parents[0]), hash_cmp);
+	c->stamp = last + 1 + below(w, 3) + (one_in(w, 3) ? (uint64_t)below(w, 50) << 16 : 0);
+	for (int tries = 0; tries < 5; tries++) {
+		uint64_t other = o->commits[below(w, (uint32_t)o->n)].commit.stamp;
+
+		if (other > last && one_in(w, 2))
+			c->stamp = other;
+	}
+}
+
+void world_craft(struct world *w, size_t i)
+{
+	enum sw_mode mode = one_in(w, 3) ? SW_MODE_STRICT : SW_MODE_MERGE;
+	struct sw_commit c = {.rule = SW_RULE_VERSION, .database = *sw_db_id(w->db[i].db)};
+	struct sw_incoming in = {0};
+	SW_BUF raw = {0};
+	SW_BUF changeset = {0};
+
+	craft_changeset(w, i, mode, &changeset);
+	craft_header(w, i, &c);
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&changeset), &c.changeset);
+	sw_commit_seal(&c, w->ghosts[below(w, WORLD_GHOSTS)], &raw);
+	in.commit = sw_buf_view(&raw);
+	in.changeset = sw_buf_view(&changeset);
+	deliver(w, i, &in, 1);
+	counts.commits++;
+	counts.crafted++;
+	counts.strict += mode == SW_MODE_STRICT;
+}
+
+/* Beginning and end */
+
+static void read_salt(struct world *w)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	struct sw_view raw, changeset;
+	struct sw_commit commit;
+	struct sw_reader r;
+
+	TEST_OK(sw_reader_begin(w->db[0].db, &r));
+	TEST_OK(sw_db_get_commit(&r, sw_db_id(w->db[0].db), &commit, &raw, &changeset));
+	assert_int_equal(sw_changeset_begin(&c, changeset), 0);
+	assert_int_equal(sw_changeset_next(&c, &op), 1);
+	assert_int_equal(op.kind, SW_OP_GENESIS);
+	w->salt = op.salt;
+	for (size_t i = 0; i < w->n; i++)
+		oracle_init(&w->seen[i], &w->salt);
+	oracle_add(&w->seen[0], raw, changeset);
+	sw_reader_end(&r);
+}
+
+static void let_in(struct world *w, const struct sw_key *key)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *key, .role = SW_ROLE_WRITER}};
+	struct sw_write write = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(w->db[0].db, &write, &id));
+	learn(w, 0, &id);
+	world_check(w, 0);
+}
+
+void world_init(struct world *w, uint64_t seed)
+{
+	struct sw_listener listener = {.arg = w, .changed = changed};
+	bool apart;
+
+	*w = (struct world){.seed = seed, .rng = {seed}};
+	apart = below(w, 3) > 0;
+	w->n = 2 + below(w, WORLD_DBS - 1);
+	w->rough = one_in(w, 3) ? 4 : 0;
+	for (size_t i = 0; i < w->n; i++) {
+		if (i == 0)
+			test_db_create(&w->db[i], rng_next(&w->rng));
+		else
+			test_db_clone(&w->db[i], &w->db[0], rng_next(&w->rng));
+		if (apart)
+			w->db[i].env.now_ms += below(w, 8000);
+		sw_db_listen(w->db[i].db, &listener);
+	}
+	read_salt(w);
+	for (size_t i = 0; i < WORLD_GHOSTS; i++) {
+		uint8_t secret[SW_KEY_SEED_SIZE];
+
+		for (size_t k = 0; k < sizeof(secret); k++)
+			secret[k] = (uint8_t)below(w, 256);
+		TEST_OK(sw_identity_from_seed(secret, &w->ghosts[i]));
+		let_in(w, sw_identity_key(w->ghosts[i]));
+	}
+	for (size_t i = 1; i < w->n; i++)
+		let_in(w, sw_db_key(w->db[i].db));
+	for (size_t i = 1; i < w->n; i++)
+		world_exchange(w, 0, i, SIZE_MAX);
+	counts.worlds++;
+}
+
+void world_settle(struct world *w)
+{
+	struct sw_head first, head;
+
+	for (size_t i = 1; i < w->n; i++)
+		world_exchange(w, i, 0, SIZE_MAX);
+	sw_db_head(w->db[0].db, &first);
+	for (size_t i = 0; i < w->n; i++) {
+		world_exchange(w, 0, i, SIZE_MAX);
+		sw_db_head(w->db[i].db, &head);
+		assert_true(sw_head_eq(&first, &head));
+		verify(w, i);
+	}
+	for (size_t x = 0; x < w->seen[0].n; x++) {
+		counts.dropped += w->seen[0].commits[x].outcome == SW_DROPPED;
+		counts.unclean += w->seen[0].commits[x].was_unclean;
+		counts.merged += w->seen[0].commits[x].was_merged;
+	}
+	counts.conflicts += w->seen[0].conflicts.n;
+}
+
+void world_fini(struct world *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		test_db_close(&w->db[i]);
+		oracle_fini(&w->seen[i]);
+	}
+	for (size_t i = 0; i < WORLD_GHOSTS; i++)
+		sw_identity_free(w->ghosts[i]);
+	for (size_t i = 0; i < w->n_versions; i++)
+		sw_buf_fini(&w->versions[i].bytes);
+	free(w->versions);
+	sw_changes_fini(&w->changes);
+}
