@@ -1,13 +1,12 @@
 /* `swarmfs log`: walks the line in short read transactions and writes between them. */
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "core/hlc.h"
 #include "core/history.h"
-#include "core/json.h"
 #include "fs/cmd.h"
 #include "fs/commit_name.h"
 #include "fs/commit_text.h"
+#include "fs/json_out.h"
 #include "fs/text.h"
 
 #define BATCH	      256
@@ -66,25 +65,6 @@ static void put_text(struct log *l, const struct sw_commit_info *info)
 	sw_buf_printf(&l->out, "\n");
 }
 
-static json_t *json_hex(const uint8_t *p, size_t n)
-{
-	char hex[2 * SW_HASH_SIZE + 1];
-
-	sw_hex(p, n, hex);
-	return json_string(hex);
-}
-
-/* A message is any bytes: those that are no text are escaped. */
-static json_t *json_message(struct sw_view message)
-{
-	SW_BUF b = {0};
-
-	if (sw_json_is_utf8(message))
-		return json_stringn((const char *)message.p, message.n);
-	sw_text_put(&b, message, SIZE_MAX);
-	return json_stringn((const char *)b.p, b.n);
-}
-
 static int put_json(struct log *l, const struct sw_commit_info *info)
 {
 	const struct sw_commit *c = &info->commit;
@@ -94,11 +74,11 @@ static int put_json(struct log *l, const struct sw_commit_info *info)
 	sw_commit_name(&info->order, name);
 	sw_text_time(sw_hlc_ms(c->stamp), time);
 	for (size_t i = 0; i < c->n_parents; i++)
-		json_array_append_new(parents, json_hex(c->parents[i].b, SW_HASH_SIZE));
+		json_array_append_new(parents, sw_json_hex(c->parents[i].b, SW_HASH_SIZE));
 	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:o}", "id",
-		      json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
-		      json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "mode",
-		      sw_text_mode(info->mode), "message", json_message(c->message), "rows",
+		      sw_json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
+		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "mode",
+		      sw_text_mode(info->mode), "message", sw_json_text(c->message), "rows",
 		      (json_int_t)info->n_rows, "tables", (json_int_t)info->n_tables, "parents", parents);
 	text = o ? json_dumps(o, JSON_PRESERVE_ORDER) : NULL;
 	json_decref(o);

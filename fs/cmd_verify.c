@@ -1,6 +1,5 @@
-#include <jansson.h>
-
 #include "fs/cmd.h"
+#include "fs/json_out.h"
 
 static void print_json(FILE *out, const struct sw_verify_report *r, int rc)
 {
@@ -9,7 +8,7 @@ static void print_json(FILE *out, const struct sw_verify_report *r, int rc)
 			      (json_int_t)r->n_records);
 
 	if (rc < 0)
-		json_object_set_new(o, "fault", json_string(sw_fail_message(rc)));
+		json_object_set_new(o, "fault", sw_json_text(sw_view_str(sw_fail_message(rc))));
 	json_dumpf(o, out, JSON_PRESERVE_ORDER);
 	fputc('\n', out);
 	json_decref(o);

@@ -1,9 +1,9 @@
 #include "fs/status.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/json_out.h"
 #include "fs/text.h"
 #include "net/swarm.h"
 
@@ -40,24 +40,17 @@ static int look(struct sw_owner *o, struct standing *s)
 	return rc;
 }
 
-static json_t *hex_json(const uint8_t *p, size_t n)
-{
-	char text[2 * SW_HASH_SIZE + 1];
-
-	sw_hex(p, n, text);
-	return json_string(text);
-}
-
 static json_t *peer_json(const struct sw_peer_status *p)
 {
-	return json_pack("{s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "key",
-			 p->has_key ? hex_json(p->key.b, SW_KEY_SIZE) : json_null(), "address", p->address,
-			 "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "lag_commits",
+	return json_pack("{s:o, s:o, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "key",
+			 p->has_key ? sw_json_hex(p->key.b, SW_KEY_SIZE) : json_null(), "address",
+			 sw_json_text(sw_view_str(p->address)), "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "lag_commits",
 			 (json_int_t)p->lag_commits, "lag_ms", (json_int_t)p->lag_ms, "rtt_us",
 			 (json_int_t)p->rtt_us, "bytes_in", (json_int_t)p->bytes_in, "bytes_out",
 			 (json_int_t)p->bytes_out, "commits_in", (json_int_t)p->commits_in, "commits_out",
 			 (json_int_t)p->commits_out, "errors", (json_int_t)p->errors, "reconnects",
-			 (json_int_t)p->reconnects, "software", p->software, "error", p->last_error);
+			 (json_int_t)p->reconnects, "software", sw_json_text(sw_view_str(p->software)), "error",
+			 sw_json_text(sw_view_str(p->last_error)));
 }
 
 static int put_json(json_t *j, struct sw_buf *out)
@@ -80,18 +73,20 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->swarm.n_peers; i++)
 		json_array_append_new(peers, peer_json(&s->swarm.peers[i]));
 	for (size_t i = 0; i < s->n_listen; i++)
-		json_array_append_new(listen, json_string(s->listen[i]));
+		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:i, s:o, s:o, s:s, s:s, s:s, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}",
-	    "pid", (int)getpid(), "database", hex_json(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
-	    hex_json(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store", sw_db_dir(o->db),
-	    "mount", o->mount_point ? o->mount_point : "", "head", "count", (json_int_t)s->head.count, "line",
-	    hex_json(s->head.line.b, SW_HASH_SIZE), "root", hex_json(s->head.state.b, SW_HASH_SIZE), "pending",
+	    "{s:i, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "pid", (int)getpid(), "database", sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
+	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
+	    sw_json_text(sw_view_str(sw_db_dir(o->db))), "mount",
+	    sw_json_text(sw_view_str(o->mount_point ? o->mount_point : "")), "head", "count",
+	    (json_int_t)s->head.count, "line",
+	    sw_json_hex(s->head.line.b, SW_HASH_SIZE), "root", sw_json_hex(s->head.state.b, SW_HASH_SIZE), "pending",
 	    (json_int_t)s->work.n_edits, "scratch", (json_int_t)s->work.n_scratch, "held",
 	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "batches",
 	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "store_bytes", (json_int_t)s->file,
-	    "journal_bytes", (json_int_t)s->work.journal_bytes, "error", s->work.error, "listen", listen, "peers",
-	    peers);
+	    "journal_bytes", (json_int_t)s->work.journal_bytes, "error",
+	    sw_json_text(sw_view_str(s->work.error)), "listen", listen, "peers", peers);
 }
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)

@@ -1,0 +1,14 @@
+/* Values of JSON output that may hold anything: paths and what peers say need not be text. */
+#ifndef SW_FS_JSON_OUT_H
+#define SW_FS_JSON_OUT_H
+
+#include <jansson.h>
+
+#include "core/buf.h"
+
+/* A string: as it is if it is UTF-8, else escaped as sw_text_put() does. NULL only without memory. */
+json_t *sw_json_text(struct sw_view v);
+/* n bytes (64 at most) in hexadecimal. */
+json_t *sw_json_hex(const uint8_t *p, size_t n);
+
+#endif
