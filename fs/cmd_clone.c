@@ -27,6 +27,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	as_serve.options[1].option = &foreground;
 	as_serve.n_options = 2;
 	rc = sw_live_begin(&live, &as_serve, args->operands[1]);
+	live.progress = ctx->is_terminal ? ctx->err : NULL;
 	if (rc == 0)
 		rc = sw_live_open(&live);
 	if (rc == 0)

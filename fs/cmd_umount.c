@@ -59,7 +59,7 @@ static int wait_for_end(int pidfd)
 	do
 		n = poll(&p, 1, END_MS);
 	while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : sw_fail(SW_EBUSY, "it is unmounted, but its process still runs");
+	return n > 0 ? 0 : sw_fail(SW_EBUSY, "it is unmounted, but its process still runs; look at the log in its store");
 }
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)

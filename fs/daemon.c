@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +41,14 @@ static void wait_for_child(int fd, pid_t pid)
 	_exit(code);
 }
 
+/* A daemon must not keep locks, pipes or directories of whoever started it. */
+static void close_others(int keep)
+{
+	if (keep > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
+	close_range((unsigned)keep + 1, ~0U, 0);
+}
+
 int sw_daemon_fork(struct sw_daemon *d)
 {
 	int fds[2];
@@ -60,9 +70,18 @@ int sw_daemon_fork(struct sw_daemon *d)
 	}
 	close(fds[0]);
 	d->fd = fds[1];
+	close_others(d->fd);
+	/* Who interrupts the command that waits means this process. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (setsid() < 0)
 		return sw_fail_errno("setsid");
 	return 0;
+}
+
+void sw_daemon_survive(const struct sw_daemon *d)
+{
+	if (d->fd >= 0)
+		prctl(PR_SET_PDEATHSIG, 0);
 }
 
 void sw_daemon_tell(struct sw_daemon *d, int code, const char *message)

@@ -1,5 +1,6 @@
 #include "fs/live.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,9 @@
 #include "net/swarm.h"
 #include "net/ticket.h"
 
-#define ARRIVE_MS (10 * 60 * 1000) /* for a whole database to arrive */
+#define ARRIVE_STEP_MS	200   /* between looks at a database that is arriving */
+#define SILENCE_MS	60000 /* after which it is given up: peers retry within that time */
+#define HEARTBEATS_SIZE 4096  /* bytes that come in without anything arriving */
 
 int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
 {
@@ -83,6 +86,54 @@ int sw_live_open(struct sw_live *live)
 	return rc < 0 ? rc : sw_owner_open_db(db, &live->options, &live->owner);
 }
 
+/* Whoever serves has its signals blocked: they must be able to end the waiting. */
+static bool is_told_to_stop(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT) ||
+					     sigismember(&pending, SIGHUP));
+}
+
+/* Whether anything to speak of came in lately; heartbeats do not count. */
+static bool is_moving(struct sw_live *live, uint64_t *bytes, unsigned *silent_ms)
+{
+	struct sw_swarm_status status;
+	char size[SW_TEXT_SIZE_SIZE];
+
+	if (sw_swarm_status(live->owner->swarm, &status) < 0)
+		return true;
+	*silent_ms += ARRIVE_STEP_MS;
+	if (status.bytes_in > *bytes + HEARTBEATS_SIZE) {
+		*bytes = status.bytes_in;
+		*silent_ms = 0;
+	}
+	if (live->progress) {
+		sw_text_size(status.bytes_in, size);
+		fprintf(live->progress, "\r%s received, %llu commits ... ", size,
+			(unsigned long long)status.commits_in);
+	}
+	sw_swarm_status_fini(&status);
+	return *silent_ms < SILENCE_MS;
+}
+
+static int wait_for_database(struct sw_live *live)
+{
+	unsigned silent_ms = 0;
+	uint64_t bytes = 0;
+	int rc;
+
+	do {
+		rc = sw_swarm_wait_synced(live->owner->swarm, ARRIVE_STEP_MS);
+		if (rc == SW_EAGAIN && is_told_to_stop())
+			return sw_fail(SW_ECLOSED, "stopped before the database had arrived; the same command "
+						   "goes on with what is in %s", live->store);
+	} while (rc == SW_EAGAIN && is_moving(live, &bytes, &silent_ms));
+	if (live->progress)
+		fprintf(live->progress, "\r\033[K");
+	return rc;
+}
+
 int sw_live_start(struct sw_live *live)
 {
 	struct sw_head head;
@@ -91,12 +142,13 @@ int sw_live_start(struct sw_live *live)
 	if (rc < 0)
 		return rc;
 	sw_db_head(live->owner->db, &head);
-	if (head.count > 0)
-		return 0;
-	if (!live->owner->swarm || live->options.n_peers == 0)
+	if (head.count == 0 && (!live->owner->swarm || live->options.n_peers == 0))
 		return sw_fail(SW_EAGAIN, "the store %s waits for a database that never arrived; give a ticket with "
 					  "--peer", live->store);
-	return sw_swarm_wait_synced(live->owner->swarm, ARRIVE_MS);
+	if (head.count == 0)
+		rc = wait_for_database(live);
+	sw_daemon_survive(&live->daemon);
+	return rc;
 }
 
 void sw_live_ready(struct sw_live *live)

@@ -24,6 +24,7 @@ struct sw_live {
 	struct sw_owner_options options;
 	struct sw_owner *owner;
 	struct sw_daemon daemon;
+	FILE *progress; /* a terminal, to show how a clone goes; or NULL */
 };
 
 /* Look at the shared options: 0, or an exit code after saying what is wrong. */

@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# Starting in the background: what the waiting command says and how it can be interrupted.
+
+load mounts
+sf=${SWARMFS:?names the binary}
+
+# A ticket of a peer that is gone, so that whoever uses it waits.
+dead_ticket() {
+	"$sf" serve "$DIR/gone" --listen tcp://127.0.0.1:0
+	"$sf" invite "$DIR/gone" | tail -n 1
+	kill "$("$sf" status "$DIR/gone" --json | jq .pid)"
+}
+
+owner_of() { cat "$1/lock"; }
+has_three_commits() { [ "$(count_of "$DIR/s")" -ge 3 ]; }
+has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
+
+@test "a daemon keeps nothing open of whoever started it" {
+	(
+		exec 9>"$DIR/held"
+		flock -n 9
+		"$sf" serve "$DIR/s"
+	)
+	flock -n "$DIR/held" true
+	local pid
+	pid=$(owner_of "$DIR/s")
+	for fd in 0 1; do [ "$(readlink "/proc/$pid/fd/$fd")" = /dev/null ]; done
+	[ "$(readlink "/proc/$pid/fd/2")" = "$DIR/s/log" ]
+	[ "$(readlink "/proc/$pid/cwd")" = / ]
+	kill "$pid"
+	until_true 10 ends "$pid"
+}
+
+@test "interrupting the command that waits ends what it started" {
+	local ticket pid
+	ticket=$(dead_ticket)
+	"$sf" serve "$DIR/s" --peer "$ticket" &
+	local waiting=$!
+	until_true 10 has_owner "$DIR/s"
+	pid=$(owner_of "$DIR/s")
+	[ "$pid" != "$waiting" ]
+	kill "$waiting"
+	until_true 10 ends "$pid"
+}
+
+@test "in the foreground a signal ends the wait for a database, and the same command goes on" {
+	local ticket status=0
+	ticket=$(dead_ticket)
+	"$sf" serve "$DIR/s" --peer "$ticket" -f 2>"$DIR/err" &
+	local waiting=$!
+	until_true 10 has_owner "$DIR/s"
+	kill "$waiting"
+	wait "$waiting" || status=$?
+	[ "$status" = 1 ]
+	grep "stopped before the database had arrived" "$DIR/err"
+	# The peer is back.
+	"$sf" serve "$DIR/gone" --listen tcp://127.0.0.1:0
+	ticket=$("$sf" invite "$DIR/gone" | tail -n 1)
+	"$sf" serve "$DIR/s" --peer "$ticket"
+	until_true 20 same_head "$DIR/s" "$DIR/gone"
+	kill "$(owner_of "$DIR/s")" "$(owner_of "$DIR/gone")"
+}
+
+@test "a start that dies is reported" {
+	local ticket status=0
+	ticket=$(dead_ticket)
+	"$sf" serve "$DIR/s" --peer "$ticket" 2>"$DIR/err" &
+	local waiting=$!
+	until_true 10 has_owner "$DIR/s"
+	kill -9 "$(owner_of "$DIR/s")"
+	wait "$waiting" || status=$?
+	[ "$status" = 1 ]
+	grep "ended by signal 9" "$DIR/err"
+}
+
+@test "SIGTERM ends a peer in bounded time, with clients connected and nothing lost" {
+	"$sf" serve "$DIR/s" --listen tcp://127.0.0.1:0
+	local pid n
+	pid=$(owner_of "$DIR/s")
+	# One sends rows for ever.
+	(seq 1 100000000 | sed 's/.*/{"id":&}/' | "$sf" import "$DIR/s" --table t - >"$DIR/out" 2>&1) 3>&- &
+	local sender=$!
+	until_true 20 has_three_commits
+	kill "$pid"
+	until_true 15 ends "$pid"
+	wait "$sender" || true
+	cat "$DIR/out"
+	"$sf" verify "$DIR/s"
+	n=$(count_of "$DIR/s")
+	[ "$n" -ge 3 ]
+}
