@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# log, show, diff and commit on a store: what they say, in which order, and by which names.
+
+load mounts
+sf=${SWARMFS:?names the binary}
+
+# Four commits after the first: rows, a change, a deletion beside a new table.
+setup_history() {
+	"$sf" init "$DIR/s" >/dev/null
+	printf '{"id":1,"n":1,"s":"a"}\n{"id":2,"n":1}\n' | "$sf" import "$DIR/s" --table t -m one -
+	printf '{"id":1,"n":2,"c":true}\n' | "$sf" import "$DIR/s" --table t -m two -
+	mkdir "$DIR/u"
+	echo x >"$DIR/u/file"
+	"$sf" import "$DIR/s" -m three "$DIR/u"
+}
+
+log() { "$sf" log "$DIR/s" "$@"; }
+diff_of() { "$sf" diff "$DIR/s" "$@"; }
+
+@test "log: newest first, one line a commit, the same in JSON" {
+	setup_history
+	[ "$(log | wc -l)" = 4 ]
+	[ "$(log --json | jq -r .message | tr '\n' ' ')" = "three two one  " ]
+	[ "$(log --json --reverse | jq -r .message | tr '\n' ' ')" = " one two three " ]
+	[ "$(log --json -n 2 | jq -r .message | tr '\n' ' ')" = "three two " ]
+	[ "$(log --json -n 2 --reverse | jq -r .message | tr '\n' ' ')" = "two three " ]
+	[ "$(log -n 0)" = "" ]
+	[ "$(log --json -n 1 | jq -r '.outcome, .mode, .rows, .tables' | tr '\n' ' ')" = "applied merge 1 1 " ]
+	[ "$(log --json | jq -r .id | cut -c1-12)" = "$(log | cut -c1-12)" ]
+	# The parent of each commit is the one before it.
+	[ "$(log --json | jq -r '.parents[]')" = "$(log --json | jq -r .id | tail -n +2)" ]
+	# Names are sorted by time and hold the id.
+	[ "$(log --json | jq -r .name)" = "$(log --json | jq -r .name | sort -r)" ]
+	[[ $(log --json -n 1 | jq -r .name) =~ ^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z\.[0-9a-f]{4}-[0-9a-f]{12}$ ]]
+}
+
+@test "log of a table, and of a row" {
+	setup_history
+	[ "$(log --json --table t | jq -r .message | tr '\n' ' ')" = "two one " ]
+	[ "$(log --json --table t --row 2.json | jq -r .message)" = one ]
+	[ "$(log --json --table t --row 1.json --reverse | jq -r .message | tr '\n' ' ')" = "one two " ]
+	[ "$(log --json --table t --row 1.json -n 1 | jq -r .message)" = two ]
+	[ "$(log --table none)" = "" ]
+	[ "$(log --table t --row none)" = "" ]
+	run log --row 1.json
+	[ "$status" = 2 ]
+}
+
+@test "log of many commits streams, and stops when nobody reads" {
+	"$sf" init "$DIR/s" >/dev/null
+	mkdir "$DIR/in"
+	"$sf" serve "$DIR/s"
+	local pid
+	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	for i in $(seq 600); do echo "{\"id\":$((i % 7)),\"n\":$i}"; done | split -l 1 - "$DIR/in/"
+	for f in "$DIR"/in/*; do "$sf" import "$DIR/s" --table t --format jsonl "$f"; done >/dev/null
+	[ "$(log | wc -l)" = 601 ]
+	[ "$(log --json | jq -r .id | sort -u | wc -l)" = 601 ]
+	[ "$(log --reverse --json | jq -r .id)" = "$(log --json | jq -r .id | tac)" ]
+	[ "$(log --table t --row 3.json | wc -l)" = 86 ]
+	log --json | head -n 1 | jq -e .id
+	kill "$pid"
+	until_true 10 ends "$pid"
+	# The same without the process.
+	[ "$(log | wc -l)" = 601 ]
+}
+
+@test "show: a commit by any of its names" {
+	setup_history
+	local id name
+	id=$(log --json -n 2 | jq -r .id | tail -n 1)
+	name=$(log --json -n 2 | jq -r .name | tail -n 1)
+	"$sf" show "$DIR/s" "$id" >"$DIR/by-id"
+	grep -x "id         $id" "$DIR/by-id"
+	grep -x "outcome    applied" "$DIR/by-id"
+	grep -x "    two" "$DIR/by-id"
+	for n in "${id:0:8}" "$name" HEAD~1; do
+		"$sf" show "$DIR/s" "$n" | cmp - "$DIR/by-id"
+	done
+	[ "$("$sf" show "$DIR/s" latest)" = "$("$sf" show "$DIR/s" HEAD)" ]
+	[ "$("$sf" show "$DIR/s" @2999-01-01)" = "$("$sf" show "$DIR/s" HEAD)" ]
+	for n in nope HEAD~9 HEAD~ "${id:0:3}" @2001-01-01 @soon "$(tr 0-9a-f 1-9a-f0 <<<"$name")" ''; do
+		run "$sf" show "$DIR/s" "$n"
+		[ "$status" = 1 ]
+		[ "${#lines[@]}" = 1 ]
+	done
+}
+
+@test "show: a row as of a commit" {
+	setup_history
+	[ "$("$sf" show "$DIR/s" HEAD t/1.json)" = '{"id":1,"n":2,"c":true}' ]
+	[ "$("$sf" show "$DIR/s" HEAD~2 t/1.json)" = '{"id":1,"n":1,"s":"a"}' ]
+	for r in t/3.json none/1.json t/ /1.json; do
+		run "$sf" show "$DIR/s" HEAD "$r"
+		[ "$status" = 1 ]
+		[[ $output == *"no row"* ]]
+	done
+	run "$sf" show "$DIR/s" HEAD~3 t/1.json
+	[ "$status" = 1 ]
+	run "$sf" show "$DIR/s" HEAD t
+	[ "$status" = 2 ]
+}
+
+@test "diff: what a commit changed, and what lies between two" {
+	setup_history
+	diff_of HEAD~1 >"$DIR/two"
+	cat "$DIR/two"
+	grep -x "M t/1.json 23 -> 24 bytes" "$DIR/two"
+	grep -x "    + c true" "$DIR/two"
+	grep -x "      n 1 -> 2" "$DIR/two"
+	grep -x '    - s "a"' "$DIR/two"
+	[ "$(grep -vc '^ ' "$DIR/two")" = 1 ]
+	diff_of HEAD | grep -x "A u/"
+	diff_of HEAD | grep -x "A u/file 2 bytes"
+	# Both ways.
+	[ "$(diff_of HEAD~3 HEAD --json | jq -r .change | sort | uniq -c | tr -s ' ' | tr -d '\n')" = " 5 added" ]
+	[ "$(diff_of HEAD HEAD~3 --json | jq -r .change | sort | uniq -c | tr -s ' ' | tr -d '\n')" = " 5 removed" ]
+	[ "$(diff_of HEAD HEAD)" = "" ]
+	[ "$(diff_of HEAD~3)" = "" ] # the first commit writes no rows
+	[ "$(diff_of HEAD~3 HEAD --stat | tail -n 1)" = "3 added, 0 changed, 0 removed" ]
+	[ "$(diff_of HEAD~2 HEAD~1 --json)" = "$(diff_of HEAD~1 --json)" ]
+	run diff_of HEAD --json --stat
+	[ "$status" = 2 ]
+}
+
+@test "diff --json gives values as they were written" {
+	"$sf" init "$DIR/s" >/dev/null
+	mkdir "$DIR/t"
+	printf '{"big": 9007199254740993,\n "f": 1.0, "o": {"a": [1,\n 2]}}' >"$DIR/t/r.json"
+	"$sf" import "$DIR/s" "$DIR/t"
+	printf '{"big": 9007199254740994,\n "f": 1.00, "o": {"a": [1,\n 3]}}' >"$DIR/t/r.json"
+	"$sf" import "$DIR/s" "$DIR/t"
+	local out
+	out=$(diff_of HEAD --json | grep r.json)
+	[[ $out == *'"big": {"before": 9007199254740993, "after": 9007199254740994}'* ]]
+	[[ $out == *'"f": {"before": 1.0, "after": 1.00}'* ]]
+	diff_of HEAD --json | jq -e 'select(.row) | .columns.o.after == {"a": [1, 3]}'
+}
+
+@test "names and messages cannot command a terminal" {
+	"$sf" init "$DIR/s" >/dev/null
+	mkdir "$DIR/t"
+	echo x >"$DIR/t/"$'a\033[31mred\nline'
+	"$sf" import "$DIR/s" -m $'evil\033]0;title\a message' "$DIR/t"
+	{
+		log
+		diff_of HEAD
+		"$sf" show "$DIR/s" HEAD
+	} >"$DIR/out"
+	run grep -c $'\033' "$DIR/out"
+	[ "$output" = 0 ]
+	grep -F 'a\x1b[31mred\nline' "$DIR/out"
+	log --json -n 1 | jq -e '.message == "evil\u001b]0;title\u0007 message"'
+	diff_of HEAD --json | jq -e 'select(.row) | .row == "a\u001b[31mred\nline"'
+}
+
+@test "commit: with a message, or nothing to commit" {
+	require_fuse
+	mount_a --settle 60000
+	mkdir "$A/t"
+	echo 1 >"$A/t/a"
+	local id
+	id=$("$sf" commit "$A" -m "by hand")
+	[[ $id =~ ^[0-9a-f]{64}$ ]]
+	[ "$("$sf" log "$A" --json -n 1 | jq -r '.id, .message' | tr '\n' ' ')" = "$id by hand " ]
+	[ "$("$sf" commit "$A")" = "nothing to commit" ]
+	run "$sf" commit "$A" -m "$(head -c 5000 /dev/zero | tr '\0' x)"
+	[ "$status" = 2 ]
+}
+
+@test "umount returns when the store is free" {
+	require_fuse
+	for _ in 1 2 3 4 5; do
+		mount_a
+		mkdir -p "$A/t"
+		echo "$RANDOM" >"$A/t/r"
+		"$sf" umount "$A"
+		"$sf" verify "$DIR/store-A"
+	done
+}
