@@ -135,6 +135,7 @@ static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c
 {
 	struct sw_changeset changes;
 	struct sw_hash hash;
+	struct sw_op op;
 	size_t n_blobs;
 	uint64_t seq;
 	int rc;
@@ -163,6 +164,9 @@ static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c
 	    sw_changeset_begin(&changes, v->changeset) < 0)
 		return refuse(v, "its changeset is malformed");
 	*mode = changes.mode;
+	/* It would come first. */
+	if (c->n_parents > 0 && sw_changeset_next(&changes, &op) > 0 && op.kind == SW_OP_GENESIS)
+		return refuse(v, "it founds the database a second time");
 	if (sw_commit_verify(v->commit, c) < 0)
 		return refuse(v, "its signature is wrong");
 	rc = check_parents(r, c, v);

@@ -269,7 +269,8 @@ static int64_t merged_mtime(int64_t a, int64_t b, const struct sw_hash *hash)
 	int64_t later = a > b ? a : b;
 	int64_t whole = later / second - (later % second < 0);
 
-	return whole * second + (int64_t)(sw_get_u64(hash->b) % (uint64_t)second);
+	/* Modulo 2^64: an author may write any time. */
+	return (int64_t)((uint64_t)whole * (uint64_t)second + sw_get_u64(hash->b) % (uint64_t)second);
 }
 
 /* 1 merged, 0 the row must go whole. */

@@ -11,6 +11,7 @@ struct slot {
 	int64_t delta;	/* references gained in this transaction */
 	bool used;
 	bool seen_refs; /* its own references were counted */
+	bool is_gone;	/* its last reference went, and it gave up its own */
 };
 
 struct sw_nodes {
@@ -326,11 +327,13 @@ static int follow_releases(struct sw_nodes *s)
 			return rc;
 		assert(slot);
 		count += slot->delta;
-		if (count > 0)
-			continue;
 		if (count < 0)
 			return sw_fail(SW_ECORRUPT, "a reference count of the store is wrong; run "
 						    "'swarmfs verify'");
+		/* Dropped by two at once, it is in the queue twice, and gives up its own once. */
+		if (count > 0 || slot->is_gone)
+			continue;
+		slot->is_gone = true;
 		rc = sw_nodes_get(s, &hash, &bytes);
 		if (rc == 0)
 			rc = sw_record_refs(bytes, ref_drop, s);
