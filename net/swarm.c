@@ -1,9 +1,8 @@
-/* The thread around the engine: connections, sessions, dialling with backoff. */
-#include "net/swarm.h"
+/* The thread around the engine: it is started, dials with backoff, and is stopped. */
+#include "net/swarm_internal.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,368 +10,10 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "net/session.h"
-#include "net/sync.h"
-#include "net/ticket.h"
-#include "net/transport.h"
 
 #define DIAL_TIMEOUT_MS	  10000
-#define HANDSHAKE_MS	  10000
-#define GOOD_MS		  5000 /* a connection that lasts so long makes the next dial a first one */
-#define LAST_WORD_MS	  500 /* to send what is queued before a connection is closed */
+#define GOODBYE_MS	  300
 #define TICK_MS		  100
-#define OUTPUT_MAX	  ((size_t)24 << 20) /* encrypted bytes that wait, per connection */
-#define OUTPUT_BACKED_UP  ((size_t)1 << 20)  /* beyond it we stop listening to the peer */
-
-/* Somebody to dial, for ever. */
-struct endpoint {
-	uint64_t cookie; /* its place in the list */
-	bool has_ticket;
-	struct sw_ticket ticket;
-	char url[SW_SWARM_ADDRESS_SIZE]; /* without a ticket */
-	size_t next_address;
-	bool dialling, connected;
-	uint64_t dial_at_ms;
-	uint32_t backoff_ms;
-	bool complained; /* the present trouble is in the log already */
-	struct sw_peer_status status;
-};
-
-struct conn {
-	struct conn *next;
-	uint64_t id;
-	struct endpoint *endpoint; /* NULL: they dialled us */
-	struct sw_session *session;
-	bool is_up;		  /* the engine knows it */
-	uint64_t close_at_ms;	  /* 0: it stays */
-	uint64_t since_ms;
-	uint64_t up_ms; /* 0: it never was */
-	struct sw_peer_status status;
-};
-
-struct sw_swarm {
-	struct sw_db *db;
-	struct sw_transport *transport;
-	struct sw_sync *sync;
-	uint8_t noise_secret[SW_SESSION_SECRET_SIZE];
-	int kick_fd;
-	pthread_t thread;
-	bool runs;
-	char listening[SW_TRANSPORT_LISTENERS_MAX][SW_TRANSPORT_URL_MAX];
-	const char *urls[SW_TRANSPORT_LISTENERS_MAX];
-	size_t n_listening;
-	char **advertise; /* owned */
-	size_t n_advertise;
-	struct sw_swarm_timers timers;
-	uint64_t bytes_in, bytes_out;
-
-	pthread_mutex_t lock; /* held by the thread while it works, and by whoever asks */
-	pthread_cond_t stepped;
-	bool stopping;
-	struct endpoint **endpoints; /* by cookie */
-	size_t n_endpoints;
-	struct conn *conns;
-};
-
-const char *sw_peer_state_name(enum sw_peer_state state)
-{
-	static const char *const names[] = {"connecting", "handshake", "joining",
-					    "syncing",	  "in-sync",   "backoff"};
-
-	return names[state];
-}
-
-static uint64_t now_ms(const struct sw_swarm *s)
-{
-	return sw_env_mono_ms(sw_db_env(s->db));
-}
-
-static struct conn *find_conn(const struct sw_swarm *s, uint64_t id)
-{
-	struct conn *c = s->conns;
-
-	while (c && c->id != id)
-		c = c->next;
-	return c;
-}
-
-static struct sw_peer_status *status_of(struct conn *c)
-{
-	return c->endpoint ? &c->endpoint->status : &c->status;
-}
-
-static void set_error(struct sw_peer_status *st, const char *reason)
-{
-	st->errors++;
-	snprintf(st->last_error, sizeof(st->last_error), "%s", reason);
-}
-
-/* A random part of the wait, so that peers that lost each other together do not come back together. */
-static void plan_dial(struct sw_swarm *s, struct endpoint *e)
-{
-	uint32_t jitter;
-
-	e->backoff_ms = e->backoff_ms ? e->backoff_ms * 2 : s->timers.backoff_min_ms;
-	if (e->backoff_ms > s->timers.backoff_max_ms)
-		e->backoff_ms = s->timers.backoff_max_ms;
-	sw_db_env(s->db)->random(sw_db_env(s->db)->arg, &jitter, sizeof(jitter));
-	e->dial_at_ms = now_ms(s) + e->backoff_ms * 3 / 4 + jitter % (e->backoff_ms / 2);
-	e->dialling = e->connected = false;
-	e->status.state = SW_PEER_BACKOFF;
-}
-
-static void complain(struct endpoint *e, const char *reason)
-{
-	set_error(&e->status, reason);
-	if (!e->complained)
-		sw_log(SW_LOG_WARN, "peer %s: %s; trying again", e->status.address, reason);
-	e->complained = true;
-}
-
-static void conn_free(struct sw_swarm *s, struct conn *c)
-{
-	struct conn **at = &s->conns;
-
-	while (*at != c)
-		at = &(*at)->next;
-	*at = c->next;
-	sw_session_free(c->session);
-	free(c);
-}
-
-/* The connection is over. The engine is told if it knew of it. */
-static void conn_end(struct sw_swarm *s, struct conn *c, const char *reason)
-{
-	if (c->is_up)
-		sw_sync_peer_down(s->sync, c->id);
-	c->is_up = false;
-	if (c->endpoint) {
-		if (reason)
-			complain(c->endpoint, reason);
-		c->endpoint->status.reconnects++;
-		if (c->up_ms && now_ms(s) - c->up_ms >= GOOD_MS)
-			c->endpoint->backoff_ms = 0;
-		plan_dial(s, c->endpoint);
-	}
-	sw_transport_close(s->transport, c->id);
-	conn_free(s, c);
-}
-
-/* What the session has to say goes to the transport, whole or not at all. */
-static int flush_output(struct sw_swarm *s, struct conn *c)
-{
-	struct sw_buf *out = sw_session_output(c->session);
-	size_t n = out->n;
-	int rc;
-
-	if (out->rc < 0)
-		return out->rc;
-	if (n == 0)
-		return 0;
-	rc = sw_transport_send(s->transport, c->id, sw_buf_view(out));
-	sw_transport_pause(s->transport, c->id, rc == SW_EAGAIN && n > OUTPUT_BACKED_UP);
-	if (rc == SW_EAGAIN)
-		return 0; /* stays here, goes on when the transport has room */
-	if (rc == 0) {
-		status_of(c)->bytes_out += n;
-		s->bytes_out += n;
-		sw_buf_reset(out);
-	}
-	return rc;
-}
-
-static int hook_send(void *arg, uint64_t peer, struct sw_view message)
-{
-	struct sw_swarm *s = arg;
-	struct conn *c = find_conn(s, peer);
-	int rc;
-
-	if (!c || c->close_at_ms)
-		return SW_ECLOSED;
-	if (sw_session_output(c->session)->n + message.n > OUTPUT_MAX)
-		return SW_EAGAIN;
-	rc = sw_session_send(c->session, message);
-	return rc < 0 ? rc : flush_output(s, c);
-}
-
-static void hook_drop(void *arg, uint64_t peer, const char *reason)
-{
-	struct sw_swarm *s = arg;
-	struct conn *c = find_conn(s, peer);
-
-	if (!c)
-		return;
-	c->is_up = false;
-	c->close_at_ms = now_ms(s) + LAST_WORD_MS;
-	if (strcmp(reason, SW_SYNC_CONNECTED_TWICE) == 0)
-		return; /* no fault of anybody's */
-	set_error(status_of(c), reason);
-	sw_log(SW_LOG_WARN, "peer %s dropped: %s", status_of(c)->address, reason);
-	if (c->endpoint)
-		c->endpoint->complained = true;
-}
-
-static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const char *address)
-{
-	uint8_t ephemeral[SW_SESSION_SECRET_SIZE];
-	struct sw_session_options options = {.initiator = e != NULL,
-					     .database = sw_db_id(s->db),
-					     .identity = sw_db_identity(s->db),
-					     .static_secret = s->noise_secret,
-					     .ephemeral_secret = ephemeral};
-	struct conn *c = calloc(1, sizeof(*c));
-	int rc;
-
-	if (!c)
-		return SW_ENOMEM;
-	sw_db_env(s->db)->random(sw_db_env(s->db)->arg, ephemeral, sizeof(ephemeral));
-	rc = sw_session_new(&options, &c->session);
-	explicit_bzero(ephemeral, sizeof(ephemeral));
-	if (rc < 0) {
-		free(c);
-		return rc;
-	}
-	c->id = id;
-	c->endpoint = e;
-	c->since_ms = now_ms(s);
-	c->status.is_inbound = true;
-	snprintf(c->status.address, sizeof(c->status.address), "%s", address);
-	status_of(c)->state = SW_PEER_HANDSHAKE;
-	c->next = s->conns;
-	s->conns = c;
-	return flush_output(s, c);
-}
-
-/* Transport events */
-
-static void on_accepted(void *arg, uint64_t conn, const char *address)
-{
-	struct sw_swarm *s = arg;
-
-	if (conn_new(s, conn, NULL, address) < 0)
-		sw_transport_close(s->transport, conn);
-}
-
-static void on_connected(void *arg, uint64_t conn, uint64_t cookie)
-{
-	struct sw_swarm *s = arg;
-	struct endpoint *e = s->endpoints[cookie];
-
-	e->dialling = false;
-	e->connected = true;
-	if (conn_new(s, conn, e, e->status.address) < 0) {
-		sw_transport_close(s->transport, conn);
-		plan_dial(s, e);
-	}
-}
-
-static void on_dial_failed(void *arg, uint64_t cookie, const char *reason)
-{
-	struct sw_swarm *s = arg;
-	struct endpoint *e = s->endpoints[cookie];
-
-	complain(e, reason);
-	plan_dial(s, e);
-}
-
-static void came_up(struct sw_swarm *s, struct conn *c)
-{
-	const struct sw_key *remote = sw_session_remote(c->session);
-
-	c->is_up = true;
-	c->up_ms = now_ms(s);
-	status_of(c)->key = *remote;
-	status_of(c)->has_key = true;
-	if (c->endpoint) {
-		c->endpoint->complained = false;
-		c->endpoint->status.last_error[0] = '\0';
-	}
-	sw_sync_peer_up(s->sync, c->id, remote, c->endpoint != NULL,
-			c->endpoint && c->endpoint->has_ticket ? &c->endpoint->ticket : NULL, now_ms(s));
-}
-
-static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
-{
-	struct sw_swarm *s = arg;
-	struct conn *c = find_conn(s, conn);
-	struct sw_view message;
-	int rc;
-
-	if (!c || c->close_at_ms)
-		return;
-	status_of(c)->bytes_in += bytes.n;
-	s->bytes_in += bytes.n;
-	rc = sw_session_feed(c->session, bytes);
-	if (rc == 0)
-		rc = flush_output(s, c);
-	while (rc == 0 && !c->close_at_ms) {
-		int more = sw_session_recv(c->session, &message);
-
-		if (!c->is_up && more >= 0 && sw_session_established(c->session))
-			came_up(s, c);
-		if (more <= 0 || c->close_at_ms) {
-			rc = more < 0 ? more : 0;
-			break;
-		}
-		sw_sync_message(s->sync, conn, message, now_ms(s));
-	}
-	if (rc == 0)
-		rc = flush_output(s, c);
-	if (rc < 0) {
-		const char *reason = sw_fail_message(rc);
-
-		if (!c->endpoint)
-			sw_log(SW_LOG_WARN, "a connection from %s was refused: %s", c->status.address, reason);
-		conn_end(s, c, reason);
-	}
-}
-
-static void on_sent(void *arg, uint64_t conn, size_t queued)
-{
-	struct sw_swarm *s = arg;
-	struct conn *c = find_conn(s, conn);
-
-	if (!c)
-		return;
-	if (c->close_at_ms && queued == 0) {
-		conn_end(s, c, NULL);
-		return;
-	}
-	if (flush_output(s, c) < 0)
-		return; /* the transport tells that it is closed */
-	if (c->is_up && sw_session_output(c->session)->n == 0)
-		sw_sync_writable(s->sync, conn, now_ms(s));
-}
-
-static void on_closed(void *arg, uint64_t conn, const char *reason)
-{
-	struct sw_swarm *s = arg;
-	struct conn *c = find_conn(s, conn);
-
-	if (c)
-		conn_end(s, c, reason);
-}
-
-static const struct sw_transport_handler handler = {.accepted = on_accepted,
-						     .connected = on_connected,
-						     .dial_failed = on_dial_failed,
-						     .received = on_received,
-						     .sent = on_sent,
-						     .closed = on_closed};
-
-/* The thread */
-
-/* Whether the peer behind it has dialled us, so that there is no need to dial it. */
-static bool is_reached_otherwise(const struct sw_swarm *s, const struct endpoint *e)
-{
-	if (!e->status.has_key)
-		return false;
-	for (const struct conn *c = s->conns; c; c = c->next)
-		if (c->is_up && c->endpoint != e &&
-		    sw_key_eq(&e->status.key, sw_session_remote(c->session)))
-			return true;
-	return false;
-}
 
 static int dial(struct sw_swarm *s, struct endpoint *e)
 {
@@ -392,27 +33,20 @@ static int dial(struct sw_swarm *s, struct endpoint *e)
 
 static void tick(struct sw_swarm *s)
 {
-	uint64_t now = now_ms(s);
-	struct conn *next;
+	uint64_t now = sw_swarm_now(s);
 
 	for (size_t i = 0; i < s->n_endpoints; i++) {
 		struct endpoint *e = s->endpoints[i];
 		int rc = 0;
 
-		if (!e->dialling && !e->connected && now >= e->dial_at_ms && !is_reached_otherwise(s, e))
+		if (!e->dialling && !e->connected && now >= e->dial_at_ms && !sw_endpoint_is_reached(s, e))
 			rc = dial(s, e);
 		if (rc < 0) {
-			complain(e, sw_fail_message(rc));
-			plan_dial(s, e);
+			sw_endpoint_complain(e, sw_fail_message(rc));
+			sw_endpoint_plan(s, e);
 		}
 	}
-	for (struct conn *c = s->conns; c; c = next) {
-		next = c->next;
-		if (c->close_at_ms && now >= c->close_at_ms)
-			conn_end(s, c, NULL);
-		else if (!c->is_up && !c->close_at_ms && now - c->since_ms > HANDSHAKE_MS)
-			conn_end(s, c, "it did not finish the handshake");
-	}
+	sw_conn_tick(s, now);
 	sw_sync_tick(s->sync, now);
 }
 
@@ -432,11 +66,11 @@ static void *run(void *arg)
 		if (fds[1].revents & POLLIN) {
 			if (read(s->kick_fd, &kicks, sizeof(kicks)) < 0)
 				kicks = 0; /* somebody else's wake-up is lost; the tick is soon */
-			sw_sync_changed(s->sync, now_ms(s));
+			sw_sync_changed(s->sync, sw_swarm_now(s));
 		}
-		sw_transport_poll(s->transport, &handler, s);
-		if (now_ms(s) - ticked >= TICK_MS) {
-			ticked = now_ms(s);
+		sw_transport_poll(s->transport, &sw_conn_handler, s);
+		if (sw_swarm_now(s) - ticked >= TICK_MS) {
+			ticked = sw_swarm_now(s);
 			tick(s);
 		}
 		pthread_cond_broadcast(&s->stepped);
@@ -526,7 +160,7 @@ static int copy_advertised(struct sw_swarm *s, const struct sw_swarm_options *op
 
 static int prepare(struct sw_swarm *s, const struct sw_swarm_options *options)
 {
-	const struct sw_sync_hooks hooks = {.arg = s, .send = hook_send, .drop = hook_drop};
+	const struct sw_sync_hooks hooks = {.arg = s, .send = sw_conn_send, .drop = sw_conn_drop};
 	const struct sw_transport_options defaults = {0};
 	int rc = copy_advertised(s, options);
 
@@ -587,6 +221,23 @@ int sw_swarm_start(struct sw_db *db, const struct sw_swarm_options *options, str
 	return rc;
 }
 
+/* The thread is gone: the last words are sent from here. */
+static void say_goodbye(struct sw_swarm *s)
+{
+	struct pollfd fd = {.fd = sw_transport_fd(s->transport), .events = POLLIN};
+	uint64_t end = sw_swarm_now(s) + GOODBYE_MS;
+
+	sw_sync_close(s->sync);
+	while (s->conns && sw_swarm_now(s) < end && poll(&fd, 1, 10) >= 0) {
+		sw_transport_poll(s->transport, &sw_conn_handler, s);
+		for (struct conn *c = s->conns, *next; c; c = next) {
+			next = c->next;
+			if (!c->close_at_ms)
+				sw_conn_free(s, c); /* a stranger */
+		}
+	}
+}
+
 void sw_swarm_stop(struct sw_swarm *s)
 {
 	if (!s)
@@ -597,9 +248,10 @@ void sw_swarm_stop(struct sw_swarm *s)
 	if (s->runs) {
 		sw_swarm_kick(s);
 		pthread_join(s->thread, NULL);
+		say_goodbye(s);
 	}
 	while (s->conns)
-		conn_free(s, s->conns);
+		sw_conn_free(s, s->conns);
 	sw_sync_free(s->sync);
 	sw_transport_free(s->transport);
 	if (s->kick_fd >= 0)
@@ -651,108 +303,4 @@ int sw_swarm_invite(struct sw_swarm *s, uint64_t expiry_ms, enum sw_role role, s
 		return sw_ticket_create(s->db, (const char *const *)s->advertise, s->n_advertise, expiry_ms, role,
 					out);
 	return sw_ticket_create(s->db, s->urls, s->n_listening, expiry_ms, role, out);
-}
-
-static bool some_up(const struct sw_swarm *s)
-{
-	for (const struct conn *c = s->conns; c; c = c->next)
-		if (c->is_up)
-			return true;
-	return false;
-}
-
-int sw_swarm_wait_synced(struct sw_swarm *s, unsigned timeout_ms)
-{
-	uint64_t end = now_ms(s) + timeout_ms, have = 0, want = 0;
-	int rc = SW_EAGAIN;
-
-	pthread_mutex_lock(&s->lock);
-	while (rc == SW_EAGAIN && now_ms(s) < end) {
-		struct timespec until;
-
-		if (sw_sync_is_synced(s->sync, &have, &want)) {
-			rc = 0;
-			break;
-		}
-		if (sw_sync_refusal(s->sync)) {
-			rc = sw_fail(SW_EDENIED, "joining was refused: %s", sw_sync_refusal(s->sync));
-			break;
-		}
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 50 * 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
-		pthread_cond_timedwait(&s->stepped, &s->lock, &until);
-	}
-	if (rc == SW_EAGAIN) {
-		const char *why = s->n_endpoints && s->endpoints[0]->status.last_error[0] ? s->endpoints[0]->status.last_error
-										    : "it does not answer";
-
-		rc = sw_fail(SW_EAGAIN, "no peer could be reached in time (%s)",
-			     some_up(s) ? "one answers, but has not sent everything yet" : why);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
-
-void sw_swarm_status_fini(struct sw_swarm_status *status)
-{
-	free(status->peers);
-	*status = (struct sw_swarm_status){0};
-}
-
-/* A peer that we would dial, had it not dialled us, is shown once. */
-static void leave_out_twins(const struct sw_swarm *s, struct sw_swarm_status *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < out->n_peers; i++) {
-		if (i < s->n_endpoints && !s->endpoints[i]->connected && is_reached_otherwise(s, s->endpoints[i]))
-			continue;
-		if (n != i)
-			out->peers[n] = out->peers[i];
-		n++;
-	}
-	out->n_peers = n;
-}
-
-static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
-{
-	uint64_t now = now_ms(s);
-	struct sw_sync_counters n;
-
-	sw_sync_counters(s->sync, &n);
-	out->n_held = n.n_held;
-	out->n_refused = n.n_refused;
-	out->n_batches = n.n_batches;
-	out->commits_in = n.commits_in;
-	out->bytes_in = s->bytes_in;
-	out->bytes_out = s->bytes_out;
-	for (size_t i = 0; i < s->n_endpoints; i++)
-		out->peers[out->n_peers++] = s->endpoints[i]->status;
-	for (struct conn *c = s->conns; c; c = c->next) {
-		struct sw_peer_status *st = c->endpoint ? &out->peers[c->endpoint->cookie] : &out->peers[out->n_peers++];
-
-		*st = *status_of(c);
-		out->n_connected += sw_sync_peer_status(s->sync, c->id, now, st);
-	}
-	leave_out_twins(s, out);
-}
-
-int sw_swarm_status(struct sw_swarm *s, struct sw_swarm_status *out)
-{
-	size_t n;
-
-	*out = (struct sw_swarm_status){0};
-	pthread_mutex_lock(&s->lock);
-	n = s->n_endpoints;
-	for (const struct conn *c = s->conns; c; c = c->next)
-		n++;
-	out->peers = calloc(n + 1, sizeof(*out->peers));
-	if (out->peers)
-		fill_status(s, out);
-	pthread_mutex_unlock(&s->lock);
-	return out->peers ? 0 : SW_ENOMEM;
 }

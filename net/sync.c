@@ -99,27 +99,6 @@ int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message)
 	return SW_ECLOSED;
 }
 
-static int my_role(struct sw_sync *s, const struct sw_key *key)
-{
-	struct sw_reader r;
-	int role = 0;
-
-	if (sw_reader_begin(s->db, &r) < 0)
-		return 0;
-	if (sw_db_role(&r, key, &role) < 0)
-		role = 0;
-	sw_reader_end(&r);
-	return role;
-}
-
-static bool is_empty(struct sw_sync *s)
-{
-	struct sw_head head;
-
-	sw_db_head(s->db, &head);
-	return head.count == 0;
-}
-
 void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct sw_hash *tips = NULL;
@@ -141,70 +120,6 @@ void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 	else if (sw_sync_send(s, p, &out) == SW_EAGAIN)
 		p->told = (struct sw_head){0}; /* told again later */
-}
-
-static void become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
-{
-	SW_BUF hello = {0};
-
-	p->phase = PHASE_MEMBER;
-	sw_message_hello(&hello);
-	if (sw_sync_send(s, p, &hello) < 0)
-		return;
-	sw_sync_tell_head(s, p, now_ms);
-	if (!p->dropped)
-		sw_pull_start(s, p, now_ms);
-}
-
-/* Distrust */
-
-static struct ban *ban_of(struct sw_sync *s, const struct sw_key *key)
-{
-	for (size_t i = 0; i < BANS_MAX; i++)
-		if (s->bans[i].wait_ms > 0 && sw_key_eq(&s->bans[i].key, key))
-			return &s->bans[i];
-	return NULL;
-}
-
-void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason)
-{
-	struct ban *b = ban_of(s, &p->key);
-
-	if (!b) {
-		/* The one that ends first makes room. */
-		b = &s->bans[0];
-		for (size_t i = 1; i < BANS_MAX; i++)
-			if (s->bans[i].until_ms < b->until_ms)
-				b = &s->bans[i];
-		*b = (struct ban){.key = p->key, .wait_ms = SW_SYNC_BAN_MIN_MS / 2};
-	}
-	b->wait_ms *= 2;
-	if (b->wait_ms > SW_SYNC_BAN_MAX_MS)
-		b->wait_ms = SW_SYNC_BAN_MAX_MS;
-	b->until_ms = p->heard_ms + b->wait_ms;
-	sw_sync_drop(s, p, reason, true);
-}
-
-static bool is_banned(struct sw_sync *s, const struct sw_key *key, uint64_t now_ms)
-{
-	const struct ban *b = ban_of(s, key);
-
-	return b && now_ms < b->until_ms;
-}
-
-/* Two peers that dial each other need one connection: that of the smaller key, else the newer one. */
-static bool is_superfluous(struct sw_sync *s, struct peer *p)
-{
-	bool ours_is_smaller = memcmp(sw_db_key(s->db)->b, p->key.b, SW_KEY_SIZE) < 0;
-
-	for (struct peer *q = s->peers; q; q = q->next) {
-		if (q == p || q->dropped || !sw_key_eq(&q->key, &p->key))
-			continue;
-		if (q->dialled != p->dialled && q->dialled == ours_is_smaller)
-			return true;
-		sw_sync_drop(s, q, SW_SYNC_CONNECTED_TWICE, false);
-	}
-	return false;
 }
 
 /* Steps */
@@ -250,7 +165,7 @@ static void tell_all(struct sw_sync *s, uint64_t now_ms)
 }
 
 /* The end of every step. */
-static void settle(struct sw_sync *s, uint64_t now_ms)
+void sw_sync_settle(struct sw_sync *s, uint64_t now_ms)
 {
 	bool moved = s->moved;
 
@@ -267,47 +182,12 @@ static void settle(struct sw_sync *s, uint64_t now_ms)
 	sweep(s);
 }
 
-/* Whether we may believe whom we dialled: a member, or, as long as we know no members, who invited us. */
-static bool is_believed(struct sw_sync *s, const struct sw_key *key, const struct sw_ticket *ticket)
+void sw_sync_close(struct sw_sync *s)
 {
-	if (ticket && sw_key_eq(key, &ticket->inviter))
-		return true;
-	return my_role(s, key) >= SW_ROLE_READER;
-}
-
-void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, bool dialled,
-		     const struct sw_ticket *ticket, uint64_t now_ms)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-	SW_BUF join = {0};
-
-	if (!p) {
-		s->hooks.drop(s->hooks.arg, id, "out of memory");
-		return;
-	}
-	*p = (struct peer){.next = s->peers, .id = id, .key = *key, .dialled = dialled,
-			   .since_ms = now_ms, .heard_ms = now_ms, .pinged_ms = now_ms};
-	s->peers = p;
-	if (sw_key_eq(key, sw_db_key(s->db))) {
-		sw_sync_drop(s, p, "it has our own key: the store was copied, or it is ourselves", true);
-	} else if (is_banned(s, key, now_ms)) {
-		sw_sync_drop(s, p, "it is not listened to for a while, for what it sent", true);
-	} else if (is_superfluous(s, p)) {
-		sw_sync_drop(s, p, SW_SYNC_CONNECTED_TWICE, false);
-	} else if (dialled && !is_believed(s, key, ticket)) {
-		sw_sync_drop(s, p, is_empty(s) ? "it is not the one who made the ticket"
-					       : "it is not a member of this database", false);
-	} else if (dialled && ticket && my_role(s, sw_db_key(s->db)) < SW_ROLE_READER) {
-		p->phase = PHASE_JOINING;
-		sw_message_join(ticket->secret, &join);
-		if (sw_sync_send(s, p, &join) == SW_EAGAIN)
-			sw_sync_drop(s, p, "it does not read", false);
-	} else if (dialled || my_role(s, key) >= SW_ROLE_READER) {
-		become_member(s, p, now_ms);
-	} else {
-		p->phase = PHASE_AWAIT_JOIN;
-	}
-	settle(s, now_ms);
+	for (struct peer *p = s->peers; p; p = p->next)
+		sw_sync_drop(s, p, SW_SYNC_CLOSING, p->phase == PHASE_MEMBER);
+	s->bulk = NULL;
+	sweep(s);
 }
 
 void sw_sync_peer_down(struct sw_sync *s, uint64_t id)
@@ -317,62 +197,7 @@ void sw_sync_peer_down(struct sw_sync *s, uint64_t id)
 	if (!p)
 		return;
 	p->dropped = true;
-	settle(s, p->heard_ms);
-}
-
-/* Joining */
-
-static int grant(struct sw_sync *s, const struct sw_key *key, enum sw_role role)
-{
-	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *key, .role = role}};
-	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
-	struct sw_hash id;
-
-	if (my_role(s, key) >= (int)role)
-		return 0;
-	return sw_db_commit(s->db, &w, &id);
-}
-
-static void handle_join(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
-{
-	SW_BUF out = {0};
-	char hex[SW_HASH_HEX_SIZE];
-	enum sw_redeemed result;
-	enum sw_role role = SW_ROLE_WRITER;
-	int rc = sw_ticket_redeem(s->db, sw_view(m->secret, SW_TICKET_SECRET_SIZE), &p->key, &result, &role);
-
-	if (rc == 0 && result == SW_REDEEMED)
-		rc = grant(s, &p->key, role);
-	if (rc < 0) {
-		sw_log(SW_LOG_ERROR, "a ticket could not be honoured: %s", sw_fail_message(rc));
-		result = SW_REDEEMED_NOT_NOW;
-	}
-	if (result != SW_REDEEMED) {
-		sw_message_joined((uint8_t)result, sw_redeemed_text(result), &out);
-		if (sw_sync_send(s, p, &out) != SW_ECLOSED)
-			sw_sync_drop(s, p, sw_redeemed_text(result), false);
-		return;
-	}
-	sw_hex(p->key.b, SW_KEY_SIZE, hex);
-	sw_log(SW_LOG_INFO, "%.12s has joined with a ticket", hex);
-	sw_message_joined(0, "", &out);
-	if (sw_sync_send(s, p, &out) == 0)
-		become_member(s, p, now_ms);
-	s->moved = true;
-}
-
-static void handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
-{
-	if (m->code == 0) {
-		become_member(s, p, now_ms);
-		return;
-	}
-	/* Its words are for people: only what can be shown. */
-	snprintf(s->refusal, sizeof(s->refusal), "%.*s", (int)m->text.n, (const char *)m->text.p);
-	for (char *c = s->refusal; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	sw_sync_drop(s, p, s->refusal, false);
+	sw_sync_settle(s, p->heard_ms);
 }
 
 /* Messages */
@@ -386,6 +211,16 @@ static void handle_head(struct sw_sync *s, struct peer *p, const struct sw_messa
 	note_head(s, p);
 	/* It does not send everything unasked. What was asked for just now may be on its way. */
 	sw_pull_tick(s, p, now_ms);
+}
+
+/* An answer to a PULL can be much work; there is no reason to make many. */
+static bool asks_too_often(struct peer *p, uint64_t now_ms)
+{
+	if (now_ms - p->pulls_since_ms >= 1000) {
+		p->pulls_since_ms = now_ms;
+		p->n_pulls = 0;
+	}
+	return ++p->n_pulls > SW_SYNC_PULLS_MAX;
 }
 
 static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
@@ -405,7 +240,10 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		handle_head(s, p, m, now_ms);
 		break;
 	case SW_MSG_PULL:
-		sw_serve_pull(s, p, m, now_ms);
+		if (asks_too_often(p, now_ms))
+			sw_sync_distrust(s, p, "it begins anew too often");
+		else
+			sw_serve_pull(s, p, m, now_ms);
 		break;
 	case SW_MSG_MORE:
 		sw_serve_more(s, p, m, now_ms);
@@ -447,13 +285,13 @@ static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m
 	switch (p->phase) {
 	case PHASE_AWAIT_JOIN:
 		if (m->type == SW_MSG_JOIN)
-			handle_join(s, p, m, now_ms);
+			sw_sync_handle_join(s, p, m, now_ms);
 		else
 			sw_sync_drop(s, p, "it is not a member, and brought no ticket", true);
 		break;
 	case PHASE_JOINING:
 		if (m->type == SW_MSG_JOINED)
-			handle_joined(s, p, m, now_ms);
+			sw_sync_handle_joined(s, p, m, now_ms);
 		else
 			sw_sync_drop(s, p, "it did not answer the ticket", true);
 		break;
@@ -476,7 +314,7 @@ void sw_sync_message(struct sw_sync *s, uint64_t id, struct sw_view bytes, uint6
 	sw_message_fini(&s->message);
 	if (!p->dropped && p->phase == PHASE_MEMBER)
 		note_lag(s, p, now_ms);
-	settle(s, now_ms);
+	sw_sync_settle(s, now_ms);
 }
 
 void sw_sync_writable(struct sw_sync *s, uint64_t id, uint64_t now_ms)
@@ -485,7 +323,7 @@ void sw_sync_writable(struct sw_sync *s, uint64_t id, uint64_t now_ms)
 
 	if (p)
 		sw_serve_continue(s, p, now_ms);
-	settle(s, now_ms);
+	sw_sync_settle(s, now_ms);
 }
 
 void sw_sync_changed(struct sw_sync *s, uint64_t now_ms)
@@ -495,7 +333,7 @@ void sw_sync_changed(struct sw_sync *s, uint64_t now_ms)
 	/* What was taken from peers was told at the end of that step. */
 	sw_db_head(s->db, &ours);
 	s->moved = !sw_head_eq(&ours, &s->seen);
-	settle(s, now_ms);
+	sw_sync_settle(s, now_ms);
 }
 
 /* Held commits */
@@ -563,7 +401,7 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 		else
 			tick_member(s, p, now_ms);
 	}
-	settle(s, now_ms);
+	sw_sync_settle(s, now_ms);
 }
 
 bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, struct sw_peer_status *out)

@@ -16,6 +16,8 @@
 #define SW_SYNC_BAN_MIN_MS 60000 /* for so long a peer that sent what cannot be is not listened to; doubles */
 #define SW_SYNC_BAN_MAX_MS 3600000
 #define SW_SYNC_CONNECTED_TWICE "it is connected already"
+#define SW_SYNC_CLOSING		"this peer is closing"
+#define SW_SYNC_PULLS_MAX  100	 /* of one peer in a second */
 #define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
 #define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
 #define SW_SYNC_STAGED_MAX ((size_t)512 << 20) /* bytes of large rows on their way in, per peer */
@@ -42,6 +44,8 @@ void sw_sync_free(struct sw_sync *s);
 void sw_sync_peer_up(struct sw_sync *s, uint64_t peer, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms);
 void sw_sync_peer_down(struct sw_sync *s, uint64_t peer);
+/* Say goodbye to all, and drop them. */
+void sw_sync_close(struct sw_sync *s);
 void sw_sync_message(struct sw_sync *s, uint64_t peer, struct sw_view message, uint64_t now_ms);
 /* The queue of a peer that was full has room again. */
 void sw_sync_writable(struct sw_sync *s, uint64_t peer, uint64_t now_ms);

@@ -72,6 +72,8 @@ struct peer {
 	size_t n_tips;
 	bool lacks; /* we lack one of them */
 	bool said_diverged;
+	uint64_t pulls_since_ms; /* it has made n_pulls since then */
+	unsigned n_pulls;
 	struct sw_head told; /* ours, as we told it */
 	uint64_t behind_ms;  /* since when the two differ, as far as is known; 0: they do not */
 	struct serving serve;
@@ -114,6 +116,10 @@ void sw_sync_drop(struct sw_sync *s, struct peer *p, const char *reason, bool sa
 /* Send; drops the peer on anything but SW_EAGAIN. 0, SW_EAGAIN, or SW_ECLOSED when it was dropped. */
 int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message) SW_MUST_CHECK;
 
+/* The end of every step: the others are told what was taken, and peers that were dropped are freed. */
+void sw_sync_settle(struct sw_sync *s, uint64_t now_ms);
+void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 /* Drop a peer for what it sent, and do not believe it for a while. */
 void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason);
 void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms);

@@ -18,7 +18,7 @@
 
 struct node {
 	struct test_db db;
-	struct sw_swarm *swarm;
+	_Atomic(struct sw_swarm *) swarm;
 	const char *url; /* that it listens on */
 };
 
@@ -49,9 +49,11 @@ static void start(struct node *n, const char *const *peers, size_t n_peers)
 				     .peers = peers,
 				     .n_peers = n_peers,
 				     .timers = {.advert_ms = 50, .backoff_min_ms = 20, .backoff_max_ms = 200}};
+	struct sw_swarm *s;
 	const char *const *urls;
 
-	TEST_OK(sw_swarm_start(n->db.db, &o, &n->swarm));
+	TEST_OK(sw_swarm_start(n->db.db, &o, &s));
+	n->swarm = s;
 	assert_int_equal(sw_swarm_addresses(n->swarm, &urls), 1);
 	n->url = urls[0];
 }
@@ -199,6 +201,7 @@ static void refused(struct node *inviter, const char *ticket, const char *why)
 
 static void used_expired_and_unknown_tickets_are_refused(void **state)
 {
+	struct sw_swarm *none;
 	struct node a = {0}, b = {0}, other = {0};
 	struct sw_ticket t;
 	struct sw_buf forged = {0};
@@ -225,7 +228,7 @@ static void used_expired_and_unknown_tickets_are_refused(void **state)
 	/* A ticket of another database is refused before anything is dialled. */
 	test_db_create(&other.db, 9);
 	assert_int_equal(sw_swarm_start(other.db.db, &(struct sw_swarm_options){.peers = peers, .n_peers = 1},
-					&other.swarm),
+					&none),
 			 SW_EINVAL);
 	test_put(&a.db, "t", "r", "still alive");
 	until_same(&a, &b);

@@ -1,0 +1,85 @@
+/* What the files of the swarm share. */
+#ifndef SW_NET_SWARM_INTERNAL_H
+#define SW_NET_SWARM_INTERNAL_H
+
+#include <pthread.h>
+
+#include "net/session.h"
+#include "net/swarm.h"
+#include "net/sync.h"
+#include "net/ticket.h"
+#include "net/transport.h"
+
+/* Somebody to dial, for ever. */
+struct endpoint {
+	uint64_t cookie; /* its place in the list */
+	bool has_ticket;
+	struct sw_ticket ticket;
+	char url[SW_SWARM_ADDRESS_SIZE]; /* without a ticket */
+	size_t next_address;
+	bool dialling, connected;
+	uint64_t dial_at_ms;
+	uint32_t backoff_ms;
+	bool complained; /* the present trouble is in the log already */
+	struct sw_peer_status status;
+};
+
+struct conn {
+	struct conn *next;
+	uint64_t id;
+	struct endpoint *endpoint; /* NULL: they dialled us */
+	struct sw_session *session;
+	bool is_up;		  /* the engine knows it */
+	uint64_t close_at_ms;	  /* 0: it stays */
+	uint64_t since_ms;
+	uint64_t up_ms; /* 0: it never was */
+	struct sw_peer_status status;
+};
+
+struct sw_swarm {
+	struct sw_db *db;
+	struct sw_transport *transport;
+	struct sw_sync *sync;
+	uint8_t noise_secret[SW_SESSION_SECRET_SIZE];
+	int kick_fd;
+	pthread_t thread;
+	bool runs;
+	char listening[SW_TRANSPORT_LISTENERS_MAX][SW_TRANSPORT_URL_MAX];
+	const char *urls[SW_TRANSPORT_LISTENERS_MAX];
+	size_t n_listening;
+	char **advertise; /* owned */
+	size_t n_advertise;
+	struct sw_swarm_timers timers;
+	uint64_t bytes_in, bytes_out;
+
+	pthread_mutex_t lock; /* held by the thread while it works, and by whoever asks */
+	pthread_cond_t stepped;
+	bool stopping;
+	struct endpoint **endpoints; /* by cookie */
+	size_t n_endpoints;
+	struct conn *conns;
+};
+
+/* Connections: between the transport and the engine. All under s->lock. */
+extern const struct sw_transport_handler sw_conn_handler; /* its argument is the swarm */
+/* Hooks of the engine. */
+int sw_conn_send(void *arg, uint64_t peer, struct sw_view message);
+void sw_conn_drop(void *arg, uint64_t peer, const char *reason);
+void sw_conn_free(struct sw_swarm *s, struct conn *c);
+struct sw_peer_status *sw_conn_status(struct conn *c);
+/* Close those that have had their time. */
+void sw_conn_tick(struct sw_swarm *s, uint64_t now);
+
+/* Something is wrong with a peer that we dial: noted, and logged once until it works again. */
+void sw_endpoint_complain(struct endpoint *e, const char *reason);
+/* Dial it again after a while. */
+void sw_endpoint_plan(struct sw_swarm *s, struct endpoint *e);
+/* Whether the peer behind it has dialled us, so that there is no need to dial it. */
+bool sw_endpoint_is_reached(const struct sw_swarm *s, const struct endpoint *e);
+
+static inline uint64_t sw_swarm_now(const struct sw_swarm *s)
+{
+	return sw_env_mono_ms(sw_db_env(s->db));
+}
+
+#endif
