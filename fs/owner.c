@@ -44,6 +44,7 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, s
 		sw_db_close(db);
 		return SW_ENOMEM;
 	}
+	pthread_mutex_init(&o->swarm_lock, NULL);
 	o->db = db;
 	o->options = *options;
 	o->started_ms = sw_env_wall_ms(sw_db_env(db));
@@ -74,6 +75,7 @@ int sw_owner_start(struct sw_owner *o)
 {
 	int rc = o->work ? sw_committer_start(o, &o->committer) : 0;
 
+	o->is_serving = true;
 	if (rc == 0)
 		rc = sw_owner_swarm_start(o);
 	if (rc == 0)
@@ -104,6 +106,7 @@ void sw_owner_close(struct sw_owner *o)
 	if (o->work)
 		sw_work_close(o->work);
 	sw_db_close(o->db);
+	pthread_mutex_destroy(&o->swarm_lock);
 	free(o->mount_point);
 	free(o);
 }

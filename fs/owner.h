@@ -9,6 +9,7 @@
 #ifndef SW_FS_OWNER_H
 #define SW_FS_OWNER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/work.h"
@@ -42,9 +43,11 @@ struct sw_committer;
 struct sw_owner {
 	struct sw_db *db;
 	struct sw_work *work;	/* NULL unless asked for */
-	struct sw_swarm *swarm; /* NULL unless started with one */
+	pthread_mutex_t swarm_lock; /* so that no commit kicks a swarm that is being stopped */
+	struct sw_swarm *swarm;     /* NULL unless started with one; set and cleared under swarm_lock */
 	struct sw_control *control;
 	char *mount_point; /* NULL: none */
+	bool is_serving; /* sw_owner_start() was called: other processes' commands come here */
 	uint64_t started_ms; /* wall clock */
 
 	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */

@@ -12,21 +12,30 @@ int sw_owner_swarm_start(struct sw_owner *o)
 					   .n_peers = from->n_peers,
 					   .advertise = from->advertise,
 					   .n_advertise = from->n_advertise};
+	int rc;
 
 	if (!from->has_swarm && from->n_listen == 0 && from->n_peers == 0)
 		return 0;
-	return sw_swarm_start(o->db, &options, &o->swarm);
+	/* The swarm's own thread waits here with its first commits, no longer. */
+	pthread_mutex_lock(&o->swarm_lock);
+	rc = sw_swarm_start(o->db, &options, &o->swarm);
+	pthread_mutex_unlock(&o->swarm_lock);
+	return rc;
 }
 
 void sw_owner_swarm_stop(struct sw_owner *o)
 {
-	struct sw_swarm *s = o->swarm;
+	struct sw_swarm *s;
 
-	o->swarm = NULL;
+	pthread_mutex_lock(&o->swarm_lock);
+	s = SW_TAKE(o->swarm);
+	pthread_mutex_unlock(&o->swarm_lock);
 	sw_swarm_stop(s);
 }
 
 void sw_owner_swarm_kick(struct sw_owner *o)
 {
+	pthread_mutex_lock(&o->swarm_lock);
 	sw_swarm_kick(o->swarm);
+	pthread_mutex_unlock(&o->swarm_lock);
 }

@@ -75,8 +75,9 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:i, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
-	    "pid", (int)getpid(), "database", sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
+	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
+	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
 	    sw_json_text(sw_view_str(sw_db_dir(o->db))), "mount",
 	    sw_json_text(sw_view_str(o->mount_point ? o->mount_point : "")), "head", "count",

@@ -27,8 +27,10 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	for fd in 0 1; do [ "$(readlink "/proc/$pid/fd/$fd")" = /dev/null ]; done
 	[ "$(readlink "/proc/$pid/fd/2")" = "$DIR/s/log" ]
 	[ "$(readlink "/proc/$pid/cwd")" = / ]
+	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = "$pid" ]
 	kill "$pid"
 	until_true 10 ends "$pid"
+	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = null ]
 }
 
 @test "interrupting the command that waits ends what it started" {
