@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include "core/blob.h"
-#include "core/db.h"
+#include "core/columns.h"
+#include "tests/lib/dbs.h"
+#include "tests/lib/oracle.h"
 
 static const struct vector {
 	const char *name;
@@ -52,6 +54,9 @@ static const struct vector {
 	{"id", "3e1d3661f132966dac125a52df03250487b875817c4ae85dd6a8f7e3790e3252"},
 	{"put", "00010501740172000000000000000000000000000000000000000000000000000000000000000001a400"
 	     "000000000003e8000568656c6c6f00"},
+	{"fourth", "000205017406722e6a736f6eb0faee9671cde3c7c20ef200d7a40295f184b5443b7ce9aa11af5afd0073b5a801a40000000059682f00000d7b2278223a312c2279223a327d01010179d9d31878c66d42bb49676c9fa81bff7cf652b6c3e3e767a1ac826d0fbb4d9d8105017401733ba42519851fab4047a59f5969ee5987be88c93af57ab66d4960397e1b11101801a40000000059682f000005746872656500"},
+	{"line", "06a043f5cdc4b499c2a18be5b9bb6d06d5a4ced743ba9dcb2ccf3a3c6037d80e"},
+	{"state", "e44a491f2ba83ecb8b1bb4f74ed9fff19af455f94b6f00626029ba92d94013b6"},
 };
 
 static struct sw_shape shape;
@@ -180,6 +185,138 @@ static void changesets_and_commits(void **state)
 	sw_identity_free(id);
 }
 
+/* A small history: a column merge and a conflict. Who writes it down the same way finds the same roots. */
+
+#define SCRIPT_STAMP(n) (((uint64_t)1790000000000 + (n)) << 16)
+
+struct script {
+	struct sw_identity *a, *b;
+	struct sw_hash database;
+	struct sw_buf raw[5], changeset[5];
+	struct sw_hash id[5];
+};
+
+static void script_seal(struct script *s, size_t i, const struct sw_identity *author, enum sw_mode mode,
+			const struct sw_op *ops, size_t n, struct sw_commit c)
+{
+	sw_changeset_encode(mode, ops, n, &s->changeset[i], NULL);
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&s->changeset[i]), &c.changeset);
+	c.rule = 1;
+	c.database = s->database;
+	sw_commit_seal(&c, author, &s->raw[i]);
+	s->id[i] = c.id;
+}
+
+static struct sw_op script_put(const char *key, const char *old, const char *new, int64_t mtime_ns)
+{
+	struct sw_op op = {.kind = SW_OP_PUT,
+			   .table = sw_view_str("t"),
+			   .key = sw_view_str(key),
+			   .row = {.mode = 0644, .mtime_ns = mtime_ns, .size = strlen(new), .bytes = sw_view_str(new)}};
+
+	if (old)
+		sw_hash_compute(SW_DOMAIN_VALUE, sw_view_str(old), &op.old);
+	return op;
+}
+
+static void script_column(struct sw_op *op, const char *name, const char *old, struct sw_buf *out)
+{
+	struct sw_op_column c = {.name = sw_view_str(name)};
+
+	sw_hash_compute(SW_DOMAIN_COLUMN, sw_view_str(old), &c.old);
+	sw_op_column_encode(&c, out);
+	op->has_columns = true;
+	op->n_columns = 1;
+	op->columns = sw_buf_view(out);
+}
+
+static void script_make(struct script *s)
+{
+	static const char row[] = "{\"x\":1,\"y\":1}";
+	struct sw_op ops[2] = {{.kind = SW_OP_GENESIS, .salt = salt}, {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}};
+	uint8_t seed[2][SW_KEY_SEED_SIZE];
+	struct sw_commit c = {.stamp = SCRIPT_STAMP(0), .message = sw_view_str("first")};
+	struct sw_nodes *nodes;
+	SW_BUF x = {0};
+	SW_BUF y = {0};
+
+	*s = (struct script){0};
+	for (size_t i = 0; i < 2 * SW_KEY_SEED_SIZE; i++)
+		seed[i / SW_KEY_SEED_SIZE][i % SW_KEY_SEED_SIZE] = (uint8_t)(i + 1);
+	assert_int_equal(sw_identity_from_seed(seed[0], &s->a), 0);
+	assert_int_equal(sw_identity_from_seed(seed[1], &s->b), 0);
+	ops[1].member = *sw_identity_key(s->a);
+	assert_int_equal(sw_nodes_new(NULL, &nodes), 0);
+	c.state = make_tree(nodes, 1000);
+	sw_nodes_free(nodes);
+	script_seal(s, 0, s->a, SW_MODE_CONTROL, ops, 2, c);
+	s->database = s->id[0];
+	ops[1].role = SW_ROLE_WRITER;
+	ops[1].member = *sw_identity_key(s->b);
+	script_seal(s, 1, s->a, SW_MODE_CONTROL, &ops[1], 1,
+		    (struct sw_commit){.stamp = SCRIPT_STAMP(1), .n_parents = 1, .parents = {s->id[0]}});
+	ops[0] = script_put("r.json", NULL, row, 1000);
+	ops[1] = script_put("s", NULL, "one", 1000);
+	script_seal(s, 2, s->a, SW_MODE_MERGE, ops, 2,
+		    (struct sw_commit){.stamp = SCRIPT_STAMP(2), .n_parents = 1, .parents = {s->id[1]}});
+	ops[0] = script_put("r.json", row, "{\"x\":2,\"y\":1}", 2000);
+	script_column(&ops[0], "x", "1", &x);
+	ops[1] = script_put("s", "one", "two", 2000);
+	script_seal(s, 3, s->a, SW_MODE_MERGE, ops, 2,
+		    (struct sw_commit){.stamp = SCRIPT_STAMP(3), .n_parents = 1, .parents = {s->id[2]}});
+	ops[0] = script_put("r.json", row, "{\"x\":1,\"y\":2}", 1500000000);
+	script_column(&ops[0], "y", "1", &y);
+	ops[1] = script_put("s", "one", "three", 1500000000);
+	script_seal(s, 4, s->b, SW_MODE_MERGE, ops, 2,
+		    (struct sw_commit){.stamp = SCRIPT_STAMP(4), .n_parents = 1, .parents = {s->id[2]}});
+}
+
+static void a_history_with_a_merge_and_a_conflict(void **state)
+{
+	struct sw_incoming in[5] = {{.taken = SW_TAKEN}};
+	struct oracle oracle;
+	struct script s;
+	struct test_db t;
+	struct sw_head head;
+	struct sw_hash root;
+	size_t n_taken;
+	char text[64];
+
+	(void)state;
+	script_make(&s);
+	test_db_dir(&t, 1);
+	t.env.now_ms += 1000;
+	oracle_init(&oracle, &salt);
+	TEST_OK(sw_db_create_clone(t.dir, &t.env.env, &s.database, &t.db));
+	for (size_t i = 0; i < 5; i++) {
+		in[i].commit = sw_buf_view(&s.raw[i]);
+		in[i].changeset = sw_buf_view(&s.changeset[i]);
+		oracle_add(&oracle, in[i].commit, in[i].changeset);
+	}
+	TEST_OK(sw_db_receive(t.db, in, 5, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(n_taken, 5);
+	assert_true(test_get(&t, "t", "r.json", text, sizeof(text)));
+	assert_string_equal(text, "{\"x\":2,\"y\":2}");
+	assert_true(test_get(&t, "t", "s", text, sizeof(text)));
+	assert_string_equal(text, "three");
+	sw_db_head(t.db, &head);
+	oracle_fold(&oracle, oracle.n);
+	assert_int_equal(oracle.conflicts.n, 1);
+	root = oracle_state(&oracle);
+	assert_true(sw_hash_eq(&root, &head.state));
+	check("fourth", sw_buf_view(&s.changeset[4]));
+	check("line", sw_hash_view(&head.line));
+	check("state", sw_hash_view(&head.state));
+	oracle_fini(&oracle);
+	test_db_close(&t);
+	for (size_t i = 0; i < 5; i++) {
+		sw_buf_fini(&s.raw[i]);
+		sw_buf_fini(&s.changeset[i]);
+	}
+	sw_identity_free(s.a);
+	sw_identity_free(s.b);
+}
+
 /* Every cut-off or changed byte of a commit or changeset is refused, or is another commit. */
 static void nothing_else_is_accepted(void **state)
 {
@@ -233,8 +370,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(encodings_and_hashes),	cmocka_unit_test(trees_and_blobs),
-	    cmocka_unit_test(changesets_and_commits),	cmocka_unit_test(nothing_else_is_accepted),
-	    cmocka_unit_test(the_document_prints_the_same),
+	    cmocka_unit_test(changesets_and_commits),	cmocka_unit_test(a_history_with_a_merge_and_a_conflict),
+	    cmocka_unit_test(nothing_else_is_accepted), cmocka_unit_test(the_document_prints_the_same),
 	};
 
 	if (sw_crypto_init() < 0)
