@@ -1,4 +1,5 @@
 /* Questions about commits, members and the state at an earlier time. */
+#include "core/ancestors.h"
 #include "core/db_internal.h"
 
 #include <stdlib.h>
@@ -73,82 +74,25 @@ int sw_db_role(const struct sw_reader *r, const struct sw_key *key, int *role)
 
 /* Whether a commit counts: its author was let in */
 
-/* A walk through a commit's ancestors, newest first, each once. */
-struct walk {
-	struct sw_order *queue; /* a heap would do; the walks are short */
-	size_t n, cap;
-};
-
-static int walk_add(struct walk *w, struct sw_txn *txn, const struct sw_hash *id)
-{
-	struct sw_order order;
-	uint64_t seq;
-	int rc = sw_history_seq(txn, id, &seq);
-
-	if (rc == 0)
-		rc = sw_history_order(txn, seq, &order);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < w->n; i++)
-		if (sw_order_cmp(&w->queue[i], &order) == 0)
-			return 0;
-	if (w->n == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 64;
-		struct sw_order *v = realloc(w->queue, cap * sizeof(*v));
-
-		if (!v)
-			return SW_ENOMEM;
-		w->queue = v;
-		w->cap = cap;
-	}
-	w->queue[w->n++] = order;
-	return 0;
-}
-
-static struct sw_order walk_newest(struct walk *w)
-{
-	size_t best = 0;
-	struct sw_order order;
-
-	for (size_t i = 1; i < w->n; i++)
-		if (sw_order_cmp(&w->queue[i], &w->queue[best]) > 0)
-			best = i;
-	order = w->queue[best];
-	w->queue[best] = w->queue[--w->n];
-	return order;
-}
-
 /* Is the grant in the causal past? An earlier commit of the same author, judged then, answers too. */
 static int has_grant_below(struct sw_txn *txn, const struct sw_commit *c, const struct sw_order *grant,
 			   bool use_own, bool *out)
 {
-	struct walk w = {0};
-	int rc = 0;
+	struct sw_ancestors past = {0};
+	struct sw_order at;
+	uint64_t seq;
+	int rc = sw_ancestors_add_parents(&past, txn, c);
 
 	*out = false;
-	for (size_t i = 0; rc == 0 && i < c->n_parents; i++)
-		rc = walk_add(&w, txn, &c->parents[i]);
-	while (rc == 0 && w.n > 0 && !*out) {
-		struct sw_order at = walk_newest(&w);
-		struct sw_commit parent;
-		struct sw_view raw;
-		struct sw_hash id;
-		uint64_t seq;
+	while (rc == 0 && !*out && (rc = sw_ancestors_next(&past, txn, &at, &seq)) > 0) {
 		int cmp = sw_order_cmp(&at, grant);
 
+		rc = 0;
 		if (cmp < 0)
 			break; /* everything left is older than the grant */
 		*out = cmp == 0 || (use_own && memcmp(at.b + 8, c->author.b, SW_KEY_SIZE) == 0);
-		sw_order_id(&at, &id);
-		rc = sw_history_seq(txn, &id, &seq);
-		if (rc == 0)
-			rc = sw_history_get(txn, seq, &raw);
-		if (rc == 0)
-			rc = sw_commit_decode(raw, &parent);
-		for (size_t i = 0; rc == 0 && !*out && i < parent.n_parents; i++)
-			rc = walk_add(&w, txn, &parent.parents[i]);
 	}
-	free(w.queue);
+	sw_ancestors_fini(&past);
 	return rc;
 }
 

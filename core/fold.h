@@ -65,6 +65,14 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 		size_t n, struct sw_fold_result *out) SW_MUST_CHECK;
 
 /*
+ * Some of the operations on one row, in the order of their commits, folded into *row (zero-initialised). 1: it has the
+ * value `until` (may be NULL), and nothing behind that was looked at.
+ */
+int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
+		 struct sw_view key, const struct sw_op_refs *refs, const struct sw_hash *until,
+		 struct sw_fold_row *row) SW_MUST_CHECK;
+
+/*
  * The state as of a commit in the line: from the newest state, by folding again, up to there, all rows
  * that were touched later.
  */

@@ -41,6 +41,7 @@ struct sw_args {
 		const char *value;
 	} options[SW_ARGS_MAX];
 	size_t n_options;
+	const char *verb; /* of a command that has verbs */
 	const char *operands[SW_ARGS_MAX];
 	size_t n_operands;
 };
@@ -68,6 +69,8 @@ struct sw_cmd {
 	const char *summary;  /* one line */
 	const char *details;  /* further lines of the help, or NULL */
 	const struct sw_option *options; /* ends with a NULL name; NULL for none */
+	/* NULL, or what may stand before the operands, ending with NULL; the first is meant when none does. */
+	const char *const *verbs;
 	size_t min_operands;
 	size_t max_operands;
 	enum sw_cmd_where where;
@@ -114,7 +117,7 @@ static inline bool sw_ctx_is_gone(struct sw_ctx *ctx)
 	return ferror(ctx->out) != 0;
 }
 
-extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_diff, sw_cmd_import, sw_cmd_init,
+extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_import, sw_cmd_init,
     sw_cmd_invite, sw_cmd_log, sw_cmd_mount, sw_cmd_peers, sw_cmd_serve, sw_cmd_show, sw_cmd_status,
     sw_cmd_umount, sw_cmd_verify, sw_cmd_version;
 

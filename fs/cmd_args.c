@@ -153,6 +153,18 @@ static int parse_options(const struct sw_cmd *cmd, int argc, char **argv, struct
 	return rc;
 }
 
+static void take_verb(const struct sw_cmd *cmd, struct sw_args *out)
+{
+	out->verb = cmd->verbs[0];
+	for (size_t i = 0; cmd->verbs[i] && out->n_operands > 0; i++) {
+		if (strcmp(cmd->verbs[i], out->operands[0]) != 0)
+			continue;
+		out->verb = cmd->verbs[i];
+		memmove(out->operands, out->operands + 1, --out->n_operands * sizeof(out->operands[0]));
+		return;
+	}
+}
+
 int sw_args_parse(const struct sw_cmd *cmd, int argc, char **argv, struct sw_args *out)
 {
 	int rc;
@@ -166,6 +178,8 @@ int sw_args_parse(const struct sw_cmd *cmd, int argc, char **argv, struct sw_arg
 	pthread_mutex_unlock(&getopt_lock);
 	if (rc != 0)
 		return rc;
+	if (cmd->verbs)
+		take_verb(cmd, out);
 	if (out->n_operands < cmd->min_operands)
 		return sw_fail(SW_EINVAL, "needs %zu argument%s, got %zu", cmd->min_operands,
 			       cmd->min_operands == 1 ? "" : "s", out->n_operands);

@@ -46,10 +46,12 @@ static void put_hash(struct sw_buf *out, const char *name, const uint8_t *p, siz
 	sw_buf_printf(out, "%-10s %s\n", name, hex);
 }
 
-static void put_message(struct sw_buf *out, struct sw_view message)
+void sw_commit_put_message(struct sw_buf *out, struct sw_view message)
 {
-	const uint8_t *p = message.p, *end = message.p + message.n;
+	const uint8_t *p = message.p, *end = message.n ? message.p + message.n : p;
 
+	if (message.n > 0)
+		sw_buf_printf(out, "message\n");
 	while (p < end) {
 		const uint8_t *eol = memchr(p, '\n', (size_t)(end - p));
 		size_t n = (size_t)((eol ? eol : end) - p);
@@ -86,9 +88,6 @@ int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, stru
 	put_hash(out, "state", c->state.b, SW_HASH_SIZE);
 	put_hash(out, "changeset", c->changeset.b, SW_HASH_SIZE);
 	put_hash(out, "signature", c->sig.b, SW_SIG_SIZE);
-	if (c->message.n > 0) {
-		sw_buf_printf(out, "message\n");
-		put_message(out, c->message);
-	}
+	sw_commit_put_message(out, c->message);
 	return out->rc;
 }

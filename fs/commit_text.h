@@ -21,4 +21,7 @@ int sw_commit_info(const struct sw_reader *r, const struct sw_order *order,
 /* One "name  value" a line: id, name, time, author, outcome, ...; the message is last, its lines indented. */
 int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out) SW_MUST_CHECK;
 
+/* That last part: nothing when there is no message. */
+void sw_commit_put_message(struct sw_buf *out, struct sw_view message);
+
 #endif

@@ -3,6 +3,7 @@
 #include "core/blob.h"
 #include "core/columns.h"
 #include "core/json.h"
+#include "fs/json_out.h"
 #include "fs/text.h"
 
 #define VALUE_SHOWN 200 /* bytes of a column's value in the text form */
@@ -109,12 +110,10 @@ int sw_diff_write_text(const struct sw_nodes *nodes, const struct sw_difference 
 
 /* JSON */
 
-/* A value as written, on one line: line ends stand only between tokens, never in a string. */
 static void put_value_json(struct sw_buf *out, const char *name, const struct sw_column *c)
 {
 	sw_buf_printf(out, "\"%s\": ", name);
-	for (size_t i = 0; i < c->value.n; i++)
-		sw_buf_put_u8(out, c->value.p[i] < 0x20 ? ' ' : c->value.p[i]);
+	sw_json_put_value(out, c->value);
 }
 
 static int put_columns_json(struct sw_buf *out, const struct both *both)

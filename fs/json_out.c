@@ -23,3 +23,19 @@ json_t *sw_json_hex(const uint8_t *p, size_t n)
 	sw_hex(p, n, hex);
 	return json_string(hex);
 }
+
+int sw_json_put_text(struct sw_buf *out, struct sw_view v)
+{
+	SW_BUF escaped = {0};
+
+	if (sw_json_is_utf8(v))
+		return sw_json_put_string(out, v);
+	sw_text_put(&escaped, v, SIZE_MAX);
+	return escaped.rc < 0 ? escaped.rc : sw_json_put_string(out, sw_buf_view(&escaped));
+}
+
+void sw_json_put_value(struct sw_buf *out, struct sw_view value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		sw_buf_put_u8(out, value.p[i] < 0x20 ? ' ' : value.p[i]);
+}

@@ -11,4 +11,10 @@ json_t *sw_json_text(struct sw_view v);
 /* n bytes (64 at most) in hexadecimal. */
 json_t *sw_json_hex(const uint8_t *p, size_t n);
 
+/* For output that is put together by hand, since values must stay as they were written. */
+/* A quoted string, as sw_json_text() has it. */
+int sw_json_put_text(struct sw_buf *out, struct sw_view v) SW_MUST_CHECK;
+/* A JSON value on one line: line ends stand only between its tokens. */
+void sw_json_put_value(struct sw_buf *out, struct sw_view value);
+
 #endif

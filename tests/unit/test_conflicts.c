@@ -1,0 +1,716 @@
+/*
+ * Conflicts as readers and users of a state see them. First against the oracle, on random
+ * histories: the same records, of each the columns that the oracle lost, and three versions that
+ * have the hashes they should have. Then, on two stores that were apart, what becomes of records
+ * that somebody resolves.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "core/conflicts.h"
+#include "tests/lib/world.h"
+
+static uint64_t seed;
+static size_t n_records, n_columns, n_unknown;
+
+/* Every value that a row of a world ever had, hashed with its name. Authors also name others, which
+ * nobody can find. */
+static struct sw_hash stood[8192];
+static size_t n_stood;
+
+static struct sw_hash stood_hash(struct sw_view table, struct sw_view key,
+				 const struct sw_hash *value)
+{
+	struct sw_hash h;
+	SW_BUF text = {0};
+
+	sw_conflict_key(table, key, value, &text);
+	sw_hash_compute(SW_DOMAIN_VALUE, sw_buf_view(&text), &h);
+	return h;
+}
+
+static bool has_stood(const struct sw_hash *h)
+{
+	for (size_t i = 0; i < n_stood; i++)
+		if (sw_hash_eq(&stood[i], h))
+			return true;
+	return false;
+}
+
+static void note_values(const struct oracle *o)
+{
+	for (size_t i = 0; i < o->n_rows; i++) {
+		struct sw_hash h = stood_hash(o->rows[i].table, o->rows[i].key, &o->rows[i].hash);
+
+		if (n_stood < sizeof(stood) / sizeof(stood[0]) && !has_stood(&h))
+			stood[n_stood++] = h;
+	}
+}
+
+/* Whether these are the bytes of the value. */
+static bool has_hash(struct sw_db *db, struct sw_view bytes, const struct sw_hash *want)
+{
+	struct sw_nodes *nodes;
+	struct sw_row row = {0};
+	struct sw_hash hash;
+
+	TEST_OK(sw_nodes_new(NULL, &nodes));
+	TEST_OK(sw_row_make(nodes, sw_db_shape(db), bytes, &row));
+	sw_row_hash(&row, &hash);
+	sw_nodes_free(nodes);
+	return sw_hash_eq(&hash, want);
+}
+
+/* A strict commit may have been applied where an author saw the row, and be dropped by now, or the
+ * other way round. */
+static bool has_strict(const struct oracle *o, const struct sw_conflict *c)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		struct sw_changeset ops;
+		struct sw_op op;
+
+		TEST_OK(sw_changeset_begin(&ops, sw_buf_view(&o->commits[i].changeset)));
+		while (ops.mode == SW_MODE_STRICT && sw_changeset_next(&ops, &op) > 0)
+			if (sw_view_eq(op.table, sw_conflict_table(c)) &&
+			    sw_view_eq(op.key, sw_conflict_key_of(c)))
+				return true;
+	}
+	return false;
+}
+
+/* All bytes of a side, in pieces of an odd size. */
+static void read_side(const struct sw_reader *r, const struct sw_side *s, struct sw_buf *out)
+{
+	uint8_t piece[777];
+	size_t got;
+
+	sw_buf_reset(out);
+	do {
+		TEST_OK(sw_side_read(r->nodes, s, out->n, piece, sizeof(piece), &got));
+		sw_buf_put(out, piece, got);
+	} while (got == sizeof(piece));
+	assert_int_equal(out->n, s->row.size);
+}
+
+static void check_side(struct sw_db *db, const struct sw_reader *r, const struct sw_conflict *c,
+		       const struct oracle *o, enum sw_conflict_side which,
+		       const struct sw_hash *want)
+{
+	struct sw_hash h = stood_hash(sw_conflict_table(c), sw_conflict_key_of(c), want);
+	struct sw_side side;
+	SW_BUF bytes = {0};
+
+	TEST_OK(sw_conflict_side(db, r, c, which, &side));
+	assert_true(sw_hash_eq(&side.hash, want));
+	assert_int_equal(side.state == SW_SIDE_ABSENT, sw_hash_is_zero(want));
+	if (side.state == SW_SIDE_THERE) {
+		read_side(r, &side, &bytes);
+		assert_true(has_hash(db, sw_buf_view(&bytes), want));
+	}
+	n_unknown += side.state == SW_SIDE_UNKNOWN;
+	if (side.state == SW_SIDE_UNKNOWN)
+		assert_true(which == SW_SIDE_BASE && (!has_stood(&h) || has_strict(o, c)));
+	sw_side_fini(&side);
+}
+
+/* What the oracle lost for one row and commit. */
+static void check_info(struct sw_db *db, const struct sw_reader *r, const struct sw_conflict *c,
+		       const struct oracle *o, const struct oracle_row *row, size_t commit)
+{
+	struct sw_conflict_info info;
+	bool is_whole = false;
+	size_t n = 0;
+
+	TEST_OK(sw_conflict_info(db, r, c, &info));
+	for (size_t i = 0; i < row->n_losers; i++) {
+		const struct oracle_loser *l = &row->losers[i];
+		bool found = false;
+
+		if (l->commit != commit)
+			continue;
+		is_whole |= !l->is_column;
+		for (size_t k = 0; l->is_column && k < info.n_columns; k++)
+			found |= sw_view_eq(info.columns[k], l->name);
+		assert_true(found || !l->is_column);
+		n += l->is_column;
+	}
+	assert_int_equal(info.is_whole, is_whole);
+	assert_true(info.n_columns <= n && (n == 0) == (info.n_columns == 0));
+	for (size_t k = 1; k < info.n_columns; k++)
+		assert_true(sw_view_cmp(info.columns[k - 1], info.columns[k]) < 0);
+	assert_int_equal(info.outcome, o->commits[commit].outcome);
+	assert_true(sw_hash_eq(&info.commit.id, &c->commit));
+	n_columns += info.n_columns;
+	sw_conflict_info_fini(&info);
+}
+
+/* Also one that is not there any more: deleted. */
+static const struct oracle_row *find_row(const struct oracle *o, const struct sw_conflict *c)
+{
+	size_t i = 0;
+
+	while (i < o->n_rows && (!sw_view_eq(o->rows[i].table, sw_conflict_table(c)) ||
+				 !sw_view_eq(o->rows[i].key, sw_conflict_key_of(c))))
+		i++;
+	assert_true(i < o->n_rows);
+	return &o->rows[i];
+}
+
+static void check_record(struct sw_db *db, const struct sw_reader *r, const struct sw_conflict *c,
+			 const struct oracle *o)
+{
+	const struct oracle_row *row = find_row(o, c);
+	struct sw_changeset ops;
+	size_t commit = 0;
+	struct sw_hash written;
+	struct sw_op op;
+
+	while (commit < o->n && !sw_hash_eq(&o->commits[commit].commit.id, &c->commit))
+		commit++;
+	assert_true(commit < o->n);
+	TEST_OK(sw_changeset_begin(&ops, sw_buf_view(&o->commits[commit].changeset)));
+	do
+		assert_int_equal(sw_changeset_next(&ops, &op), 1);
+	while ((op.kind != SW_OP_PUT && op.kind != SW_OP_DELETE) ||
+	       !sw_view_eq(op.table, sw_conflict_table(c)) ||
+	       !sw_view_eq(op.key, sw_conflict_key_of(c)));
+	sw_op_new_hash(&op, &written);
+	check_side(db, r, c, o, SW_SIDE_LOST, &written);
+	check_side(db, r, c, o, SW_SIDE_BASE, &op.old);
+	check_side(db, r, c, o, SW_SIDE_WON, &row->hash);
+	check_info(db, r, c, o, row, commit);
+	n_records++;
+}
+
+/* The records of store i, from the front and by rank, are those of its oracle. */
+static void check_store(struct world *w, size_t i)
+{
+	const struct oracle *o = &w->seen[i];
+	struct sw_db *db = w->db[i].db;
+	struct sw_conflict c, again;
+	struct sw_hash root;
+	struct sw_reader r;
+	SW_BUF from = {0};
+	size_t n = 0;
+
+	TEST_OK(sw_reader_begin(db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	while (sw_conflicts_seek(r.nodes, &root, sw_buf_view(&from), &c) > 0) {
+		SW_BUF key = {0};
+
+		sw_conflict_key(sw_conflict_table(&c), sw_conflict_key_of(&c), &c.commit, &key);
+		assert_true(n < o->conflicts.n);
+		assert_true(sw_view_eq(sw_buf_view(&key), sw_buf_view(&o->conflicts.v[n].key)));
+		assert_int_equal(sw_conflicts_seek_rank(r.nodes, &root, n, &again), 1);
+		assert_true(sw_conflict_is_in(&again, &c, SW_SCOPE_RECORD));
+		TEST_OK(sw_conflict_check(r.nodes, &root, &c));
+		check_record(db, &r, &c, o);
+		sw_conflict_behind(&c, SW_SCOPE_RECORD, &from);
+		n++;
+	}
+	assert_int_equal(n, o->conflicts.n);
+	sw_reader_end(&r);
+}
+
+static void records_are_those_of_the_oracle(void **state)
+{
+	size_t total = getenv("SW_LONG") ? 2000 : 60;
+
+	(void)state;
+	for (size_t k = 0; k < total; k++) {
+		struct world w;
+		size_t steps;
+
+		n_stood = 0;
+		world_init(&w, seed + k);
+		steps = 10 + rng_below(&w.rng, 60);
+		for (size_t i = 0; i < steps; i++) {
+			size_t at = rng_below(&w.rng, (uint32_t)w.n);
+
+			if (rng_below(&w.rng, 100) < 70)
+				world_commit(&w, at);
+			else
+				world_exchange(&w, rng_below(&w.rng, (uint32_t)w.n), at,
+					       1 + rng_below(&w.rng, 12));
+			note_values(&w.seen[at]);
+		}
+		world_settle(&w);
+		for (size_t i = 0; i < w.n; i++)
+			check_store(&w, i);
+		world_fini(&w);
+	}
+	printf("%zu records, %zu lost columns, %zu bases unknown\n", n_records, n_columns,
+	       n_unknown);
+}
+
+/* Two stores that were apart */
+
+struct pair {
+	struct test_db a, b;
+};
+
+static void pair_open(struct pair *p)
+{
+	test_db_create(&p->a, 1);
+	test_db_clone(&p->b, &p->a, 2);
+	test_grant(&p->a, &p->b);
+	test_sync(&p->a, &p->b);
+}
+
+static void pair_close(struct pair *p)
+{
+	test_verify(&p->a);
+	test_verify(&p->b);
+	test_db_close(&p->a);
+	test_db_close(&p->b);
+}
+
+static void pair_sync(struct pair *p)
+{
+	struct sw_head x, y;
+
+	test_sync(&p->a, &p->b);
+	sw_db_head(p->a.db, &x);
+	sw_db_head(p->b.db, &y);
+	assert_true(sw_head_eq(&x, &y));
+}
+
+/* Later work is stamped later. */
+static void later(struct pair *p)
+{
+	p->a.env.now_ms += 10;
+	p->b.env.now_ms += 10;
+}
+
+static size_t n_conflicts(struct test_db *t)
+{
+	struct sw_hash root;
+	struct sw_reader r;
+	uint64_t n = 0;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	TEST_OK(sw_tree_count(r.nodes, &root, &n));
+	sw_reader_end(&r);
+	return (size_t)n;
+}
+
+/* The one record of a row. */
+static int find(struct test_db *t, const char *table, const char *key, struct sw_conflict *out)
+{
+	struct sw_hash root;
+	struct sw_reader r;
+	int rc;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	rc = sw_conflict_find(r.nodes, &root, sw_view_str(table), sw_view_str(key),
+			      sw_view(NULL, 0), out);
+	sw_reader_end(&r);
+	return rc;
+}
+
+static struct sw_conflict only(struct test_db *t, const char *table, const char *key)
+{
+	struct sw_conflict c;
+
+	TEST_OK(find(t, table, key, &c));
+	return c;
+}
+
+static void discard(struct test_db *t, struct sw_conflict c)
+{
+	struct sw_hash id;
+
+	TEST_OK(sw_conflict_discard(t->db, &c, 1, sw_view(NULL, 0), &id));
+	assert_false(sw_hash_is_zero(&id));
+}
+
+static void reapply(struct test_db *t, struct sw_conflict c)
+{
+	struct sw_hash id;
+
+	TEST_OK(sw_conflict_reapply(t->db, &c, sw_view(NULL, 0), &id));
+	assert_false(sw_hash_is_zero(&id));
+}
+
+static void assert_row(struct test_db *t, const char *key, const char *want)
+{
+	char text[4096];
+
+	assert_int_equal(test_get(t, "t", key, text, sizeof(text)), want != NULL);
+	if (want)
+		assert_string_equal(text, want);
+}
+
+static void assert_side(struct test_db *t, const struct sw_conflict *c, enum sw_conflict_side which,
+			const char *want)
+{
+	struct sw_reader r;
+	struct sw_side side;
+	SW_BUF bytes = {0};
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_conflict_side(t->db, &r, c, which, &side));
+	assert_int_equal(side.state, want ? SW_SIDE_THERE : SW_SIDE_ABSENT);
+	if (want) {
+		read_side(&r, &side, &bytes);
+		assert_true(sw_view_eq(sw_buf_view(&bytes), sw_view_str(want)));
+	}
+	sw_side_fini(&side);
+	sw_reader_end(&r);
+}
+
+/* `key` in t: base, then a writes one thing and, a moment later, b another; they meet. NULL:
+ * delete. */
+static void crossing(struct pair *p, const char *key, const char *base, const char *a,
+		     const char *b)
+{
+	if (base)
+		test_put(&p->a, "t", key, base);
+	pair_sync(p);
+	later(p);
+	if (a)
+		test_put(&p->a, "t", key, a);
+	else
+		test_delete(&p->a, "t", key);
+	later(p);
+	if (b)
+		test_put(&p->b, "t", key, b);
+	else
+		test_delete(&p->b, "t", key);
+	pair_sync(p);
+	later(p);
+}
+
+static void three_versions_of_a_row(void **state)
+{
+	struct sw_conflict c;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "edit", "base", "mine", "theirs");
+	crossing(&p, "deleted", "base", "mine", NULL);
+	crossing(&p, "deletion", "base", NULL, "theirs");
+	crossing(&p, "new", NULL, "mine", "theirs");
+	for (struct test_db *t = &p.a; t; t = t == &p.a ? &p.b : NULL) {
+		c = only(t, "t", "edit");
+		assert_side(t, &c, SW_SIDE_BASE, "base");
+		assert_side(t, &c, SW_SIDE_LOST, "mine");
+		assert_side(t, &c, SW_SIDE_WON, "theirs");
+		c = only(t, "t", "deleted");
+		assert_side(t, &c, SW_SIDE_LOST, "mine");
+		assert_side(t, &c, SW_SIDE_WON, NULL);
+		c = only(t, "t", "deletion");
+		assert_side(t, &c, SW_SIDE_BASE, "base");
+		assert_side(t, &c, SW_SIDE_LOST, NULL);
+		assert_side(t, &c, SW_SIDE_WON, "theirs");
+		c = only(t, "t", "new");
+		assert_side(t, &c, SW_SIDE_BASE, NULL);
+	}
+	pair_close(&p);
+}
+
+static void a_reapplied_row_is_written_or_deleted(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "edit", "base", "mine", "theirs");
+	crossing(&p, "deleted", "base", "mine", NULL);
+	crossing(&p, "deletion", "base", NULL, "theirs");
+	reapply(&p.b, only(&p.b, "t", "edit"));
+	reapply(&p.a, only(&p.a, "t", "deleted"));
+	reapply(&p.b, only(&p.b, "t", "deletion"));
+	pair_sync(&p);
+	for (struct test_db *t = &p.a; t; t = t == &p.a ? &p.b : NULL) {
+		assert_row(t, "edit", "mine");
+		assert_row(t, "deleted", "mine");
+		assert_row(t, "deletion", NULL);
+		assert_int_equal(n_conflicts(t), 0);
+	}
+	pair_close(&p);
+}
+
+static void of_columns_only_those_that_were_lost_come_back(void **state)
+{
+	struct sw_conflict c;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	/* Both change x; a changes y, too, which b did not. */
+	crossing(&p, "r.json", "{\"x\":1,\"y\":1,\"z\":1}", "{\"x\":2,\"y\":2,\"z\":1}",
+		 "{ \"x\": 3, \"y\": 1, \"z\": 1 }");
+	assert_row(&p.a, "r.json", "{ \"x\": 3, \"y\": 2, \"z\": 1 }");
+	c = only(&p.a, "t", "r.json");
+	assert_side(&p.a, &c, SW_SIDE_BASE, "{\"x\":1,\"y\":1,\"z\":1}");
+	assert_side(&p.a, &c, SW_SIDE_LOST, "{\"x\":2,\"y\":2,\"z\":1}");
+	/* Work goes on in other columns, and stays: y, z and a new one. */
+	test_put(&p.b, "t", "r.json", "{ \"x\": 3, \"y\": 9, \"z\": 9, \"new\": 1 }");
+	pair_sync(&p);
+	reapply(&p.a, only(&p.a, "t", "r.json"));
+	pair_sync(&p);
+	assert_row(&p.b, "r.json", "{ \"x\": 2, \"y\": 9, \"z\": 9, \"new\": 1 }");
+	assert_int_equal(n_conflicts(&p.b), 0);
+	pair_close(&p);
+}
+
+static void a_lost_column_that_was_removed_is_removed_again(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r.json", "{\"x\":1,\"y\":1}", "{\"y\":1}", "{\"x\":3,\"y\":1}");
+	reapply(&p.a, only(&p.a, "t", "r.json"));
+	assert_row(&p.a, "r.json", "{\"y\":1}");
+	pair_close(&p);
+}
+
+static void a_base_that_came_of_a_merge_is_found(void **state)
+{
+	struct sw_conflict c;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r.json", "{\"x\":1,\"y\":1}", "{\"x\":2,\"y\":1}", "{\"x\":1,\"y\":2}");
+	assert_row(&p.a, "r.json", "{\"x\":2,\"y\":2}"); /* which nobody wrote */
+	assert_int_equal(n_conflicts(&p.a), 0);
+	crossing(&p, "r.json", NULL, "{\"x\":3,\"y\":2}", "{\"x\":4,\"y\":2}");
+	c = only(&p.b, "t", "r.json");
+	assert_side(&p.b, &c, SW_SIDE_BASE, "{\"x\":2,\"y\":2}");
+	pair_close(&p);
+}
+
+static void bytes_of_any_kind_and_size(void **state)
+{
+	size_t size = (size_t)2 << 20;
+	struct sw_write_op op = {.op = {.kind = SW_OP_PUT,
+					.table = sw_view_str("t"),
+					.key = sw_view_str("large"),
+					.row = {.mode = 0640, .mtime_ns = 1}}};
+	uint8_t *bytes = malloc(size);
+	struct sw_hash written, now;
+	struct sw_conflict c;
+	struct sw_reader r;
+	struct sw_side side;
+	SW_BUF back = {0};
+	struct rng rng = {.s = 7};
+	struct pair p;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)rng_next(&rng);
+	pair_open(&p);
+	op.content = sw_view(bytes, size);
+	test_write(&p.a, &op);
+	written = test_current(&p.a, "t", "large");
+	later(&p);
+	test_put(&p.b, "t", "large", "theirs");
+	pair_sync(&p);
+	c = only(&p.b, "t", "large");
+	TEST_OK(sw_reader_begin(p.b.db, &r));
+	TEST_OK(sw_conflict_side(p.b.db, &r, &c, SW_SIDE_LOST, &side));
+	assert_true(side.row.is_blob && side.row.mode == 0640);
+	read_side(&r, &side, &back);
+	assert_true(sw_view_eq(sw_buf_view(&back), sw_view(bytes, size)));
+	sw_side_fini(&side);
+	sw_reader_end(&r);
+	later(&p);
+	reapply(&p.b, c);
+	pair_sync(&p);
+	now = test_current(&p.a, "t", "large");
+	assert_true(sw_hash_eq(&now, &written));
+	assert_int_equal(n_conflicts(&p.a), 0);
+	pair_close(&p);
+	free(bytes);
+}
+
+static void discarded_here_and_there_it_stays_away(void **state)
+{
+	struct sw_conflict c, none;
+	struct sw_hash id;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r", "base", "mine", "theirs");
+	c = only(&p.a, "t", "r");
+	discard(&p.a, c);
+	discard(&p.b, c);
+	assert_int_equal(n_conflicts(&p.a), 0);
+	pair_sync(&p);
+	assert_int_equal(n_conflicts(&p.a), 0);
+	assert_row(&p.a, "r", "theirs");
+	assert_int_equal(sw_conflict_discard(p.a.db, &c, 1, sw_view(NULL, 0), &id), SW_ENOTFOUND);
+	assert_non_null(strstr(sw_fail_message(SW_ENOTFOUND), "there is no conflict t/r/"));
+	assert_int_equal(sw_conflict_reapply(p.b.db, &c, sw_view(NULL, 0), &id), SW_ENOTFOUND);
+	assert_int_equal(find(&p.a, "t", "r", &none), SW_ENOTFOUND);
+	pair_close(&p);
+}
+
+/* Whatever arrives later, also from before: a late commit makes a new record, and not the old one
+ * again. */
+static void nothing_resurrects(void **state)
+{
+	struct sw_conflict c, late;
+	struct test_db other;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	test_db_clone(&other, &p.a, 3);
+	test_grant(&p.a, &other);
+	test_put(&p.a, "t", "r", "base");
+	test_sync(&p.a, &other);
+	pair_sync(&p);
+	later(&p);
+	test_put(&other, "t", "r", "late"); /* nobody hears of it yet */
+	crossing(&p, "r", NULL, "mine", "theirs");
+	c = only(&p.a, "t", "r");
+	discard(&p.a, c);
+	test_put(&p.b, "t", "r", "theirs, edited");
+	pair_sync(&p);
+	later(&p);
+	test_sync(&p.b, &other);
+	pair_sync(&p);
+	test_sync(&p.a, &other);
+	assert_row(&p.a, "r", "theirs, edited");
+	late = only(&p.a, "t", "r");
+	assert_false(sw_hash_eq(&late.commit, &c.commit));
+	assert_side(&p.b, &late, SW_SIDE_LOST, "late");
+	test_db_close(&other);
+	pair_close(&p);
+}
+
+static void discarded_on_one_side_and_edited_on_the_other(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r", "base", "mine", "theirs");
+	discard(&p.a, only(&p.a, "t", "r"));
+	test_put(&p.b, "t", "r", "theirs, edited");
+	pair_sync(&p);
+	assert_row(&p.a, "r", "theirs, edited");
+	assert_int_equal(n_conflicts(&p.a), 0);
+	/* An edit alone resolves nothing. */
+	crossing(&p, "s", "base", "mine", "theirs");
+	test_put(&p.b, "t", "s", "theirs, edited");
+	pair_sync(&p);
+	assert_int_equal(n_conflicts(&p.a), 1);
+	pair_close(&p);
+}
+
+static void reapplied_on_both_sides(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r", "base", "mine", "theirs");
+	reapply(&p.a, only(&p.a, "t", "r"));
+	later(&p);
+	reapply(&p.b, only(&p.b, "t", "r"));
+	pair_sync(&p);
+	assert_row(&p.a, "r", "mine");
+	assert_int_equal(n_conflicts(&p.a), 0); /* they wrote the same */
+	pair_close(&p);
+}
+
+/* A reapply that loses is a record of its own. */
+static void reapplied_on_one_side_and_edited_on_the_other(void **state)
+{
+	struct sw_conflict c, again;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r", "base", "mine", "theirs");
+	c = only(&p.a, "t", "r");
+	reapply(&p.a, c);
+	later(&p);
+	test_put(&p.b, "t", "r", "theirs, edited");
+	pair_sync(&p);
+	assert_row(&p.a, "r", "theirs, edited");
+	again = only(&p.b, "t", "r");
+	assert_false(sw_hash_eq(&again.commit, &c.commit));
+	assert_side(&p.b, &again, SW_SIDE_LOST, "mine");
+	pair_close(&p);
+}
+
+static void records_are_found_by_the_beginning_of_their_id(void **state)
+{
+	char hex[SW_HASH_HEX_SIZE];
+	struct sw_conflict c, found;
+	struct sw_hash root;
+	struct sw_reader r;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	crossing(&p, "r", "base", "mine", "theirs");
+	c = only(&p.a, "t", "r");
+	sw_hex(c.commit.b, SW_HASH_SIZE, hex);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	TEST_OK(sw_conflict_find(r.nodes, &root, sw_view_str("t"), sw_view_str("r"),
+				 sw_view(hex, 1), &found));
+	TEST_OK(sw_conflict_find(r.nodes, &root, sw_view_str("t"), sw_view_str("r"),
+				 sw_view(hex, 64), &found));
+	assert_true(sw_conflict_is_in(&found, &c, SW_SCOPE_RECORD));
+	hex[0] = hex[0] == '0' ? '1' : '0';
+	assert_int_equal(sw_conflict_find(r.nodes, &root, sw_view_str("t"), sw_view_str("r"),
+					  sw_view(hex, 12), &found),
+			 SW_ENOTFOUND);
+	assert_int_equal(sw_conflict_find(r.nodes, &root, sw_view_str("t"), sw_view_str("R"),
+					  sw_view(NULL, 0), &found),
+			 SW_ENOTFOUND);
+	sw_reader_end(&r);
+	later(&p);
+	/* A second one of the row: now it must be said which. */
+	test_put(&p.a, "t", "r", "mine again");
+	later(&p);
+	test_put(&p.b, "t", "r", "theirs again");
+	pair_sync(&p);
+	assert_int_equal(n_conflicts(&p.a), 2);
+	assert_int_equal(find(&p.a, "t", "r", &found), SW_EINVAL);
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(records_are_those_of_the_oracle),
+	    cmocka_unit_test(three_versions_of_a_row),
+	    cmocka_unit_test(a_reapplied_row_is_written_or_deleted),
+	    cmocka_unit_test(of_columns_only_those_that_were_lost_come_back),
+	    cmocka_unit_test(a_lost_column_that_was_removed_is_removed_again),
+	    cmocka_unit_test(a_base_that_came_of_a_merge_is_found),
+	    cmocka_unit_test(bytes_of_any_kind_and_size),
+	    cmocka_unit_test(discarded_here_and_there_it_stays_away),
+	    cmocka_unit_test(nothing_resurrects),
+	    cmocka_unit_test(discarded_on_one_side_and_edited_on_the_other),
+	    cmocka_unit_test(reapplied_on_both_sides),
+	    cmocka_unit_test(reapplied_on_one_side_and_edited_on_the_other),
+	    cmocka_unit_test(records_are_found_by_the_beginning_of_their_id),
+	};
+
+	/* Every commit is flushed: where there is memory to put the stores in, that costs nothing.
+	 */
+	if (access("/dev/shm", W_OK) == 0 && setenv("TMPDIR", "/dev/shm", 0) < 0)
+		return 1;
+	seed = test_seed();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
