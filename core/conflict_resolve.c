@@ -173,14 +173,30 @@ static bool write_op(struct sw_db *db, const struct sw_conflict *c, const struct
 	return a->is_merged || !sw_hash_eq(&a->won.hash, &a->lost.hash);
 }
 
-int sw_conflict_reapply(struct sw_db *db, const struct sw_conflict *c, struct sw_view message,
-			struct sw_hash *id)
+/* What was written here before this comes before it in history, too. */
+static int commit_before(struct sw_work *work, const struct sw_conflict *c)
+{
+	struct sw_hash id;
+	int rc = sw_work_commit(work, sw_view(NULL, 0), &id);
+
+	if (rc == 0 && sw_work_is_edited(work, sw_conflict_table(c), sw_conflict_key_of(c)))
+		rc = sw_fail(
+		    SW_EBUSY,
+		    "the row is being written by a program that has it open; try again when that "
+		    "has closed it");
+	return rc;
+}
+
+int sw_conflict_reapply(struct sw_db *db, struct sw_work *work, const struct sw_conflict *c,
+			struct sw_view message, struct sw_hash *id)
 {
 	struct sw_write_op ops[2] = {{.op = resolve_op(c)}};
 	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = ops, .n = 1, .message = message};
 	struct reapply a = {0};
-	int rc = look(db, c, &a);
+	int rc = work ? commit_before(work, c) : 0;
 
+	if (rc == 0)
+		rc = look(db, c, &a);
 	if (rc == 0) {
 		w.n += write_op(db, c, &a, &ops[1]);
 		rc = sw_db_commit(db, &w, id);

@@ -471,6 +471,18 @@ void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view ta
 	pthread_mutex_unlock(&w->lock);
 }
 
+bool sw_work_is_edited(struct sw_work *w, struct sw_view table, struct sw_view key)
+{
+	const struct sw_name *n;
+	bool is_edited;
+
+	pthread_mutex_lock(&w->lock);
+	n = sw_name_find(w, table, key);
+	is_edited = n && n->has_edit;
+	pthread_mutex_unlock(&w->lock);
+	return is_edited;
+}
+
 void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 {
 	pthread_mutex_lock(&w->lock);

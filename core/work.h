@@ -44,6 +44,9 @@ struct sw_attr {
 int sw_work_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out) SW_MUST_CHECK;
 int sw_work_stat_table(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;
 
+/* Whether a name has an edit that is not committed yet. */
+bool sw_work_is_edited(struct sw_work *w, struct sw_view table, struct sw_view key);
+
 int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode) SW_MUST_CHECK; /* SW_EEXIST */
 int sw_work_rmdir(struct sw_work *w, struct sw_view table) SW_MUST_CHECK; /* SW_ENOTEMPTY */
 /* All rows of a table under another table's name, which must be free or empty. */

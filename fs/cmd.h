@@ -41,7 +41,7 @@ struct sw_args {
 		const char *value;
 	} options[SW_ARGS_MAX];
 	size_t n_options;
-	const char *verb; /* of a command that has verbs */
+	const struct sw_verb *verb; /* of a command that has verbs */
 	const char *operands[SW_ARGS_MAX];
 	size_t n_operands;
 };
@@ -63,14 +63,19 @@ enum sw_cmd_where {
 	SW_CMD_LIVE,  /* the same, but only if a process serves it */
 };
 
+/* What may stand before the operands of a command. */
+struct sw_verb {
+	const char *name;
+	bool needs_work; /* as in struct sw_cmd */
+};
+
 struct sw_cmd {
 	const char *name;
 	const char *synopsis; /* "TARGET [--json]" */
 	const char *summary;  /* one line */
 	const char *details;  /* further lines of the help, or NULL */
 	const struct sw_option *options; /* ends with a NULL name; NULL for none */
-	/* NULL, or what may stand before the operands, ending with NULL; the first is meant when none does. */
-	const char *const *verbs;
+	const struct sw_verb *verbs; /* ends with a NULL name, and the first is meant when none stands there; NULL for none */
 	size_t min_operands;
 	size_t max_operands;
 	enum sw_cmd_where where;

@@ -155,11 +155,11 @@ static int parse_options(const struct sw_cmd *cmd, int argc, char **argv, struct
 
 static void take_verb(const struct sw_cmd *cmd, struct sw_args *out)
 {
-	out->verb = cmd->verbs[0];
-	for (size_t i = 0; cmd->verbs[i] && out->n_operands > 0; i++) {
-		if (strcmp(cmd->verbs[i], out->operands[0]) != 0)
+	out->verb = &cmd->verbs[0];
+	for (size_t i = 0; cmd->verbs[i].name && out->n_operands > 0; i++) {
+		if (strcmp(cmd->verbs[i].name, out->operands[0]) != 0)
 			continue;
-		out->verb = cmd->verbs[i];
+		out->verb = &cmd->verbs[i];
 		memmove(out->operands, out->operands + 1, --out->n_operands * sizeof(out->operands[0]));
 		return;
 	}

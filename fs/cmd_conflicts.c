@@ -8,11 +8,12 @@
 #define BATCH 256               /* records listed in one transaction */
 #define PIECE ((size_t)1 << 20) /* bytes of a row read in one transaction */
 
-static const char *const verbs[] = {"list", "show", NULL};
+static const struct sw_verb verbs[] = {
+    {"list", false}, {"show", false}, {"reapply", true}, {"discard", true}, {0}};
 
 static bool is_verb(const struct sw_args *args, const char *verb)
 {
-	return strcmp(args->verb, verb) == 0;
+	return strcmp(args->verb->name, verb) == 0;
 }
 
 /* TABLE, TABLE/ROW or TABLE/ROW/DIGITS taken apart; false when it is more. */
@@ -217,6 +218,87 @@ static int show_side(struct sw_ctx *ctx, const struct sw_args *args)
 	return rc;
 }
 
+/* reapply and discard */
+
+static int find_now(struct sw_ctx *ctx, const char *text, struct sw_conflict *out)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(ctx->owner->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = find(&r, text, out);
+	sw_reader_end(&r);
+	return rc;
+}
+
+/* --message, or what the commit does. */
+static int make_message(const struct sw_args *args, const char *what, const struct sw_conflict *c,
+			size_t n, struct sw_buf *out)
+{
+	const char *message = sw_args_get(args, "message");
+
+	if (!message && n == 1)
+		return sw_conflict_message(what, c, out);
+	if (message)
+		sw_buf_put_view(out, sw_view_str(message));
+	else
+		sw_buf_printf(out, "%s %zu conflicts", what, n);
+	return out->rc;
+}
+
+static void print_id(struct sw_ctx *ctx, const struct sw_hash *id)
+{
+	char hex[SW_HASH_HEX_SIZE];
+
+	sw_hex(id->b, SW_HASH_SIZE, hex);
+	fprintf(ctx->out, "%s\n", hex);
+}
+
+static int reapply(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_conflict c;
+	struct sw_hash id;
+	SW_BUF message = {0};
+	int rc = find_now(ctx, args->operands[1], &c);
+
+	if (rc == 0)
+		rc = make_message(args, "reapplied", &c, 1, &message);
+	if (rc == 0)
+		rc = sw_conflict_reapply(ctx->owner->db, ctx->owner->work, &c,
+					 sw_buf_view(&message), &id);
+	if (rc == 0)
+		print_id(ctx, &id);
+	return rc;
+}
+
+/* Several go in one commit; one that was named twice, once. */
+static int discard(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_conflict *v = calloc(args->n_operands, sizeof(*v));
+	struct sw_hash id;
+	SW_BUF message = {0};
+	size_t n = 0;
+	int rc = v ? 0 : SW_ENOMEM;
+
+	for (size_t i = 1; rc == 0 && i < args->n_operands; i++) {
+		bool is_new = true;
+
+		rc = find_now(ctx, args->operands[i], &v[n]);
+		for (size_t k = 0; rc == 0 && k < n; k++)
+			is_new &= !sw_conflict_is_in(&v[k], &v[n], SW_SCOPE_RECORD);
+		n += rc == 0 && is_new;
+	}
+	if (rc == 0)
+		rc = make_message(args, "discarded", v, n, &message);
+	if (rc == 0)
+		rc = sw_conflict_discard(ctx->owner->db, v, n, sw_buf_view(&message), &id);
+	if (rc == 0)
+		print_id(ctx, &id);
+	free(v);
+	return rc;
+}
+
 /* All of them */
 
 static int check_operands(struct sw_ctx *ctx, const struct sw_args *args)
@@ -226,7 +308,7 @@ static int check_operands(struct sw_ctx *ctx, const struct sw_args *args)
 
 	if (!is_list && args->n_operands < 2)
 		return sw_ctx_usage(ctx, args, "%s needs a conflict, TABLE/ROW or TABLE/ROW/COMMIT",
-				    args->verb);
+				    args->verb->name);
 	for (size_t i = 1; i < args->n_operands; i++) {
 		bool is_place = parse_place(args->operands[i], &p) && p.table.n > 0;
 
@@ -239,16 +321,23 @@ static int check_operands(struct sw_ctx *ctx, const struct sw_args *args)
 			    "a conflict is named TABLE/ROW or TABLE/ROW/COMMIT, not '%s'",
 			    args->operands[i]);
 	}
-	return args->n_operands > 2
-		   ? sw_ctx_usage(ctx, args, "'%s' is one too many", args->operands[2])
-		   : 0;
+	if (args->n_operands > 2 && !is_verb(args, "discard"))
+		return sw_ctx_usage(ctx, args, "'%s' is one too many", args->operands[2]);
+	return 0;
 }
 
 static int check(struct sw_ctx *ctx, const struct sw_args *args)
 {
-	const char *side = sw_args_get(args, "side");
+	const char *side = sw_args_get(args, "side"), *message = sw_args_get(args, "message");
+	bool is_reading = is_verb(args, "list") || is_verb(args, "show");
 	enum sw_conflict_side which;
 
+	if (message && is_reading)
+		return sw_ctx_usage(ctx, args, "--message goes with reapply and discard");
+	if (message && strlen(message) > SW_MESSAGE_MAX)
+		return sw_ctx_usage(ctx, args, "a message has at most %d bytes", SW_MESSAGE_MAX);
+	if (sw_args_has(args, "json") && !is_reading)
+		return sw_ctx_usage(ctx, args, "--json goes with list and show");
 	if (side && !is_verb(args, "show"))
 		return sw_ctx_usage(ctx, args, "--side goes with show");
 	if (side && sw_args_has(args, "json"))
@@ -264,30 +353,45 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 
 	if (is_verb(args, "list"))
 		rc = list(ctx, args);
+	else if (is_verb(args, "reapply"))
+		rc = reapply(ctx, args);
+	else if (is_verb(args, "discard"))
+		rc = discard(ctx, args);
 	else
 		rc = sw_args_has(args, "side") ? show_side(ctx, args) : show_text(ctx, args);
 	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
 }
 
 static const struct sw_option options[] = {
-    {"json", 0, NULL, "JSON: list one object a line, show one object"},
+    {"json", 0, NULL, "list: one JSON object a line; show: one object"},
     {"side", 0, "base|won|lost", "show: the bytes of that version of the row"},
+    {"message", 'm', "TEXT", "reapply and discard: what the commit says"},
     {0},
 };
 
 const struct sw_cmd sw_cmd_conflicts = {
     .name = "conflicts",
-    .synopsis = "[list] TARGET [TABLE[/ROW]] [--json], or conflicts show TARGET TABLE/ROW[/COMMIT]",
-    .summary = "list what was overwritten by somebody who had not seen it, and look at it",
-    .details = "A conflict is a row and the commit that lost there. list has one line for each: "
-	       "the conflict's name, when\n"
-	       "the commit was made, by whom, and whether it was applied or dropped. show says "
-	       "what was lost, and to what;\n"
-	       "--side prints one version of the row: base, which the losing commit replaced; "
-	       "lost, which it wrote; won,\n"
-	       "the row as it is now. COMMIT is the beginning of the losing commit's id; it may be "
-	       "left out when the row has\n"
-	       "one conflict.\n",
+    .synopsis = "[list|show|reapply|discard] TARGET [TABLE[/ROW[/COMMIT]]]...",
+    .summary = "list what was overwritten by somebody who had not seen it, and resolve it",
+    .details = "A conflict is a row and the commit that lost there, and is named TABLE/ROW/COMMIT. "
+	       "COMMIT is the beginning of\n"
+	       "that commit's id, and may be left out when the row has one conflict.\n"
+	       "  list TARGET [TABLE[/ROW]]     one line for each: its name, when the commit was "
+	       "made, by whom, its outcome\n"
+	       "  show TARGET CONFLICT          what was lost, and to what. --side prints one "
+	       "version of the row: base, which\n"
+	       "                                the losing commit replaced; lost, which it wrote; "
+	       "won, the row as it is now\n"
+	       "  reapply TARGET CONFLICT       write again what was lost, on the row as it is "
+	       "now: the columns, if columns were\n"
+	       "                                lost, else the row or its deletion; and resolve "
+	       "the conflict\n"
+	       "  discard TARGET CONFLICT...    resolve them: they are not shown any more, "
+	       "whatever arrives later\n"
+	       "What resolves is a commit that every peer sees; its id is printed. In a mount the "
+	       "conflicts are in .conflicts:\n"
+	       "'rm -r .conflicts/TABLE/ROW/COMMIT' discards, 'mv .conflicts/TABLE/ROW/COMMIT/lost "
+	       "TABLE/ROW' reapplies.\n",
     .options = options,
     .verbs = verbs,
     .min_operands = 1,

@@ -67,9 +67,10 @@ static int run_here(struct sw_ctx *ctx, const struct sw_args *args, struct sw_ow
 }
 
 /* Connect to the owner (1 and *fd), or become it (0 and *out); somebody may be on the way in or out. */
-static int reach(const struct sw_cmd *cmd, const char *store, int *fd, struct sw_owner **out)
+static int reach(const struct sw_args *args, const char *store, int *fd, struct sw_owner **out)
 {
-	struct sw_owner_options options = {.has_work = cmd->needs_work};
+	const struct sw_cmd *cmd = args->cmd;
+	struct sw_owner_options options = {.has_work = cmd->needs_work || (args->verb && args->verb->needs_work)};
 	struct timespec step = {0, BUSY_STEP_MS * 1000000};
 	int rc = SW_EBUSY;
 
@@ -113,7 +114,7 @@ static int run_at_store(struct sw_ctx *ctx, const struct sw_args *args, int argc
 	int rc = sw_target_find(args->operands[0], &target);
 
 	if (rc == 0)
-		rc = reach(args->cmd, target.store, &fd, &owner);
+		rc = reach(args, target.store, &fd, &owner);
 	sw_target_fini(&target);
 	if (rc < 0)
 		return sw_ctx_fail(ctx, rc);

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "fs/commit_text.h"
+#include "fs/conflict_text.h"
 #include "fs/diff.h"
 #include "fs/live.h"
 #include "fs/mount.h"
@@ -90,6 +91,13 @@ static int text_diff(void *arg, struct sw_db *db, const struct sw_order *order, 
 	return sw_diff_text(db, order, DIFF_MAX, out);
 }
 
+static int text_conflict(void *arg, struct sw_db *db, const struct sw_reader *r, const struct sw_conflict *c,
+			 struct sw_buf *out)
+{
+	(void)arg;
+	return sw_conflict_text(db, r, c, out);
+}
+
 /* The mount hears of changes from the moment it is there. */
 struct mounting {
 	struct sw_live live;
@@ -109,7 +117,7 @@ static void on_ready(void *arg)
 {
 	struct mounting *m = arg;
 
-	sw_log(SW_LOG_INFO, "mounted; history is in .commits, status in .swarm");
+	sw_log(SW_LOG_INFO, "mounted; history is in .commits, what was lost in .conflicts, status in .swarm");
 	sw_live_ready(&m->live);
 }
 
@@ -140,7 +148,8 @@ static int run_mount(struct mounting *m, const char *point, const char *fuse_opt
 						.status = text_status,
 						.peers = text_peers,
 						.commit = text_commit,
-						.diff = text_diff};
+						.diff = text_diff,
+						.conflict = text_conflict};
 	rc = sw_live_start(&m->live);
 	if (rc == 0)
 		rc = sw_mount_new(m->live.owner->db, m->live.owner->work, &options, &mount);
@@ -197,9 +206,9 @@ const struct sw_cmd sw_cmd_mount = {
     .details = "Returns when the mount is usable, and goes on in the background until it is unmounted; -f stays in\n"
 	       "the foreground. Without --store the store is $XDG_DATA_HOME/swarmfs/NAME (/var/lib/swarmfs/NAME for\n"
 	       "root), NAME being the escaped path of the mount point. A store that does not exist is made: a clone\n"
-	       "when a ticket is given, else a new database. History is in MOUNTPOINT/.commits, status in\n"
-	       "MOUNTPOINT/.swarm; both are there by name, but listed only with -o show_control. When the mount runs in\n"
-	       "the background its log is STORE/log.\n",
+	       "when a ticket is given, else a new database. History is in MOUNTPOINT/.commits, what was\n"
+	       "overwritten unseen in MOUNTPOINT/.conflicts, status in MOUNTPOINT/.swarm; they are there by name, but listed\n"
+	       "only with -o show_control. When the mount runs in the background its log is STORE/log.\n",
     .options = options,
     .min_operands = 1,
     .max_operands = 1,

@@ -261,3 +261,16 @@ int sw_conflict_line_json(const struct sw_reader *r, const struct sw_conflict *c
 	sw_buf_printf(out, "}\n");
 	return rc < 0 ? rc : out->rc;
 }
+
+int sw_conflict_message(const char *what, const struct sw_conflict *c, struct sw_buf *out)
+{
+	char id[SW_HASH_HEX_SIZE];
+
+	sw_hex(c->commit.b, SW_COMMIT_ID_DIGITS / 2, id);
+	sw_buf_printf(out, "%s the conflict of ", what);
+	sw_buf_put_view(out, sw_conflict_table(c));
+	sw_buf_printf(out, "/");
+	sw_buf_put_view(out, sw_conflict_key_of(c));
+	sw_buf_printf(out, " with %s", id);
+	return out->rc;
+}

@@ -35,4 +35,8 @@ int sw_conflict_line(const struct sw_reader *r, const struct sw_conflict *c,
 int sw_conflict_line_json(const struct sw_reader *r, const struct sw_conflict *c,
 			  struct sw_buf *out) SW_MUST_CHECK;
 
+/* What a commit says that resolves a record: "discarded the conflict of t/r with 1a2b3c4d5e6f". */
+int sw_conflict_message(const char *what, const struct sw_conflict *c,
+			struct sw_buf *out) SW_MUST_CHECK;
+
 #endif

@@ -34,6 +34,7 @@ static void inode_free(struct sw_inodes *t, struct sw_inode *i)
 		sw_handle_release(t->work, &i->handle);
 	snapdir_unref(i->snap);
 	sw_buf_fini(&i->ident);
+	free(i->conflict);
 	free(i);
 }
 
@@ -118,13 +119,28 @@ static void grow(struct sw_inodes *t)
 	free(old);
 }
 
-static void make_ident(enum sw_node_type type, const struct sw_snapdir *snap, struct sw_view table,
-		       struct sw_view key, struct sw_buf *out)
+/* What an inode stands for. */
+struct wanted {
+	enum sw_node_type type;
+	struct sw_snapdir *snap;		 /* or NULL */
+	const struct sw_conflict_node *conflict; /* or NULL */
+	struct sw_view table, key;
+	uint64_t generation;
+};
+
+static void make_ident(enum sw_node_type type, const struct sw_snapdir *snap,
+		       const struct sw_conflict_node *conflict, struct sw_view table, struct sw_view key,
+		       struct sw_buf *out)
 {
 	sw_buf_put_u8(out, (uint8_t)type);
 	if (snap) {
 		sw_buf_put(out, snap->order.b, SW_ORDER_SIZE);
 		sw_buf_put_u64(out, snap->rank);
+	}
+	if (conflict) {
+		sw_buf_put_hash(out, &conflict->record.commit);
+		sw_buf_put_u8(out, (uint8_t)conflict->file);
+		sw_buf_put_hash(out, &conflict->value);
 	}
 	sw_buf_put_view(out, table);
 	sw_buf_put_u8(out, 0);
@@ -145,7 +161,7 @@ static struct sw_inode *find_live(const struct sw_inodes *t, struct sw_view tabl
 	struct sw_inode *i = NULL;
 	SW_BUF ident = {0};
 
-	make_ident(key.n ? SW_NODE_ROW : SW_NODE_TABLE, NULL, table, key, &ident);
+	make_ident(key.n ? SW_NODE_ROW : SW_NODE_TABLE, NULL, NULL, table, key, &ident);
 	if (ident.rc == 0)
 		i = find_ident(t, sw_buf_view(&ident));
 	return i;
@@ -168,35 +184,53 @@ static void orphan(struct sw_inodes *t, struct sw_inode *i)
 	i->is_orphan = true;
 }
 
-static int get_locked(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap,
-		      struct sw_view table, struct sw_view key, uint64_t generation, struct sw_inode **out)
+static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
+{
+	struct sw_inode *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return SW_ENOMEM;
+	if (w->conflict) {
+		i->conflict = malloc(sizeof(*i->conflict));
+		if (!i->conflict) {
+			free(i);
+			return SW_ENOMEM;
+		}
+		*i->conflict = *w->conflict;
+	}
+	i->id = w->type == SW_NODE_ROOT_DIR ? 1 : t->next_id++;
+	i->type = w->type;
+	i->table_n = w->table.n;
+	i->key_n = w->key.n;
+	i->snap = w->snap;
+	if (i->snap)
+		i->snap->n_refs++;
+	*out = i;
+	return 0;
+}
+
+static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
 {
 	struct sw_inode *i;
 	SW_BUF ident = {0};
+	int rc;
 
-	make_ident(type, snap, table, key, &ident);
+	make_ident(w->type, w->snap, w->conflict, w->table, w->key, &ident);
 	if (ident.rc < 0)
 		return ident.rc;
 	i = find_ident(t, sw_buf_view(&ident));
-	if (i && i->n_open > 0 && sw_handle_generation(&i->handle) != generation) {
+	if (i && i->n_open > 0 && sw_handle_generation(&i->handle) != w->generation) {
 		orphan(t, i);
 		i = NULL;
 	}
 	if (!i) {
 		if (t->n >= t->n_buckets)
 			grow(t);
-		i = calloc(1, sizeof(*i));
-		if (!i)
-			return SW_ENOMEM;
-		i->id = type == SW_NODE_ROOT_DIR ? 1 : t->next_id++;
-		i->type = type;
+		rc = inode_new(t, w, &i);
+		if (rc < 0)
+			return rc;
 		i->ident = ident;
 		ident = (struct sw_buf){0};
-		i->table_n = table.n;
-		i->key_n = key.n;
-		i->snap = snap;
-		if (snap)
-			snap->n_refs++;
 		link_inode(t, i);
 		link_ident(t, i);
 		t->n++;
@@ -209,12 +243,69 @@ static int get_locked(struct sw_inodes *t, enum sw_node_type type, struct sw_sna
 int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_view table,
 		 struct sw_view key, uint64_t generation, struct sw_inode **out)
 {
+	struct wanted w = {.type = type, .snap = snap, .table = table, .key = key, .generation = generation};
 	int rc;
 
 	pthread_mutex_lock(&t->lock);
-	rc = get_locked(t, type, snap, table, key, generation, out);
+	rc = get_locked(t, &w, out);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
+}
+
+int sw_inode_get_conflict(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict_node *node,
+			  struct sw_inode **out)
+{
+	struct wanted w = {.type = type,
+			   .conflict = node,
+			   .table = sw_conflict_table(&node->record),
+			   .key = sw_conflict_key_of(&node->record)};
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = get_locked(t, &w, out);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
+/* A table or row in .conflicts that the kernel knows. */
+static struct sw_inode *find_conflict(const struct sw_inodes *t, enum sw_node_type type,
+				      const struct sw_conflict *record)
+{
+	struct sw_conflict_node none = {0};
+	struct sw_inode *i = NULL;
+	SW_BUF ident = {0};
+
+	make_ident(type, NULL, &none, sw_conflict_table(record),
+		   type == SW_NODE_CONFLICT_ROW ? sw_conflict_key_of(record) : sw_view(NULL, 0), &ident);
+	if (ident.rc == 0)
+		i = find_ident(t, sw_buf_view(&ident));
+	return i;
+}
+
+struct sw_inode *sw_inode_get_emptied(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict *record,
+				      pid_t pid)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_conflict(t, type, record);
+	if (i && (pid == 0 || i->conflict->emptied_by != pid)) /* 0: the kernel does not tell */
+		i = NULL;
+	if (i)
+		i->n_lookup++;
+	pthread_mutex_unlock(&t->lock);
+	return i;
+}
+
+void sw_inode_emptied(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict *record, pid_t pid)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_conflict(t, type, record);
+	if (i)
+		i->conflict->emptied_by = pid;
+	pthread_mutex_unlock(&t->lock);
 }
 
 void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n)
@@ -299,7 +390,7 @@ static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view
 		return;
 	if (!i->is_orphan)
 		orphan(t, i);
-	make_ident(i->type, NULL, table, key, &ident);
+	make_ident(i->type, NULL, NULL, table, key, &ident);
 	if (ident.rc < 0) {
 		sw_buf_fini(&ident);
 		return;

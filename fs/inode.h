@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "core/conflicts.h"
 #include "core/work.h"
 
 enum sw_node_type {
@@ -22,6 +23,24 @@ enum sw_node_type {
 	SW_NODE_ALIAS,	    /* a symbolic link in .commits; the key is its name */
 	SW_NODE_SWARM,	    /* .swarm */
 	SW_NODE_SWARM_FILE, /* the key is its name */
+	SW_NODE_CONFLICTS,  /* .conflicts */
+	SW_NODE_CONFLICT_TABLE,
+	SW_NODE_CONFLICT_ROW,
+	SW_NODE_CONFLICT,      /* .conflicts/TABLE/ROW/COMMIT */
+	SW_NODE_CONFLICT_FILE, /* base, won, lost and about */
+};
+
+enum sw_conflict_file { SW_FILE_BASE, SW_FILE_WON, SW_FILE_LOST, SW_FILE_ABOUT, SW_N_CONFLICT_FILES };
+
+/* What an inode below .conflicts stands for. */
+struct sw_conflict_node {
+	struct sw_conflict record; /* as far as the type has it */
+	enum sw_conflict_file file;
+	struct sw_hash value; /* FILE: of its bytes, so another version of the row is another inode */
+	struct sw_attr attr;  /* FILE */
+	/* Under inodes.lock: */
+	unsigned hidden;   /* a record's files that were unlinked: a set of bits, by file */
+	pid_t emptied_by;  /* who removed the last record in a table or row, and will want to remove that, too */
 };
 
 /* A snapshot as a directory: the commit and its place in the line. Shared by the inodes in it. */
@@ -45,6 +64,7 @@ struct sw_inode {
 	size_t n_open;
 	struct sw_handle handle; /* ROW with n_open > 0: the file that its handles share */
 	int64_t touched_ns;	 /* TABLE: when an entry came or went here */
+	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	struct sw_inode *next_by_id, *next_by_ident;
 };
 
@@ -74,6 +94,14 @@ struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
  */
 int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_view table,
 		 struct sw_view key, uint64_t generation, struct sw_inode **out) SW_MUST_CHECK;
+/* The same below .conflicts; node is copied. */
+int sw_inode_get_conflict(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict_node *node,
+			  struct sw_inode **out) SW_MUST_CHECK;
+/* The inode that the kernel knows a table or row in .conflicts by, if `pid` emptied it, with one more lookup; else NULL. */
+struct sw_inode *sw_inode_get_emptied(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict *record,
+				      pid_t pid);
+/* pid removed the last record there. */
+void sw_inode_emptied(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict *record, pid_t pid);
 /* n lookups less; frees it when none is left. */
 void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n);
 void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inode_name *out);

@@ -29,6 +29,12 @@ static int refuse_in(const struct sw_inode *dir)
 	}
 }
 
+static bool is_in_conflicts(const struct sw_inode *dir)
+{
+	return dir->type == SW_NODE_CONFLICTS || dir->type == SW_NODE_CONFLICT_TABLE ||
+	       dir->type == SW_NODE_CONFLICT_ROW || dir->type == SW_NODE_CONFLICT;
+}
+
 static bool is_control_name(const char *name)
 {
 	return strcmp(name, ".commits") == 0 || strcmp(name, ".swarm") == 0 ||
@@ -76,6 +82,10 @@ void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent);
 	int rc;
 
+	if (is_in_conflicts(dir)) {
+		reply_rc(req, sw_conflicts_rmdir(m, dir, sw_view_str(name), fuse_req_ctx(req)->pid));
+		return;
+	}
 	if (dir->type != SW_NODE_ROOT_DIR || is_control_name(name))
 		rc = refuse_in(dir);
 	else
@@ -92,6 +102,10 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct sw_inode_name table;
 	int rc;
 
+	if (is_in_conflicts(dir)) {
+		reply_rc(req, sw_conflicts_unlink(m, dir, sw_view_str(name)));
+		return;
+	}
 	sw_inode_name(&m->inodes, dir, &table);
 	if (dir->type != SW_NODE_TABLE)
 		rc = refuse_in(dir);
@@ -158,6 +172,8 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 	/* Ignoring a flag would destroy files. */
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		rc = SW_EINVAL;
+	else if (is_in_conflicts(dir))
+		rc = sw_conflicts_rename(m, dir, sw_view_str(name), new_dir, sw_view_str(new_name), flags);
 	else if (dir->type == SW_NODE_ROOT_DIR && new_dir->type == SW_NODE_ROOT_DIR)
 		rc = rename_table(m, name, new_name, flags);
 	else if (dir->type == SW_NODE_TABLE && new_dir->type == SW_NODE_TABLE)

@@ -59,28 +59,38 @@ void sw_open_free(struct sw_mount *m, struct sw_open *o)
 		sw_inode_closed(&m->inodes, o->inode);
 	} else {
 		sw_control_release(m, o);
+		sw_conflicts_release(m, o);
 	}
 	sw_buf_fini(&o->text);
 	free(o);
 }
 
+/* A row as it was somewhere: its bytes are known and do not change. */
+static bool is_version(const struct sw_inode *i)
+{
+	return i->type == SW_NODE_SNAP_ROW ||
+	       (i->type == SW_NODE_CONFLICT_FILE && i->conflict->file != SW_FILE_ABOUT);
+}
+
 static int open_text(struct sw_mount *m, struct sw_inode *i, struct fuse_file_info *fi)
 {
 	struct sw_open *o = calloc(1, sizeof(*o));
-	int rc;
+	int rc = 0;
 
 	if (!o)
 		return SW_ENOMEM;
 	o->inode = i;
-	rc = i->type == SW_NODE_SNAP_ROW ? 0 : sw_control_open(m, o, fi->flags);
+	if (i->type == SW_NODE_CONFLICT_FILE)
+		rc = sw_conflicts_open(m, o);
+	else if (i->type != SW_NODE_SNAP_ROW)
+		rc = sw_control_open(m, o, fi->flags);
 	if (rc < 0) {
-		sw_buf_fini(&o->text);
-		free(o);
+		sw_open_free(m, o);
 		return rc;
 	}
 	fi->fh = (uint64_t)(uintptr_t)o;
 	/* The kernel would trust the size, which nobody knows beforehand. */
-	fi->direct_io = i->type != SW_NODE_SNAP_ROW;
+	fi->direct_io = !is_version(i);
 	fi->keep_cache = !fi->direct_io;
 	return 0;
 }
@@ -151,7 +161,7 @@ void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	int rc;
 
 	(void)ino;
-	if (o->inode->type != SW_NODE_ROW && o->inode->type != SW_NODE_SNAP_ROW) {
+	if (o->inode->type != SW_NODE_ROW && !is_version(o->inode)) {
 		sw_control_read(m, req, o, size, offset);
 		return;
 	}
@@ -160,6 +170,8 @@ void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 		rc = SW_ENOMEM;
 	else if (o->inode->type == SW_NODE_ROW)
 		rc = sw_handle_read(m->work, &o->handle, (uint64_t)offset, bytes, size, &got);
+	else if (o->inode->type == SW_NODE_CONFLICT_FILE)
+		rc = sw_conflicts_read(m, o, (uint64_t)offset, bytes, size, &got);
 	else
 		rc = read_snap_row(m, o->inode, (uint64_t)offset, bytes, size, &got);
 	reply_bytes(req, rc, bytes, got);
@@ -262,6 +274,11 @@ static int open_dir(struct sw_mount *m, struct sw_open *o)
 	case SW_NODE_SNAP:
 	case SW_NODE_SNAP_TABLE:
 		return open_snap_tree(m, o);
+	case SW_NODE_CONFLICTS:
+	case SW_NODE_CONFLICT_TABLE:
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+		return sw_conflicts_opendir(m, o);
 	default:
 		return 0;
 	}
@@ -272,6 +289,7 @@ static void close_dir(struct sw_mount *m, struct sw_open *o)
 	sw_list_close(o->list);
 	if (o->head_pinned)
 		sw_db_unpin(m->db, &o->head.line);
+	sw_conflicts_release(m, o);
 	free(o);
 }
 
@@ -466,10 +484,21 @@ static int fill_swarm(struct fill *f, uint64_t from)
 	return 0;
 }
 
+static int fill_conflicts(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	mode_t type = o->inode->type == SW_NODE_CONFLICT ? S_IFREG : S_IFDIR;
+	char name[SW_NAME_MAX + 1];
+	int rc, full = 0;
+
+	while (!full && (rc = sw_conflicts_entry(f->m, o, from, name, &from)) > 0)
+		full = fill_name(f, sw_view_str(name), type, from + 10);
+	return full ? 0 : rc;
+}
+
 /* What every listing begins with: "." and "..", then, if they are wanted, the control files. */
 static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 {
-	static const char *const root[] = {".commits", ".swarm", NULL}, *const snap[] = {".commit", ".diff", NULL};
+	static const char *const root[] = {".commits", ".conflicts", ".swarm", NULL}, *const snap[] = {".commit", ".diff", NULL};
 	const char *const *extra = NULL;
 	enum sw_node_type type = o->inode->type;
 
@@ -505,6 +534,11 @@ static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
 		return fill_snap(f, o, from);
 	case SW_NODE_SWARM:
 		return fill_swarm(f, from);
+	case SW_NODE_CONFLICTS:
+	case SW_NODE_CONFLICT_TABLE:
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+		return fill_conflicts(f, o, from);
 	default:
 		return 0;
 	}

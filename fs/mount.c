@@ -46,8 +46,16 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 		*attr = 0;
 		break;
 	case SW_NODE_COMMITS:
+	case SW_NODE_CONFLICTS:
 		*entry = SW_TIMEOUT_LONG;
 		*attr = 1;
+		break;
+	case SW_NODE_CONFLICT_TABLE:
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+	case SW_NODE_CONFLICT_FILE: /* its bytes stay as they are, but the name may lead elsewhere */
+		*entry = 0;
+		*attr = i->type == SW_NODE_CONFLICT_FILE ? SW_TIMEOUT_LONG : 0;
 		break;
 	default:
 		*entry = *attr = SW_TIMEOUT_LONG;
@@ -164,6 +172,13 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 	case SW_NODE_SNAP_FILE:
 		rc = sw_snap_stat(m, i, st);
 		break;
+	case SW_NODE_CONFLICTS:
+	case SW_NODE_CONFLICT_TABLE:
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+	case SW_NODE_CONFLICT_FILE:
+		sw_conflicts_stat(m, i, st);
+		break;
 	default:
 		stat_control(m, i, st);
 		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("commit")))
@@ -185,6 +200,8 @@ static int lookup_root(struct sw_mount *m, struct sw_view name, struct sw_inode 
 		return sw_inode_get(&m->inodes, SW_NODE_COMMITS, NULL, none, none, 0, out);
 	if (sw_view_eq(name, sw_view_str(".swarm")))
 		return sw_inode_get(&m->inodes, SW_NODE_SWARM, NULL, none, none, 0, out);
+	if (sw_view_eq(name, sw_view_str(".conflicts")))
+		return sw_inode_get(&m->inodes, SW_NODE_CONFLICTS, NULL, none, none, 0, out);
 	rc = sw_work_stat_table(m->work, name, &attr);
 	return rc < 0 ? rc : sw_inode_get(&m->inodes, SW_NODE_TABLE, NULL, name, none, 0, out);
 }
@@ -227,6 +244,11 @@ int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 		return sw_snap_lookup(m, dir, name, out);
 	case SW_NODE_SWARM:
 		return lookup_swarm(m, name, out);
+	case SW_NODE_CONFLICTS:
+	case SW_NODE_CONFLICT_TABLE:
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+		return sw_conflicts_lookup(m, dir, name, out);
 	default:
 		return SW_ENOTDIR;
 	}
@@ -239,6 +261,8 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fuse_entry_param e = {0};
 	int rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
 
+	if (rc == SW_ENOTFOUND)
+		rc = sw_conflicts_lookup_emptied(m, dir, sw_view_str(name), fuse_req_ctx(req)->pid, &i);
 	if (rc == 0) {
 		rc = sw_node_stat(m, i, &e.attr);
 		if (rc < 0)

@@ -7,6 +7,7 @@
 #ifndef SW_FS_MOUNT_H
 #define SW_FS_MOUNT_H
 
+#include "core/conflicts.h"
 #include "core/work.h"
 
 /* Texts that belong to the commands: the mount only shows them. Each appends to out. */
@@ -18,6 +19,8 @@ struct sw_mount_texts {
 		      struct sw_buf *out); /* .commits/NAME/.commit */
 	int (*diff)(void *arg, struct sw_db *db, const struct sw_order *order,
 		    struct sw_buf *out); /* .commits/NAME/.diff */
+	int (*conflict)(void *arg, struct sw_db *db, const struct sw_reader *r, const struct sw_conflict *c,
+			struct sw_buf *out); /* .conflicts/TABLE/ROW/COMMIT/about */
 };
 
 struct sw_mount_options {

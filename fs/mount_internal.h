@@ -50,7 +50,10 @@ struct sw_open {
 	struct sw_buf text;	 /* of .swarm and .commits; what was written to .swarm/commit */
 	bool is_message;	 /* text is a message, not yet committed */
 	struct sw_event_reader *events;
-	struct sw_hash table_root; /* SNAP_TABLE and SNAP: the tree that is listed */
+	struct sw_hash table_root; /* SNAP_TABLE, SNAP and CONFLICT_*: the tree that is listed */
+	struct sw_side side;	   /* CONFLICT_FILE but for `about` */
+	struct sw_hash state;	   /* CONFLICT_*: the newest when it was opened */
+	bool state_pinned;
 };
 
 static inline struct sw_mount *sw_req_mount(fuse_req_t req)
@@ -98,6 +101,28 @@ int sw_commits_target(struct sw_mount *m, struct sw_view alias, char *out) SW_MU
 int sw_snap_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
 		   struct sw_inode **out) SW_MUST_CHECK;
 int sw_snap_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st) SW_MUST_CHECK;
+
+/* .conflicts */
+extern const char *const sw_conflict_files[SW_N_CONFLICT_FILES];
+int sw_conflicts_lookup(struct sw_mount *m, const struct sw_inode *dir, struct sw_view name,
+			struct sw_inode **out) SW_MUST_CHECK;
+/* A directory without records that `pid` emptied: it is still there for whoever did, so that 'rm -r' can remove it. */
+int sw_conflicts_lookup_emptied(struct sw_mount *m, const struct sw_inode *dir, struct sw_view name, pid_t pid,
+				struct sw_inode **out) SW_MUST_CHECK;
+void sw_conflicts_stat(struct sw_mount *m, const struct sw_inode *i, struct stat *st);
+int sw_conflicts_open(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
+int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, uint8_t *out, size_t n,
+		      size_t *got) SW_MUST_CHECK;
+int sw_conflicts_opendir(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
+/* The entry of an open directory with that many before it: 1 with its name and the number of the next, or 0. */
+int sw_conflicts_entry(struct sw_mount *m, const struct sw_open *o, uint64_t from,
+		       char name[static SW_NAME_MAX + 1], uint64_t *next) SW_MUST_CHECK;
+void sw_conflicts_release(struct sw_mount *m, struct sw_open *o);
+int sw_conflicts_unlink(struct sw_mount *m, struct sw_inode *dir, struct sw_view name) SW_MUST_CHECK;
+int sw_conflicts_rmdir(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, pid_t pid) SW_MUST_CHECK;
+/* A rename of something in a record: of `lost` onto its row it writes that again; any other is for mv to copy. */
+int sw_conflicts_rename(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode *new_dir,
+			struct sw_view new_name, unsigned flags) SW_MUST_CHECK;
 
 /* The handlers of the live tree that change it */
 void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi);

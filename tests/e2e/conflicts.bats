@@ -103,9 +103,268 @@ name_of() { conflicts list "$1" --json | jq -r '"\(.table)/\(.row)/\(.commit[0:1
 	"$sf" init "$DIR/s" >/dev/null
 	[ "$(conflicts "$DIR/s")" = "" ]
 	for words in "list $DIR/s /" "list $DIR/s t/r/1" "show $DIR/s" "show $DIR/s t" "show $DIR/s t/r/1/2" \
-		"show $DIR/s t/r --side left" "show $DIR/s t/r --side won --json" "list $DIR/s --side won" "list $DIR/s a b" list ''; do
+		"discard $DIR/s" "reapply $DIR/s t" "reapply $DIR/s t/r t/s" "discard $DIR/s t/r --json" "show $DIR/s t/r --side left" "show $DIR/s t/r --side won --json" "list $DIR/s --side won" "list $DIR/s a b" list ''; do
 		# shellcheck disable=SC2086 # words
 		run conflicts $words
 		[ "$status" = 2 ]
 	done
+}
+
+# The same record, as a directory.
+dir_of() { echo "$1/.conflicts/$(name_of "$1")"; }
+
+@test "a record is a directory, on both" {
+	setup_conflict
+	local a b
+	a=$(dir_of "$A") b=$(dir_of "$B")
+	[ "$(ls "$A/.conflicts")" = t ]
+	[ "$(ls "$A/.conflicts/t")" = r ]
+	[ "$(ls "$a")" = $'about\nbase\nlost\nwon' ]
+	[ "$(find "$B/.conflicts" | wc -l)" = 8 ]
+	[ "$(cat "$a/base")" = base ]
+	[ "$(cat "$a/lost")" = mine ]
+	[ "$(cat "$a/won")" = theirs ]
+	[ "$(cat "$a/about")" = "$(conflicts show "$A" t/r)" ]
+	diff -r "$A/.conflicts" "$B/.conflicts"
+	[ "$(stat -c %s "$a/lost")" = 4 ]
+	[ "$(stat -c %h "$a" "$A/.conflicts")" = $'1\n1' ]
+	# The row goes on, and with it what won; who has that open keeps it.
+	exec 9<"$b/won"
+	echo "theirs, edited" >"$A/t/r"
+	until_same "$A" "$B"
+	[ "$(cat <&9)" = theirs ]
+	exec 9<&-
+	[ "$(cat "$b/won")" = "theirs, edited" ]
+	[ "$(cat "$a/won")" = "theirs, edited" ]
+	# By name only, unless asked for.
+	[ "$(ls -A "$A")" = t ]
+	"$sf" umount "$A"
+	"$sf" mount "$A" --store "$DIR/store-A" -o show_control
+	[ "$(ls -A "$A" | tr '\n' ' ')" = ".commits .conflicts .swarm t " ]
+}
+
+@test "nothing else can be done there" {
+	setup_conflict
+	local a
+	a=$(dir_of "$A")
+	python3 - "$A" "$a" <<'PY'
+import errno, os, sys
+mnt, record = sys.argv[1:]
+def fails(number, f, *args):
+    try:
+        f(*args)
+    except OSError as e:
+        assert e.errno == number, (f, args, e)
+    else:
+        raise AssertionError((f, args))
+write = lambda path: os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+fails(errno.EROFS, write, record + "/lost")
+fails(errno.EROFS, write, record + "/about")
+fails(errno.EROFS, os.truncate, record + "/won", 0)
+fails(errno.EROFS, os.utime, record + "/won")
+fails(errno.EROFS, os.chmod, record, 0o700)
+fails(errno.EPERM, write, record + "/new")
+fails(errno.EPERM, write, mnt + "/.conflicts/t/r/new")
+fails(errno.EPERM, os.mkdir, mnt + "/.conflicts/u")
+fails(errno.EPERM, os.mkdir, record + "/d")
+fails(errno.EPERM, os.symlink, "x", record + "/l")
+fails(errno.EPERM, os.rename, mnt + "/t/c.json", record + "/lost")
+fails(errno.EPERM, os.rename, record + "/lost", record + "/more")
+fails(errno.EPERM, os.rename, record, mnt + "/.conflicts/t/x")
+fails(errno.EPERM, os.rmdir, mnt + "/.conflicts")
+fails(errno.EXDEV, os.rename, record + "/lost", mnt + "/t/other")
+fails(errno.EXDEV, os.rename, record + "/base", mnt + "/t/r")
+fails(errno.ENOTEMPTY, os.rmdir, mnt + "/.conflicts/t")
+fails(errno.ENOTEMPTY, os.rmdir, mnt + "/.conflicts/t/r")
+fails(errno.ENOENT, os.rmdir, mnt + "/.conflicts/u")
+fails(errno.ENOENT, os.stat, mnt + "/.conflicts/t/c.json")
+fails(errno.ENOENT, os.stat, mnt + "/.conflicts/t/r/0123456789ab")
+fails(errno.ENOENT, os.stat, record[:-1])
+fails(errno.ENOENT, os.stat, record + "/other")
+# What is removed in part is there again for whoever looks again.
+os.unlink(record + "/lost")
+fails(errno.ENOENT, os.stat, record + "/lost")
+fails(errno.ENOENT, os.unlink, record + "/lost")
+assert sorted(os.listdir(record)) == ["about", "base", "lost", "won"]
+assert open(record + "/lost").read() == "mine"
+PY
+	[ "$(conflicts list "$A" | wc -l)" = 1 ]
+	# A copy is a copy.
+	mv "$a/lost" "$A/t/other"
+	[ "$(cat "$A/t/other")" = mine ]
+	[ "$(conflicts list "$A" | wc -l)" = 1 ]
+}
+
+@test "rm -r discards, for everybody and for ever" {
+	setup_conflict
+	local a
+	a=$(dir_of "$A")
+	rm -r "$a"
+	[ ! -e "$a" ]
+	[ ! -e "$A/.conflicts/t" ]
+	[ "$(ls "$A/.conflicts")" = "" ]
+	[ "$("$sf" log "$A" --json -n 1 | jq -r .message)" = "discarded the conflict of t/r with ${a##*/}" ]
+	until_same "$A" "$B"
+	[ "$(ls "$B/.conflicts")" = "" ]
+	[ "$(cat "$B/t/r")" = theirs ]
+	run conflicts discard "$B" "t/r/${a##*/}"
+	[ "$status" = 1 ]
+	"$sf" verify "$A"
+}
+
+@test "rm -r of a row, of a table, and of all" {
+	setup_apart
+	on A bash -c "for i in 1 2 3 4; do mkdir -p $A/t\$i; echo mine >$A/t\$i/a; echo mine >$A/t\$i/b; done"
+	on B bash -c "for i in 1 2 3 4; do mkdir -p $B/t\$i; echo theirs >$B/t\$i/a; echo theirs >$B/t\$i/b; done"
+	join
+	[ "$(conflicts list "$B" | wc -l)" = 8 ]
+	[ "$(ls "$B/.conflicts" | tr '\n' ' ')" = "t1 t2 t3 t4 " ]
+	[ "$(ls "$B/.conflicts/t2" | tr '\n' ' ')" = "a b " ]
+	rm -r "$B/.conflicts/t1/a"
+	[ "$(ls "$B/.conflicts/t1")" = b ]
+	rm -r "$B/.conflicts/t2"
+	[ "$(ls "$B/.conflicts" | tr '\n' ' ')" = "t1 t3 t4 " ]
+	python3 -c "import shutil; shutil.rmtree('$B/.conflicts/t3')"
+	until_same "$A" "$B"
+	[ "$(conflicts list "$A" | wc -l)" = 3 ]
+	rm -r "$A"/.conflicts/*
+	until_same "$A" "$B"
+	[ "$(conflicts list "$B")" = "" ]
+	[ "$(cat "$A/t1/a")" = theirs ]
+}
+
+@test "mv of what was lost onto the row writes it again" {
+	setup_conflict
+	local a
+	a=$(dir_of "$A")
+	cat "$A/t/r" "$B/t/r" >/dev/null # cached
+	mv "$a/lost" "$A/t/r"
+	[ "$(cat "$A/t/r")" = mine ]
+	[ "$(stat -c %s "$A/t/r")" = 4 ]
+	[ ! -e "$a" ]
+	until_same "$A" "$B"
+	until_true 5 grep -x mine "$B/t/r"
+	[ "$(conflicts list "$B")" = "" ]
+	[ "$("$sf" log "$B" --json -n 1 | jq -r .message)" = "reapplied the conflict of t/r with ${a##*/}" ]
+	[ "$("$sf" log "$B" --json -n 1 | jq -r .rows)" = 1 ]
+	# The row is a row like any other.
+	echo more >>"$A/t/r"
+	until_same "$A" "$B"
+	until_true 5 grep -x minemore "$B/t/r"
+	"$sf" verify "$B"
+}
+
+@test "mv onto a row that was deleted, and onto one that is being written" {
+	setup_apart
+	on A put "$A/t/r" mine
+	on A put "$A/t/gone" mine
+	on B rm "$B/t/gone"
+	on B put "$B/t/r" theirs
+	join
+	[ ! -e "$A/t/gone" ]
+	mv -n "$A"/.conflicts/t/gone/*/lost "$A/t/gone"
+	[ "$(cat "$A/t/gone")" = mine ]
+	mv -n "$A"/.conflicts/t/r/*/lost "$A/t/r"
+	[ "$(cat "$A/t/r")" = theirs ]
+	python3 - "$A/t/r" "$A"/.conflicts/t/r/*/lost <<'PY'
+import errno, os, sys
+row, lost = sys.argv[1:]
+fd = os.open(row, os.O_WRONLY)
+os.write(fd, b"not closed yet")
+try:
+    os.rename(lost, row)
+    raise AssertionError("renamed")
+except OSError as e:
+    assert e.errno == errno.EBUSY, e
+os.close(fd)
+PY
+	mv "$A"/.conflicts/t/r/*/lost "$A/t/r"
+	[ "$(cat "$A/t/r")" = mine ]
+	until_same "$A" "$B"
+	[ "$(conflicts list "$B")" = "" ]
+}
+
+@test "reapply and discard by command, on a mount and on a store" {
+	setup_apart
+	on A put "$A/t/c.json" '{"x":2,"y":2}'
+	on A rm "$A/t/gone"
+	on A put "$A/t/r" mine
+	on B put "$B/t/c.json" '{"x":3,"y":1}'
+	on B put "$B/t/gone" 'still here'
+	on B put "$B/t/r" theirs
+	join
+	local id
+	id=$(conflicts reapply "$A" t/c.json -m 'x was right')
+	[ "$("$sf" log "$A" --json -n 1 | jq -r '.id, .message' | tr '\n' ' ')" = "$id x was right " ]
+	until_true 5 grep -xF '{"x":2,"y":2}' "$A/t/c.json"
+	conflicts reapply "$B" t/gone
+	until_true 5 bash -c "! test -e '$B/t/gone'"
+	until_same "$A" "$B"
+	[ "$(name_of "$A" | cut -d/ -f1,2)" = t/r ]
+	"$sf" umount "$B"
+	conflicts discard "$DIR/store-B" t/r t/r
+	[ "$(conflicts list "$DIR/store-B")" = "" ]
+	"$sf" umount "$A"
+	conflicts discard "$DIR/store-A" "$(name_of "$DIR/store-A")" # the same on both sides
+	join
+	[ "$(conflicts list "$A")" = "" ]
+	[ "$(cat "$A/t/r")" = theirs ]
+	"$sf" verify "$A"
+}
+
+@test "bytes of any kind, and large ones" {
+	setup_apart
+	head -c 2097152 /dev/urandom >"$DIR/large"
+	printf 'a\0b\xff\xfe\n\n' >"$DIR/binary"
+	on A cp "$DIR/large" "$A/t/r"
+	on A cp "$DIR/binary" "$A/t/gone"
+	on B put "$B/t/r" small
+	on B cp "$DIR/large" "$B/t/gone"
+	join
+	cmp "$DIR/large" "$B"/.conflicts/t/r/*/lost
+	cmp "$DIR/binary" "$A"/.conflicts/t/gone/*/lost
+	cmp "$DIR/large" "$A"/.conflicts/t/gone/*/won
+	conflicts show "$B" t/r --side lost | cmp - "$DIR/large"
+	tail -c 5 "$A"/.conflicts/t/r/*/lost | cmp - <(tail -c 5 "$DIR/large")
+	mv "$B"/.conflicts/t/r/*/lost "$B/t/r"
+	cmp "$DIR/large" "$B/t/r"
+	mv "$A"/.conflicts/t/gone/*/lost "$A/t/gone"
+	cmp "$DIR/binary" "$A/t/gone"
+	until_same "$A" "$B"
+	until_true 5 cmp "$DIR/large" "$A/t/r"
+	until_true 5 cmp "$DIR/binary" "$B/t/gone"
+	"$sf" verify "$A"
+}
+
+@test "discarded on one side, edited on the other; reapplied on both" {
+	setup_apart
+	on A put "$A/t/r" mine
+	on A put "$A/t/gone" mine
+	on B put "$B/t/r" theirs
+	on B put "$B/t/gone" theirs
+	join
+	"$sf" umount "$A"
+	"$sf" umount "$B"
+	on A bash -c "rm -r $A/.conflicts/t/r/* && mv $A/.conflicts/t/gone/*/lost $A/t/gone"
+	on B bash -c "echo edited >$B/t/r && mv $B/.conflicts/t/gone/*/lost $B/t/gone"
+	join
+	[ "$(conflicts list "$A")" = "" ]
+	[ "$(conflicts list "$B")" = "" ]
+	[ "$(cat "$A/t/r")" = edited ]
+	[ "$(cat "$B/t/gone")" = mine ]
+	"$sf" umount "$A"
+	"$sf" umount "$B"
+	# A reapply that loses is a conflict of its own.
+	on A put "$A/t/r" mine
+	on B put "$B/t/r" theirs
+	join
+	"$sf" umount "$A"
+	"$sf" umount "$B"
+	on A bash -c "mv $A/.conflicts/t/r/*/lost $A/t/r"
+	on B put "$B/t/r" 'theirs again'
+	join
+	[ "$(cat "$A/t/r")" = 'theirs again' ]
+	[ "$(conflicts show "$B" t/r --side lost)" = mine ]
+	[ "$(conflicts list "$B" | wc -l)" = 1 ]
+	"$sf" verify "$B"
 }

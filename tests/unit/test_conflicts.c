@@ -187,6 +187,23 @@ static void check_record(struct sw_db *db, const struct sw_reader *r, const stru
 	n_records++;
 }
 
+/* Behind all of a row, or of a table, comes a record of another. */
+static void check_behind(const struct sw_reader *r, const struct sw_hash *root,
+			 const struct sw_conflict *c)
+{
+	struct sw_conflict next;
+	SW_BUF key = {0};
+
+	for (int scope = SW_SCOPE_TABLE; scope <= SW_SCOPE_ROW; scope++) {
+		sw_conflict_behind(c, (enum sw_conflict_scope)scope, &key);
+		if (sw_conflicts_seek(r->nodes, root, sw_buf_view(&key), &next) > 0)
+			assert_false(sw_conflict_is_in(&next, c, (enum sw_conflict_scope)scope));
+		sw_conflict_before(c, (enum sw_conflict_scope)scope, &key);
+		assert_int_equal(sw_conflicts_seek(r->nodes, root, sw_buf_view(&key), &next), 1);
+		assert_true(sw_conflict_is_in(&next, c, (enum sw_conflict_scope)scope));
+	}
+}
+
 /* The records of store i, from the front and by rank, are those of its oracle. */
 static void check_store(struct world *w, size_t i)
 {
@@ -210,6 +227,7 @@ static void check_store(struct world *w, size_t i)
 		assert_true(sw_conflict_is_in(&again, &c, SW_SCOPE_RECORD));
 		TEST_OK(sw_conflict_check(r.nodes, &root, &c));
 		check_record(db, &r, &c, o);
+		check_behind(&r, &root, &c);
 		sw_conflict_behind(&c, SW_SCOPE_RECORD, &from);
 		n++;
 	}
@@ -335,8 +353,22 @@ static void reapply(struct test_db *t, struct sw_conflict c)
 {
 	struct sw_hash id;
 
-	TEST_OK(sw_conflict_reapply(t->db, &c, sw_view(NULL, 0), &id));
+	TEST_OK(sw_conflict_reapply(t->db, NULL, &c, sw_view(NULL, 0), &id));
 	assert_false(sw_hash_is_zero(&id));
+}
+
+static size_t n_resolved(struct test_db *t)
+{
+	struct sw_table table = {0};
+	struct sw_reader r;
+	int rc;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_RESOLVED),
+			    &table);
+	assert_true(rc == 0 || rc == SW_ENOTFOUND);
+	sw_reader_end(&r);
+	return (size_t)table.n_rows;
 }
 
 static void assert_row(struct test_db *t, const char *key, const char *want)
@@ -435,6 +467,7 @@ static void a_reapplied_row_is_written_or_deleted(void **state)
 		assert_row(t, "deleted", "mine");
 		assert_row(t, "deletion", NULL);
 		assert_int_equal(n_conflicts(t), 0);
+		assert_int_equal(n_resolved(t), 3);
 	}
 	pair_close(&p);
 }
@@ -554,7 +587,8 @@ static void discarded_here_and_there_it_stays_away(void **state)
 	assert_row(&p.a, "r", "theirs");
 	assert_int_equal(sw_conflict_discard(p.a.db, &c, 1, sw_view(NULL, 0), &id), SW_ENOTFOUND);
 	assert_non_null(strstr(sw_fail_message(SW_ENOTFOUND), "there is no conflict t/r/"));
-	assert_int_equal(sw_conflict_reapply(p.b.db, &c, sw_view(NULL, 0), &id), SW_ENOTFOUND);
+	assert_int_equal(sw_conflict_reapply(p.b.db, NULL, &c, sw_view(NULL, 0), &id),
+			 SW_ENOTFOUND);
 	assert_int_equal(find(&p.a, "t", "r", &none), SW_ENOTFOUND);
 	pair_close(&p);
 }
