@@ -280,7 +280,10 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 {
 	struct sw_op ops[2] = {{.kind = SW_OP_GENESIS, .conflict = conflict},
 			       {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}};
-	struct sw_entering e = {0};
+	struct sw_commit commit = {0};
+	struct sw_entering e = {.commit = &commit}, *entering = &e;
+	SW_BUF changeset = {0};
+	SW_BUF raw = {0};
 	struct sw_fold_result fold = {0};
 	struct sw_nodes *nodes = NULL;
 	struct sw_txn *txn;
@@ -290,12 +293,12 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 		return rc;
 	db->env->random(db->env->arg, ops[0].salt.b, SW_HASH_SIZE);
 	ops[1].member = *sw_identity_key(db->identity);
-	sw_changeset_encode(SW_MODE_CONTROL, ops, 2, &e.changeset, NULL);
+	sw_changeset_encode(SW_MODE_CONTROL, ops, 2, &changeset, NULL);
 	e.fold = (struct sw_fold_commit){.seq = 1,
 					 .stamp = sw_hlc_next(0, sw_env_wall_ms(db->env)),
 					 .mode = SW_MODE_CONTROL,
-					 .changeset = sw_buf_view(&e.changeset)};
-	rc = e.changeset.rc < 0 ? SW_ENOMEM : sw_db_set_genesis(db, txn, &ops[0].salt, conflict);
+					 .changeset = sw_buf_view(&changeset)};
+	rc = changeset.rc < 0 ? SW_ENOMEM : sw_db_set_genesis(db, txn, &ops[0].salt, conflict);
 	if (rc == 0)
 		rc = sw_history_put_changeset(txn, 1, e.fold.changeset);
 	if (rc == 0)
@@ -305,29 +308,27 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 	if (rc == 0)
 		rc = sw_fold_run(txn, nodes, db->shape, &sw_hash_zero, &sw_hash_zero, &e.fold, 1, &fold);
 	if (rc == 0) {
-		e.commit.rule = SW_RULE_VERSION;
-		e.commit.stamp = e.fold.stamp;
-		e.commit.state = fold.state;
-		sw_hash_compute(SW_DOMAIN_CHANGESET, e.fold.changeset, &e.commit.changeset);
-		sw_commit_seal(&e.commit, db->identity, &e.raw);
-		db->id = e.commit.id;
-		rc = sw_history_put(txn, 1, &e.commit.id, sw_buf_view(&e.raw));
+		commit.rule = SW_RULE_VERSION;
+		commit.stamp = e.fold.stamp;
+		commit.state = fold.state;
+		sw_hash_compute(SW_DOMAIN_CHANGESET, e.fold.changeset, &commit.changeset);
+		sw_commit_seal(&commit, db->identity, &raw);
+		db->id = commit.id;
+		rc = sw_history_put(txn, 1, &commit.id, sw_buf_view(&raw));
 	}
 	if (rc == 0)
-		rc = sw_meta_put(txn, META_DATABASE, sw_hash_view(&e.commit.id));
+		rc = sw_meta_put(txn, META_DATABASE, sw_hash_view(&commit.id));
 	if (rc == 0) {
 		uint8_t format = SW_STORE_FORMAT;
 
 		rc = sw_meta_put(txn, META_FORMAT, sw_view(&format, 1));
 	}
 	if (rc == 0)
-		rc = sw_db_enter(db, txn, nodes, &e, 1, &fold, SW_FROM_HERE);
+		rc = sw_db_enter(db, txn, nodes, &entering, 1, &fold, SW_FROM_HERE);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);
 	sw_fold_result_fini(&fold);
-	sw_buf_fini(&e.raw);
-	sw_buf_fini(&e.changeset);
 	return rc;
 }
 
@@ -410,10 +411,10 @@ static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct
 
 	if (e->fold.outcome != SW_APPLIED)
 		rc = sw_history_put_outcome(txn, e->fold.seq, e->fold.outcome);
-	for (size_t i = 0; rc == 0 && i < e->commit.n_parents; i++)
-		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit.parents[i]));
+	for (size_t i = 0; rc == 0 && i < e->commit->n_parents; i++)
+		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit->parents[i]));
 	if (rc == 0)
-		rc = sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit.id), sw_view("", 0));
+		rc = sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit->id), sw_view("", 0));
 	/* The changeset refers to the large rows that it writes: history can show them again. */
 	if (rc == 0)
 		rc = sw_changeset_begin(&c, e->fold.changeset);
@@ -434,7 +435,7 @@ static int line_edit_cmp(const void *a, const void *b)
 }
 
 static int edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		     const struct sw_entering *commits, size_t n, const struct sw_fold_result *fold,
+		     struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
 		     struct sw_hash *line)
 {
 	size_t total = n + fold->n_flips;
@@ -443,7 +444,7 @@ static int edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *node
 	int rc = list && edits ? 0 : SW_ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		list[i] = (struct line_edit){commits[i].order, (uint8_t)commits[i].fold.outcome};
+		list[i] = (struct line_edit){commits[i]->order, (uint8_t)commits[i]->fold.outcome};
 	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++) {
 		list[n + i].outcome = (uint8_t)fold->flips[i].outcome;
 		rc = sw_history_order(txn, fold->flips[i].seq, &list[n + i].order);
@@ -525,7 +526,7 @@ static int move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *node
 }
 
 /* Someone who holds exactly what we hold signed a root: it must be ours. */
-static void compare_roots(struct sw_db *db, struct sw_txn *txn, const struct sw_entering *commits,
+static void compare_roots(struct sw_db *db, struct sw_txn *txn, struct sw_entering *const *commits,
 			  size_t n, const struct sw_hash *state, const struct sw_commit **other)
 {
 	*other = NULL;
@@ -534,15 +535,15 @@ static void compare_roots(struct sw_db *db, struct sw_txn *txn, const struct sw_
 	for (size_t i = 0; i < n; i++) {
 		struct sw_view v;
 
-		if (sw_txn_get(txn, SW_SPACE_TIPS, sw_hash_view(&commits[i].commit.id), &v) == 0 &&
-		    !sw_hash_eq(&commits[i].commit.state, state))
-			*other = &commits[i].commit;
+		if (sw_txn_get(txn, SW_SPACE_TIPS, sw_hash_view(&commits[i]->commit->id), &v) == 0 &&
+		    !sw_hash_eq(&commits[i]->commit->state, state))
+			*other = commits[i]->commit;
 	}
 	(void)db;
 }
 
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		struct sw_entering *commits, size_t n, struct sw_fold_result *fold, enum sw_origin origin)
+		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold, enum sw_origin origin)
 {
 	bool by_others = origin != SW_FROM_WORK;
 	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
@@ -552,11 +553,11 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 
 	/* By order, so parents come first: a tip that has a child in the batch goes again. */
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct sw_entering *e = &commits[i];
+		struct sw_entering *e = commits[i];
 
-		sw_order_make(e->commit.stamp, &e->commit.author, &e->commit.id, &e->order);
-		if (e->commit.stamp > hlc)
-			hlc = e->commit.stamp;
+		sw_order_make(e->commit->stamp, &e->commit->author, &e->commit->id, &e->order);
+		if (e->commit->stamp > hlc)
+			hlc = e->commit->stamp;
 		rc = enter_commit(txn, nodes, e);
 	}
 	if (rc == 0)

@@ -144,12 +144,13 @@ struct sw_incoming {
 };
 
 /*
- * Take a batch, parents before children. `records` (may be NULL) holds records of large rows that came
+ * Take a batch, parents before children. The n_more commits that follow in v are not taken yet; their signatures may
+ * vouch for those that are (core/batch.h). `records` (may be NULL) holds records of large rows that came
  * along; it is emptied when something was taken. missing(), when not NULL, is called with each record that
  * commits lack. The commits that can be taken are in the line, durably, when this returns 0; a
  * failure means that nothing changed.
  */
-int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_nodes *records,
+int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_more, struct sw_nodes *records,
 		  sw_ref_fn missing, void *missing_arg, size_t *n_taken) SW_MUST_CHECK;
 
 /* A commit by id, from a reader's transaction. SW_ENOTFOUND. The views borrow from it. */

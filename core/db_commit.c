@@ -12,6 +12,8 @@ struct making {
 	struct sw_nodes *nodes;
 	struct sw_head head;
 	struct sw_buf columns; /* encodings that the operations borrow from */
+	struct sw_buf changeset, raw;
+	struct sw_commit commit;
 };
 
 static int write_op_cmp(const void *a, const void *b)
@@ -222,7 +224,7 @@ static int fold_and_seal(struct making *m, const struct sw_write *w, struct sw_e
 
 	e->fold.stamp = sw_hlc_next(db->hlc, sw_env_wall_ms(db->env));
 	e->fold.mode = w->mode;
-	e->fold.changeset = sw_buf_view(&e->changeset);
+	e->fold.changeset = sw_buf_view(&m->changeset);
 	if (rc == 0)
 		rc = sw_history_put_changeset(m->txn, e->fold.seq, e->fold.changeset);
 	if (rc == 0)
@@ -234,18 +236,18 @@ static int fold_and_seal(struct making *m, const struct sw_write *w, struct sw_e
 		return rc;
 	if (e->fold.outcome != SW_APPLIED)
 		return sw_fail(SW_ECONFLICT, "a row that the transaction read or changed has moved on");
-	e->commit.rule = SW_RULE_VERSION;
-	e->commit.database = db->id;
-	e->commit.stamp = e->fold.stamp;
-	e->commit.state = fold->state;
-	e->commit.message = w->message;
-	sw_hash_compute(SW_DOMAIN_CHANGESET, e->fold.changeset, &e->commit.changeset);
-	rc = set_parents(m->txn, &e->commit);
+	m->commit.rule = SW_RULE_VERSION;
+	m->commit.database = db->id;
+	m->commit.stamp = e->fold.stamp;
+	m->commit.state = fold->state;
+	m->commit.message = w->message;
+	sw_hash_compute(SW_DOMAIN_CHANGESET, e->fold.changeset, &m->commit.changeset);
+	rc = set_parents(m->txn, &m->commit);
 	if (rc < 0)
 		return rc;
-	sw_commit_seal(&e->commit, db->identity, &e->raw);
-	return e->raw.rc < 0 ? e->raw.rc
-			     : sw_history_put(m->txn, e->fold.seq, &e->commit.id, sw_buf_view(&e->raw));
+	sw_commit_seal(&m->commit, db->identity, &m->raw);
+	return m->raw.rc < 0 ? m->raw.rc
+			     : sw_history_put(m->txn, e->fold.seq, &m->commit.id, sw_buf_view(&m->raw));
 }
 
 static int mark_spent(struct sw_txn *txn, const struct sw_write_op *ops, size_t n)
@@ -328,7 +330,7 @@ static bool has_journal(const struct sw_write *w)
 
 static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 {
-	struct sw_entering e = {0};
+	struct sw_entering e = {.commit = &m->commit}, *entering = &e;
 	struct sw_fold_result fold = {0};
 	struct sw_write_op *all = NULL;
 	size_t n = 0, n_all = w->n;
@@ -354,21 +356,19 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		return rc;
 	}
 	if (rc == 0)
-		rc = encode(w, n, &e.changeset);
+		rc = encode(w, n, &m->changeset);
 	if (rc == 0)
 		rc = fold_and_seal(m, w, &e, &fold);
 	if (rc == 0 && all)
 		rc = mark_spent(m->txn, all, n_all);
 	if (rc == 0) {
-		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &e, 1, &fold,
+		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &entering, 1, &fold,
 				 w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
-		*id = e.commit.id;
+		*id = m->commit.id;
 	}
 	w->n = n;
 	free(all);
 	sw_fold_result_fini(&fold);
-	sw_buf_fini(&e.raw);
-	sw_buf_fini(&e.changeset);
 	return rc;
 }
 
@@ -391,6 +391,8 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 	sw_txn_abort(m.txn);
 	sw_nodes_free(m.nodes);
 	sw_buf_fini(&m.columns);
+	sw_buf_fini(&m.changeset);
+	sw_buf_fini(&m.raw);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

@@ -39,9 +39,7 @@ struct sw_db {
 struct sw_entering {
 	struct sw_fold_commit fold;
 	struct sw_order order;
-	struct sw_commit commit;
-	struct sw_buf raw;	 /* signed header */
-	struct sw_buf changeset; /* owned: the store's views die with the next write */
+	const struct sw_commit *commit; /* borrowed */
 };
 
 enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
@@ -51,7 +49,7 @@ enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
  * over the transaction, whether it succeeds or not.
  */
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		struct sw_entering *commits, size_t n, struct sw_fold_result *fold,
+		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold,
 		enum sw_origin origin) SW_MUST_CHECK;
 
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;

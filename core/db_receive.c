@@ -1,4 +1,5 @@
 /* Commits from elsewhere: every check that decides whether one is taken, then the fold of those that are. */
+#include "core/batch.h"
 #include "core/db_internal.h"
 #include "core/hlc.h"
 
@@ -11,7 +12,9 @@ struct receiving {
 	struct sw_nodes *nodes;
 	sw_ref_fn missing;
 	void *missing_arg;
-	struct sw_entering *in; /* accepted, in order of arrival */
+	struct sw_batch batch;
+	struct sw_entering *in;	      /* by place in the batch; those that were accepted */
+	struct sw_entering **accepted; /* in order of arrival */
 	size_t n;
 	uint64_t next_seq;
 	uint64_t wall_ms;
@@ -24,16 +27,16 @@ static int refuse(struct sw_incoming *v, const char *reason)
 	return 0;
 }
 
+/* A commit that was accepted a moment ago, or NULL. */
 static const struct sw_entering *find_accepted(const struct receiving *r, const struct sw_hash *id)
 {
-	for (size_t i = r->n; i-- > 0;)
-		if (sw_hash_eq(&r->in[i].commit.id, id))
-			return &r->in[i];
-	return NULL;
+	size_t at = sw_batch_find(&r->batch, id);
+
+	return at != SIZE_MAX && r->in[at].fold.seq > 0 ? &r->in[at] : NULL;
 }
 
-/* Stamp and author of a commit that is here, or was accepted before. SW_ENOTFOUND. */
-static int parent_of(const struct receiving *r, const struct sw_hash *id, uint64_t *stamp)
+/* The stamp of a commit that is here, or was accepted before. SW_ENOTFOUND. */
+static int stamp_of(const struct receiving *r, const struct sw_hash *id, uint64_t *stamp)
 {
 	const struct sw_entering *e = find_accepted(r, id);
 	struct sw_order order;
@@ -41,7 +44,7 @@ static int parent_of(const struct receiving *r, const struct sw_hash *id, uint64
 	int rc;
 
 	if (e) {
-		*stamp = e->commit.stamp;
+		*stamp = e->commit->stamp;
 		return 0;
 	}
 	rc = sw_history_seq(r->txn, id, &seq);
@@ -57,7 +60,7 @@ static int check_parents(const struct receiving *r, const struct sw_commit *c, s
 {
 	for (size_t i = 0; i < c->n_parents; i++) {
 		uint64_t stamp = 0;
-		int rc = parent_of(r, &c->parents[i], &stamp);
+		int rc = stamp_of(r, &c->parents[i], &stamp);
 
 		if (rc == SW_ENOTFOUND) {
 			v->taken = SW_TAKEN_ORPHAN;
@@ -117,11 +120,11 @@ static int check_allowed(const struct receiving *r, const struct sw_commit *c, e
 	int rc = 0;
 
 	/* An author's earlier commit in this batch was judged a moment ago. */
-	for (size_t i = 0; !allowed && mode != SW_MODE_CONTROL && i < r->n; i++)
-		for (size_t k = 0; k < c->n_parents; k++)
-			if (sw_key_eq(&r->in[i].commit.author, &c->author) &&
-			    sw_hash_eq(&r->in[i].commit.id, &c->parents[k]))
-				allowed = true;
+	for (size_t i = 0; !allowed && mode != SW_MODE_CONTROL && i < c->n_parents; i++) {
+		const struct sw_entering *e = find_accepted(r, &c->parents[i]);
+
+		allowed = e && sw_key_eq(&e->commit->author, &c->author);
+	}
 	if (!allowed)
 		rc = sw_db_is_allowed(r->txn, c, mode, &allowed);
 	if (rc == 0 && !allowed)
@@ -131,28 +134,25 @@ static int check_allowed(const struct receiving *r, const struct sw_commit *c, e
 }
 
 /* Everything about one commit; v->taken says what came of it. */
-static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c, enum sw_mode *mode)
+static int judge(struct receiving *r, struct sw_incoming *v, const struct sw_batch_commit *in, enum sw_mode *mode)
 {
+	const struct sw_commit *c = &in->commit;
 	struct sw_changeset changes;
 	struct sw_hash hash;
 	struct sw_op op;
 	size_t n_blobs;
-	uint64_t seq;
 	int rc;
 
 	v->taken = SW_TAKEN;
 	v->reason = NULL;
-	if (sw_commit_decode(v->commit, c) < 0)
+	if (!in->is_decoded)
 		return refuse(v, "its header is malformed");
 	v->id = c->id;
 	v->author = c->author;
-	rc = sw_history_seq(r->txn, &c->id, &seq);
-	if (rc == 0 || find_accepted(r, &c->id)) {
+	if (in->is_known || find_accepted(r, &c->id)) {
 		v->taken = SW_TAKEN_ALREADY;
 		return 0;
 	}
-	if (rc != SW_ENOTFOUND)
-		return rc;
 	if (c->n_parents > 0 && !sw_hash_eq(&c->database, &r->db->id))
 		return refuse(v, "it belongs to another database");
 	if (c->rule != SW_RULE_VERSION)
@@ -167,7 +167,7 @@ static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c
 	/* It would come first. */
 	if (c->n_parents > 0 && sw_changeset_next(&changes, &op) > 0 && op.kind == SW_OP_GENESIS)
 		return refuse(v, "it founds the database a second time");
-	if (sw_commit_verify(v->commit, c) < 0)
+	if (!in->is_genuine)
 		return refuse(v, "its signature is wrong");
 	rc = check_parents(r, c, v);
 	if (rc < 0 || v->taken != SW_TAKEN)
@@ -186,25 +186,19 @@ static int judge(struct receiving *r, struct sw_incoming *v, struct sw_commit *c
 }
 
 static int accept(struct receiving *r, const struct sw_incoming *v, const struct sw_commit *c,
-		  enum sw_mode mode)
+		  enum sw_mode mode, struct sw_entering *e)
 {
-	struct sw_entering *e = &r->in[r->n];
 	int rc;
 
-	*e = (struct sw_entering){.commit = *c};
-	sw_buf_put_view(&e->raw, v->commit);
-	sw_buf_put_view(&e->changeset, v->changeset);
-	r->n++; /* from here on it is freed with the batch */
-	if (e->raw.rc < 0 || e->changeset.rc < 0)
-		return SW_ENOMEM;
-	e->commit.message = sw_view(NULL, 0);
-	e->fold = (struct sw_fold_commit){.seq = r->next_seq++,
-					  .stamp = c->stamp,
-					  .mode = mode,
-					  .changeset = sw_buf_view(&e->changeset)};
+	*e = (struct sw_entering){.commit = c,
+				  .fold = {.seq = r->next_seq++,
+					   .stamp = c->stamp,
+					   .mode = mode,
+					   .changeset = v->changeset}};
 	sw_order_make(c->stamp, &c->author, &c->id, &e->order);
+	r->accepted[r->n++] = e;
 	/* The history is written as it comes: a later commit of the batch may ask for this one. */
-	rc = sw_history_put(r->txn, e->fold.seq, &c->id, sw_buf_view(&e->raw));
+	rc = sw_history_put(r->txn, e->fold.seq, &c->id, v->commit);
 	if (rc == 0)
 		rc = sw_history_put_changeset(r->txn, e->fold.seq, e->fold.changeset);
 	if (rc == 0)
@@ -214,9 +208,9 @@ static int accept(struct receiving *r, const struct sw_incoming *v, const struct
 
 static int by_order(const void *a, const void *b)
 {
-	const struct sw_entering *x = a, *y = b;
+	const struct sw_entering *const *x = a, *const *y = b;
 
-	return sw_order_cmp(&x->order, &y->order);
+	return sw_order_cmp(&(*x)->order, &(*y)->order);
 }
 
 static int fold_all(struct receiving *r)
@@ -228,38 +222,63 @@ static int fold_all(struct receiving *r)
 
 	if (!commits)
 		return SW_ENOMEM;
-	qsort(r->in, r->n, sizeof(*r->in), by_order);
+	qsort(r->accepted, r->n, sizeof(struct sw_entering *), by_order);
 	for (size_t i = 0; i < r->n; i++)
-		commits[i] = r->in[i].fold;
+		commits[i] = r->accepted[i]->fold;
 	rc = sw_fold_run(r->txn, r->nodes, db->shape, &db->head.state, &db->head.line, commits, r->n,
 			 &fold);
 	for (size_t i = 0; i < r->n; i++)
-		r->in[i].fold = commits[i];
+		r->accepted[i]->fold = commits[i];
 	if (rc == 0)
-		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->in, r->n, &fold, SW_FROM_PEER);
+		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->accepted, r->n, &fold, SW_FROM_PEER);
 	sw_fold_result_fini(&fold);
 	free(commits);
 	return rc;
 }
 
-static int receive(struct receiving *r, struct sw_incoming *v, size_t n)
+/* Decode all, look up which are here, and check the signatures of the others. */
+static int prove(struct receiving *r, const struct sw_incoming *v, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_batch_commit *c;
+		uint64_t seq;
+
+		rc = sw_batch_add(&r->batch, v[i].commit);
+		if (rc < 0)
+			break;
+		c = &r->batch.v[i];
+		if (!c->is_decoded)
+			continue;
+		rc = sw_history_seq(r->txn, &c->commit.id, &seq);
+		c->is_known = rc == 0;
+		rc = rc == SW_ENOTFOUND ? 0 : rc;
+	}
+	if (rc == 0)
+		sw_batch_prove(&r->batch, NULL);
+	return rc;
+}
+
+static int receive(struct receiving *r, struct sw_incoming *v, size_t n, size_t n_more)
 {
 	int rc = sw_history_next_seq(r->txn, &r->next_seq);
 
+	if (rc == 0)
+		rc = prove(r, v, n + n_more);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct sw_commit c;
 		enum sw_mode mode = SW_MODE_MERGE;
 
-		rc = judge(r, &v[i], &c, &mode);
+		rc = judge(r, &v[i], &r->batch.v[i], &mode);
 		if (rc == 0 && v[i].taken == SW_TAKEN)
-			rc = accept(r, &v[i], &c, mode);
+			rc = accept(r, &v[i], &r->batch.v[i].commit, mode, &r->in[i]);
 	}
 	if (rc == 0 && r->n > 0)
 		rc = fold_all(r);
 	return rc;
 }
 
-int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_nodes *records,
+int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_more, struct sw_nodes *records,
 		  sw_ref_fn missing, void *missing_arg, size_t *n_taken)
 {
 	struct receiving r = {.db = db, .missing = missing, .missing_arg = missing_arg};
@@ -270,14 +289,15 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_n
 	pthread_mutex_lock(&db->write_lock);
 	had_salt = db->has_salt;
 	r.wall_ms = sw_env_wall_ms(db->env);
-	r.in = calloc(n + 1, sizeof(*r.in));
-	rc = r.in ? sw_txn_begin(db->store, true, &r.txn) : SW_ENOMEM;
+	r.in = calloc(n + n_more + 1, sizeof(*r.in));
+	r.accepted = calloc(n + 1, sizeof(struct sw_entering *));
+	rc = r.in && r.accepted ? sw_txn_begin(db->store, true, &r.txn) : SW_ENOMEM;
 	if (rc == 0)
 		rc = sw_nodes_new(r.txn, &r.nodes);
 	if (rc == 0 && records)
 		rc = sw_nodes_absorb(r.nodes, records);
 	if (rc == 0)
-		rc = receive(&r, v, n);
+		rc = receive(&r, v, n, n_more);
 	if (rc == 0)
 		*n_taken = r.n;
 	if (rc < 0 || r.n == 0) {
@@ -288,10 +308,8 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, struct sw_n
 	}
 	sw_txn_abort(r.txn);
 	sw_nodes_free(r.nodes);
-	for (size_t i = 0; i < r.n; i++) {
-		sw_buf_fini(&r.in[i].raw);
-		sw_buf_fini(&r.in[i].changeset);
-	}
+	sw_batch_fini(&r.batch);
+	free(r.accepted);
 	free(r.in);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;

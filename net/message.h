@@ -32,7 +32,8 @@
 #define SW_MESSAGE_WANT_MAX  512
 #define SW_MESSAGE_TEXT_MAX  256
 #define SW_MESSAGE_BODY_MAX  ((size_t)14 << 20) /* unpacked; one changeset must fit */
-#define SW_MESSAGE_BATCH	   ((size_t)1 << 20) /* what a COMMITS aims at, unpacked */
+#define SW_MESSAGE_BATCH	   ((size_t)1 << 20) /* bytes of commits, unpacked, after which a COMMITS ends */
+#define SW_MESSAGE_COMMITS_MAX 4096
 
 enum sw_message_type {
 	SW_MSG_HELLO = 1,

@@ -263,7 +263,9 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 			sw_sync_drop(s, p, "it does not read", false);
 		break;
 	case SW_MSG_PONG:
-		p->rtt_us = (now_ms - p->pinged_ms) * 1000;
+		if (m->nonce == p->n_pings)
+			p->rtt_us = (now_ms - p->pinged_ms) * 1000;
+		sw_pull_note_pong(s, p, m->nonce, now_ms);
 		break;
 	default:
 		sw_sync_drop(s, p, "it sent a message that is not for a member", true);
@@ -365,22 +367,27 @@ static void tick_held(struct sw_sync *s, uint64_t now_ms)
 	}
 }
 
+uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	SW_BUF ping = {0};
+
+	p->pinged_ms = now_ms;
+	sw_message_nonce(SW_MSG_PING, p->n_pings + 1, &ping);
+	return sw_sync_send(s, p, &ping) == 0 ? ++p->n_pings : 0;
+}
+
 static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct sw_head ours;
-	SW_BUF ping = {0};
 
 	sw_db_head(s->db, &ours);
 	if (now_ms - p->told_ms >= s->timers.advert_ms * (sw_head_eq(&ours, &p->told) ? SAME_HEAD_TIMES : 1))
 		sw_sync_tell_head(s, p, now_ms);
 	if (!p->dropped)
 		sw_pull_tick(s, p, now_ms);
-	if (p->dropped || now_ms - p->pinged_ms < s->timers.ping_ms)
-		return;
-	p->pinged_ms = now_ms;
-	sw_message_nonce(SW_MSG_PING, now_ms, &ping);
-	if (sw_sync_send(s, p, &ping) == SW_EAGAIN)
-		return; /* its queue is full; if it stays so it is found dead */
+	/* If its queue is full and stays so, it is found dead. */
+	if (!p->dropped && now_ms - p->pinged_ms >= s->timers.ping_ms)
+		sw_sync_ping(s, p, now_ms);
 }
 
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)

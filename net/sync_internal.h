@@ -40,6 +40,7 @@ struct pulling {
 	bool postponed;	   /* it has something for us, but another peer is sending in bulk */
 	uint64_t asked_ms; /* since when */
 	uint64_t again_ms; /* ask again then; 0: not planned */
+	uint64_t probe;	   /* a PING that asks whether the request was overlooked; 0: none */
 	bool more;
 	struct sw_buf body; /* unpacked commits */
 	struct sw_buf raw;  /* their headers, rebuilt */
@@ -63,6 +64,7 @@ struct peer {
 	bool dialled;
 	bool dropped; /* gone: freed at the end of the step */
 	uint64_t since_ms, heard_ms, pinged_ms, told_ms;
+	uint64_t n_pings; /* the number of the last is its nonce */
 	uint64_t rtt_us;
 	uint64_t commits_in, commits_out;
 	char software[64]; /* as it told, made fit to show */
@@ -120,6 +122,8 @@ int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message) SW_M
 void sw_sync_settle(struct sw_sync *s, uint64_t now_ms);
 void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* Send a PING; its nonce, or 0 when it could not be sent now. */
+uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Drop a peer for what it sent, and do not believe it for a while. */
 void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason);
 void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms);
@@ -142,6 +146,8 @@ void sw_serve_fini(struct peer *p);
 /* Pulling */
 void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* A PONG came: everything that the peer sent before it has been handled. */
+void sw_pull_note_pong(struct sw_sync *s, struct peer *p, uint64_t nonce, uint64_t now_ms);
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* p sends in bulk no longer: whoever was put off for it is asked now. */
 void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms);

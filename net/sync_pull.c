@@ -88,6 +88,7 @@ void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	p->pull.asked |= rc == 0; /* an earlier request may stand */
 	p->pull.turn += rc == 0;
 	p->pull.asked_ms = now_ms;
+	p->pull.probe = 0;
 }
 
 static void ask_more(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -101,6 +102,7 @@ static void ask_more(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
 	p->pull.asked = rc == 0;
 	p->pull.asked_ms = now_ms;
+	p->pull.probe = 0;
 }
 
 void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -145,6 +147,10 @@ static int parse_body(struct sw_sync *s, struct pulling *pull)
 	for (;;) {
 		size_t before = pull->raw.n;
 
+		/* Who sends more than fits leaves us with what we could not pass on (see make_batch()). */
+		if (sw_rd_left(&r) > 0 && (pull->n == SW_MESSAGE_COMMITS_MAX ||
+					  pull->body.n - sw_rd_left(&r) >= SW_MESSAGE_BATCH))
+			return SW_EFORMAT;
 		rc = sw_body_next_commit(&r, sw_db_id(s->db), &pull->raw, &changeset);
 		if (rc <= 0)
 			break;
@@ -217,7 +223,7 @@ static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	struct pulling *pull = &p->pull;
 	const struct sw_incoming *refused;
 	size_t n_taken = 0;
-	int rc = sw_db_receive(s->db, pull->v + pull->at, pull->end - pull->at, pull->records, NULL, NULL,
+	int rc = sw_db_receive(s->db, pull->v + pull->at, pull->end - pull->at, pull->n - pull->end, pull->records, NULL, NULL,
 			       &n_taken);
 
 	if (rc < 0 && is_ours(rc)) {
@@ -328,10 +334,16 @@ void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message 
 	}
 }
 
-/* How long a request must stand before a head that we lack means that it was overlooked. */
+/* How long a request must stand before a head that we lack lets us doubt that it is being answered. */
 static uint64_t patience_ms(const struct peer *p)
 {
 	return 100 + 2 * p->rtt_us / 1000;
+}
+
+/* The peer has something for us, and a request there that it may have overlooked: nothing else is under way. */
+static bool is_overlooked(const struct sw_sync *s, const struct peer *p)
+{
+	return p->lacks && !p->pull.postponed && p->pull.n == 0 && p->pull.again_ms == 0 && s->bulk != p;
 }
 
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -345,9 +357,19 @@ void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	if (pull->again_ms > 0) {
 		if (now_ms >= pull->again_ms)
 			sw_pull_start(s, p, now_ms);
-	} else if (p->lacks && !pull->postponed && now_ms - pull->asked_ms >= patience_ms(p) && s->bulk != p) {
-		sw_pull_start(s, p, now_ms);
+	} else if (is_overlooked(s, p) && pull->probe == 0 && now_ms - pull->asked_ms >= patience_ms(p)) {
+		/* The answer may be on its way, or wait here to be read: then it comes before the PONG. */
+		pull->probe = sw_sync_ping(s, p, now_ms);
 	}
+}
+
+void sw_pull_note_pong(struct sw_sync *s, struct peer *p, uint64_t nonce, uint64_t now_ms)
+{
+	if (p->dropped || p->pull.probe == 0 || nonce != p->pull.probe)
+		return;
+	p->pull.probe = 0;
+	if (is_overlooked(s, p))
+		sw_pull_start(s, p, now_ms);
 }
 
 void sw_pull_fini(struct peer *p)

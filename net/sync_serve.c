@@ -10,11 +10,11 @@
 
 #include <stdlib.h>
 
+#include "core/batch.h"
 #include "core/history.h"
 
 #define RELAY_BYTES_MAX	  4096 /* others' commits up to here are passed on unasked */
 #define RELAY_PEERS_MAX	  2    /* with no more peers than that there is hardly another way to get them */
-#define BATCH_COMMITS_MAX 4096
 
 /* A heap of local numbers, each with a bit that says whether the peer has it; the greatest on top. */
 struct heap {
@@ -281,14 +281,15 @@ struct batch {
 	uint64_t upto;
 };
 
-static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b)
+/* Up to `limit` of the commits that the peer lacks, as many as fit. */
+static int fill_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, size_t limit,
+		      struct batch *b, struct sw_batch *headers)
 {
 	uint64_t last, seq;
 	int rc = last_seq(r, &last);
 
-	b->at = s->at;
-	b->upto = s->upto;
-	while (rc == 0 && b->body.n < SW_MESSAGE_BATCH && b->n < BATCH_COMMITS_MAX) {
+	*b = (struct batch){.at = s->at, .upto = s->upto};
+	while (rc == 0 && b->body.n < SW_MESSAGE_BATCH && b->n < limit) {
 		struct sw_view raw, changeset;
 		struct sw_commit c;
 
@@ -305,7 +306,7 @@ static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const str
 		sw_body_put_commit(&c, changeset, &b->body);
 		b->n++;
 		b->has_ours |= sw_key_eq(&c.author, sw_db_key(sync->db));
-		rc = b->body.rc;
+		rc = b->body.rc < 0 ? b->body.rc : sw_batch_add(headers, raw);
 	}
 	if (rc == 0) {
 		size_t at = b->at;
@@ -313,6 +314,29 @@ static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const str
 
 		b->more = next_lacking(s, &at, &upto, last) > 0;
 	}
+	return rc;
+}
+
+/*
+ * A batch must prove itself. A commit that was taken because a later one vouched for it may carry any signature, so a
+ * batch must not end between the two: cut before the first that it does not prove.
+ */
+static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b)
+{
+	size_t n = SW_MESSAGE_COMMITS_MAX;
+	int rc;
+
+	do {
+		struct sw_batch headers = {0};
+
+		sw_buf_fini(&b->body);
+		rc = fill_batch(sync, r, s, n, b, &headers);
+		sw_batch_prove(&headers, sw_db_key(sync->db));
+		n = sw_batch_first_unproven(&headers);
+		sw_batch_fini(&headers);
+	} while (rc == 0 && n > 0 && n < b->n);
+	if (rc == 0 && n == 0 && b->n > 0)
+		rc = sw_fail(SW_ECORRUPT, "a commit in the store has a wrong signature; run 'swarmfs verify'");
 	return rc;
 }
 

@@ -245,7 +245,15 @@ static void bench_crossing(struct peer *p, size_t m)
 	}
 	while (!all_equal(p))
 		nanosleep(&nap, NULL);
-	printf("%-28s %zu commits of %d peers in %.0f ms\n", "crossing", m, PEERS_MAX, now_ms() - begin);
+	printf("%-28s %zu commits of %d peers in %.0f ms, in", "crossing", m, PEERS_MAX, now_ms() - begin);
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		struct sw_swarm_status status;
+
+		must(sw_swarm_status(p[i].swarm, &status));
+		printf(" %llu", (unsigned long long)status.n_batches);
+		sw_swarm_status_fini(&status);
+	}
+	puts(" batches");
 }
 
 static void remove_store(const char *dir)

@@ -187,7 +187,7 @@ static inline void test_pull(struct test_db *to, struct test_db *from, size_t ba
 		}
 		if (n == batch || (rc == 0 && n > 0)) {
 			test_collect_records(&r, records);
-			TEST_OK(sw_db_receive(to->db, in, n, records, NULL, NULL, &n_taken));
+			TEST_OK(sw_db_receive(to->db, in, n, 0, records, NULL, NULL, &n_taken));
 			for (size_t i = 0; i < n; i++) {
 				if (in[i].taken > SW_TAKEN_ALREADY)
 					print_error("not taken (%d): %s\n", (int)in[i].taken,

@@ -556,7 +556,7 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 		assert_non_null(first);
 		memcpy(first, in, n * sizeof(*first));
 		sw_changes_fini(&w->changes);
-		TEST_OK(sw_db_receive(w->db[i].db, first, n, records, count_missing, &n_missing, &n_taken));
+		TEST_OK(sw_db_receive(w->db[i].db, first, n, 0, records, count_missing, &n_missing, &n_taken));
 		for (size_t k = 0; k < n; k++) {
 			blocked |= first[k].taken == SW_TAKEN_INCOMPLETE;
 			if (first[k].taken == SW_TAKEN)
@@ -575,7 +575,7 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 	for (size_t k = 0; k < n; k++)
 		add_records(w, i, in[k].changeset, records);
 	sw_changes_fini(&w->changes);
-	TEST_OK(sw_db_receive(w->db[i].db, in, n, records, NULL, NULL, &n_taken));
+	TEST_OK(sw_db_receive(w->db[i].db, in, n, 0, records, NULL, NULL, &n_taken));
 	for (size_t k = 0; k < n; k++) {
 		if (in[k].taken == SW_TAKEN)
 			oracle_add(&w->seen[i], in[k].commit, in[k].changeset);

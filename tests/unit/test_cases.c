@@ -197,7 +197,7 @@ static struct sw_incoming give(struct test_db *t, const struct made *m)
 	struct sw_incoming in = {.commit = sw_buf_view(&m->raw), .changeset = sw_buf_view(&m->changeset)};
 	size_t n_taken;
 
-	TEST_OK(sw_db_receive(t->db, &in, 1, NULL, NULL, NULL, &n_taken));
+	TEST_OK(sw_db_receive(t->db, &in, 1, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(n_taken, in.taken == SW_TAKEN);
 	return in;
 }
@@ -418,11 +418,11 @@ static void chains(size_t n_authors, size_t length, bool is_column, size_t n_rec
 			in[n].changeset = sw_buf_view(&m[n].changeset);
 		}
 	}
-	TEST_OK(sw_db_receive(p.a.db, in, n, NULL, NULL, NULL, &n_taken));
+	TEST_OK(sw_db_receive(p.a.db, in, n, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(n_taken, n);
 	assert_int_equal(system_count(&p.a, SW_TABLE_CONFLICTS), n_records);
 	/* The other way round, in pieces. */
-	TEST_OK(sw_db_receive(p.b.db, in, n, NULL, NULL, NULL, &n_taken)); /* orphans: the base is not there */
+	TEST_OK(sw_db_receive(p.b.db, in, n, 0, NULL, NULL, NULL, &n_taken)); /* orphans: the base is not there */
 	assert_int_equal(n_taken, 0);
 	pair_sync(&p);
 	for (size_t i = 0; i < n; i++)
@@ -798,7 +798,7 @@ static void a_failed_step_changes_nothing(void **state)
 		sw_cursor_fini(&c);
 		p.b.env.fail_in = n;
 		p.b.env.fail_rc = SW_EIO;
-		rc = sw_db_receive(p.b.db, in, n_in, records, NULL, NULL, &n_taken);
+		rc = sw_db_receive(p.b.db, in, n_in, 0, records, NULL, NULL, &n_taken);
 		sw_reader_end(&r);
 		sw_nodes_free(records);
 		if (rc == 0)
@@ -829,10 +829,10 @@ static void a_clone_whose_first_batch_fails_tries_again(void **state)
 	TEST_OK(sw_db_get_commit(&r, sw_db_id(a.db), &c, &in.commit, &in.changeset));
 	b.env.fail_in = 1;
 	b.env.fail_rc = SW_ENOSPC;
-	assert_int_equal(sw_db_receive(b.db, &in, 1, NULL, NULL, NULL, &n_taken), SW_ENOSPC);
+	assert_int_equal(sw_db_receive(b.db, &in, 1, 0, NULL, NULL, NULL, &n_taken), SW_ENOSPC);
 	assert_null(sw_db_shape(b.db));
 	check_unchanged(&b, &before);
-	TEST_OK(sw_db_receive(b.db, &in, 1, NULL, NULL, NULL, &n_taken));
+	TEST_OK(sw_db_receive(b.db, &in, 1, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(n_taken, 1);
 	sw_reader_end(&r);
 	sw_db_head(a.db, &x);
@@ -841,6 +841,53 @@ static void a_clone_whose_first_batch_fails_tries_again(void **state)
 	test_verify(&b);
 	test_db_close(&a);
 	test_db_close(&b);
+}
+
+/* Signatures are not part of a commit's id. Who signs a commit signs the ids of all below it. */
+static void a_later_signature_of_the_author_vouches(void **state)
+{
+	struct sw_op ops[] = {row_op("a", NULL, "1"), row_op("b", NULL, "2")};
+	struct sw_incoming in[2];
+	struct made m[2], other;
+	size_t n_taken;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	make(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, &ops[0], 1, &m[0]);
+	make(&p, 0, MS(2001), &m[0].id, SW_MODE_MERGE, &ops[1], 1, &m[1]);
+	make(&p, 1, MS(2001), &m[0].id, SW_MODE_MERGE, &ops[1], 1, &other);
+	p.a.env.now_ms = p.b.env.now_ms = 1790000003000;
+	m[0].raw.p[m[0].raw.n - 1] ^= 1;
+	for (size_t i = 0; i < 2; i++)
+		in[i] = (struct sw_incoming){.commit = sw_buf_view(&m[i].raw), .changeset = sw_buf_view(&m[i].changeset)};
+	assert_int_equal(give(&p.a, &m[0]).taken, SW_TAKEN_REFUSED);
+
+	/* Not that of another author, */
+	in[1] = (struct sw_incoming){.commit = sw_buf_view(&other.raw), .changeset = sw_buf_view(&other.changeset)};
+	TEST_OK(sw_db_receive(p.a.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(in[0].taken, SW_TAKEN_REFUSED);
+	assert_int_equal(in[1].taken, SW_TAKEN_ORPHAN);
+
+	/* nor one that is wrong itself. */
+	in[1] = (struct sw_incoming){.commit = sw_buf_view(&m[1].raw), .changeset = sw_buf_view(&m[1].changeset)};
+	m[1].raw.p[m[1].raw.n - 1] ^= 1;
+	TEST_OK(sw_db_receive(p.a.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(in[0].taken, SW_TAKEN_REFUSED);
+	m[1].raw.p[m[1].raw.n - 1] ^= 1;
+
+	/* It vouches even if it is not to be taken yet. */
+	TEST_OK(sw_db_receive(p.b.db, in, 1, 1, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(in[0].taken, SW_TAKEN);
+	assert_int_equal(n_taken, 1);
+	assert_int_equal(give(&p.b, &m[1]).taken, SW_TAKEN);
+	TEST_OK(sw_db_receive(p.a.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(n_taken, 2);
+	assert_true(same_head(&p));
+	pair_close(&p); /* verifies both stores */
+	made_fini(&m[0]);
+	made_fini(&m[1]);
+	made_fini(&other);
 }
 
 int main(void)
@@ -862,6 +909,7 @@ int main(void)
 	    cmocka_unit_test(a_commit_from_the_future_waits),
 	    cmocka_unit_test(a_grant_counts_for_what_comes_after_it),
 	    cmocka_unit_test(a_second_genesis_is_refused),
+	    cmocka_unit_test(a_later_signature_of_the_author_vouches),
 	    cmocka_unit_test(a_failed_step_changes_nothing),
 	    cmocka_unit_test(a_clone_whose_first_batch_fails_tries_again),
 	};

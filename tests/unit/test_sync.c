@@ -305,6 +305,62 @@ static void bulk_goes_in_bounded_batches(void **state)
 	net_fini(&net);
 }
 
+/* The last n commits of a store, as they are sent. */
+static void last_commits(struct test_db *t, size_t n, struct sw_incoming *in, struct sw_buf *texts)
+{
+	struct sw_reader r;
+	uint64_t next;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_history_next_seq(r.txn, &next));
+	for (size_t i = 0; i < n; i++) {
+		struct sw_view raw, changeset;
+
+		TEST_OK(sw_history_get(r.txn, next - n + i, &raw));
+		TEST_OK(sw_history_changeset(r.txn, next - n + i, &changeset));
+		sw_buf_put_view(&texts[2 * i], raw);
+		sw_buf_put_view(&texts[2 * i + 1], changeset);
+		in[i] = (struct sw_incoming){.commit = sw_buf_view(&texts[2 * i]),
+					     .changeset = sw_buf_view(&texts[2 * i + 1])};
+	}
+	sw_reader_end(&r);
+}
+
+/*
+ * A commit whose own signature was spoiled on the way is good as long as a later one of its author vouches for it, and
+ * the batch that passes it on must not end between the two.
+ */
+static void what_another_vouches_for_is_passed_on_with_it(void **state)
+{
+	struct net net;
+	struct sw_incoming in[2];
+	struct sw_buf texts[4] = {{0}};
+	size_t n_taken;
+
+	(void)state;
+	make_swarm(&net, 3, test_seed());
+	for (int i = 0; i < 2; i++)
+		put_many(&net, 2, i);
+	last_commits(&net.nodes[2].t, 2, in, texts);
+	texts[0].p[texts[0].n - 1] ^= 1;
+	for (int i = 2; i < 11; i++) /* so that a batch is full after the next */
+		put_many(&net, 0, i);
+	TEST_OK(sw_db_receive(net.nodes[0].t.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(n_taken, 2);
+	net_stop(&net, 2);
+	net_connect(&net, 1, 0, NULL);
+	net_run(&net, 20000);
+	assert_int_equal(net.links[0].n_drops, 0);
+	test_verify(&net.nodes[0].t);
+	test_verify(&net.nodes[1].t);
+	net_start(&net, 2);
+	net_connect(&net, 2, 1, NULL);
+	net_converge(&net, 20000);
+	for (size_t i = 0; i < 4; i++)
+		sw_buf_fini(&texts[i]);
+	net_fini(&net);
+}
+
 static void lost_adverts_are_made_up_for(void **state)
 {
 	struct net net;
@@ -1032,6 +1088,7 @@ int main(void)
 	    cmocka_unit_test(only_what_is_missing_is_sent),
 	    cmocka_unit_test(bulk_goes_in_bounded_batches),
 	    cmocka_unit_test(many_commits_come_from_one_peer_at_a_time),
+	    cmocka_unit_test(what_another_vouches_for_is_passed_on_with_it),
 	    cmocka_unit_test(lost_adverts_are_made_up_for),
 	    cmocka_unit_test(crossing_writes_converge_whatever_breaks),
 	    cmocka_unit_test(a_thousand_crossing_commits),

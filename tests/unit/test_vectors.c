@@ -293,7 +293,7 @@ static void a_history_with_a_merge_and_a_conflict(void **state)
 		in[i].changeset = sw_buf_view(&s.changeset[i]);
 		oracle_add(&oracle, in[i].commit, in[i].changeset);
 	}
-	TEST_OK(sw_db_receive(t.db, in, 5, NULL, NULL, NULL, &n_taken));
+	TEST_OK(sw_db_receive(t.db, in, 5, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(n_taken, 5);
 	assert_true(test_get(&t, "t", "r.json", text, sizeof(text)));
 	assert_string_equal(text, "{\"x\":2,\"y\":2}");
