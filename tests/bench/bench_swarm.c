@@ -282,8 +282,10 @@ int main(int argc, char **argv)
 		join(&p[i], &p[0]);
 	for (size_t i = 2; i < PEERS_MAX; i++)
 		stop(&p[i]);
-	bench_lag(&p[0], &p[1], n[0]);
-	bench_catch_up(&p[0], &p[1], n[1]);
+	if (n[0] > 0)
+		bench_lag(&p[0], &p[1], n[0]);
+	if (n[1] > 0)
+		bench_catch_up(&p[0], &p[1], n[1]);
 	for (size_t i = 2; i < PEERS_MAX; i++) {
 		const char *peers[] = {p[0].url};
 

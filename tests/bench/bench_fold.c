@@ -1,0 +1,267 @@
+/*
+ * What a commit from elsewhere costs the database alone, by the length of the history that it
+ *enters: no network, no file system, every step durable.
+ *
+ *	forward  a commit on top of everything: the fast-forward
+ *	late     a commit stamped before most of the history, on a row that was written often since
+ *
+ * The history has one author and overwrites the same rows again and again, ten times each. Beside
+ *the two, from the same run and directory: one synchronous LMDB put. Time that grows with the
+ *history is time that should not.
+ */
+#include <getopt.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <lmdb.h>
+
+#include "core/db.h"
+#include "fs/env_system.h"
+#include "measure.h"
+
+#define WRITES_PER_ROW 10
+#define BATCH          2000
+#define TEXT_SIZE      160
+#define N_SAMPLES      50
+#define HISTORY                                                                                    \
+	((uint64_t)5000                                                                            \
+	 << 16) /* stamps: in less than the allowed skew, so that none lies in the future */
+#define MS(n) ((uint64_t)(n) << 16)
+
+static struct {
+	struct report report;
+	char dir[PATH_MAX];
+	struct sw_db *db;
+	struct sw_identity *regular, *late;
+	struct sw_hash grant, tip;
+	uint64_t begin; /* stamp before the history */
+	size_t n_rows, n_versions;
+} b = {.report = {.unit_ns = 1000000, .unit = "ms"}};
+
+struct made {
+	struct sw_buf raw, changeset;
+};
+
+static void must(int rc, const char *what)
+{
+	errno = 0;
+	if (rc < 0)
+		die(what, sw_fail_message(rc));
+}
+
+static struct sw_hash grant_to(const struct sw_identity *id)
+{
+	struct sw_write_op op = {
+	    .op = {.kind = SW_OP_GRANT, .role = SW_ROLE_WRITER, .member = *sw_identity_key(id)}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash commit;
+
+	must(sw_db_commit(b.db, &w, &commit), "grant");
+	return commit;
+}
+
+static void row_text(char text[static TEXT_SIZE], size_t row, size_t version)
+{
+	snprintf(text, TEXT_SIZE, "row %zu, version %zu %080zu\n", row, version,
+		 row * 7919 + version);
+}
+
+/* A commit that overwrites one row, version by version. */
+static void make(struct made *m, const struct sw_identity *author, const struct sw_hash *parent,
+		 uint64_t stamp, size_t row, size_t old_version, size_t version, struct sw_hash *id)
+{
+	char key[32], old[TEXT_SIZE], text[TEXT_SIZE];
+	struct sw_commit c = {.rule = SW_RULE_VERSION,
+			      .database = *sw_db_id(b.db),
+			      .n_parents = 1,
+			      .parents = {*parent},
+			      .stamp = stamp};
+	struct sw_op op = {.kind = SW_OP_PUT, .table = sw_view_str("rows")};
+
+	*m = (struct made){0};
+	snprintf(key, sizeof(key), "r%06zu", row);
+	op.key = sw_view_str(key);
+	row_text(text, row, version);
+	op.row = (struct sw_row){.mode = 0644,
+				 .mtime_ns = (int64_t)stamp,
+				 .size = strlen(text),
+				 .bytes = sw_view_str(text)};
+	if (old_version > 0) {
+		row_text(old, row, old_version);
+		sw_hash_compute(SW_DOMAIN_VALUE, sw_view_str(old), &op.old);
+	}
+	sw_changeset_encode(SW_MODE_MERGE, &op, 1, &m->changeset, NULL);
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&m->changeset), &c.changeset);
+	sw_commit_seal(&c, author, &m->raw);
+	if (m->raw.rc < 0 || m->changeset.rc < 0)
+		die("commit", "no memory");
+	*id = c.id;
+}
+
+static void receive(struct made *m, size_t n)
+{
+	struct sw_incoming *in = calloc(n, sizeof(*in));
+	size_t n_taken;
+
+	if (!in)
+		die("batch", "no memory");
+	for (size_t i = 0; i < n; i++)
+		in[i] = (struct sw_incoming){.commit = sw_buf_view(&m[i].raw),
+					     .changeset = sw_buf_view(&m[i].changeset)};
+	must(sw_db_receive(b.db, in, n, 0, NULL, NULL, NULL, &n_taken), "receive");
+	if (n_taken != n)
+		die("receive", in[0].reason ? in[0].reason : "not all were taken");
+	free(in);
+	for (size_t i = 0; i < n; i++) {
+		sw_buf_fini(&m[i].raw);
+		sw_buf_fini(&m[i].changeset);
+	}
+}
+
+/* Commit k of the history. */
+static void make_regular(struct made *m, size_t k, size_t n)
+{
+	size_t version = k / b.n_rows + 1;
+
+	make(m, b.regular, &b.tip, b.begin + MS(100) + HISTORY / (n + 1) * k, k % b.n_rows,
+	     version - 1, version, &b.tip);
+	b.n_versions = version;
+}
+
+static void fill(size_t n)
+{
+	static struct made batch[BATCH];
+
+	for (size_t done = 0; done < n;) {
+		size_t k = n - done < BATCH ? n - done : BATCH;
+
+		for (size_t i = 0; i < k; i++)
+			make_regular(&batch[i], done + i, n);
+		receive(batch, k);
+		done += k;
+	}
+}
+
+static void time_forward(struct samples *s)
+{
+	uint64_t at = b.begin + MS(100) + HISTORY;
+
+	for (size_t i = 0; i < N_SAMPLES; i++) {
+		size_t row = i * 31 % b.n_rows;
+		struct made m;
+		int64_t begin;
+
+		make(&m, b.regular, &b.tip, at + MS(i), row, b.n_versions, b.n_versions + 1 + i,
+		     &b.tip);
+		begin = now_ns();
+		receive(&m, 1);
+		samples_add(s, now_ns() - begin);
+	}
+}
+
+static void time_late(struct samples *s)
+{
+	for (size_t i = 0; i < N_SAMPLES; i++) {
+		size_t row = i * 37 % b.n_rows;
+		struct sw_hash id;
+		struct made m;
+		int64_t begin;
+
+		/* It had seen nothing but its grant. */
+		make(&m, b.late, &b.grant, b.begin + MS(2 + i), row, 0, 1000000 + i, &id);
+		begin = now_ns();
+		receive(&m, 1);
+		samples_add(s, now_ns() - begin);
+	}
+}
+
+static void time_put(struct samples *s)
+{
+	char path[PATH_MAX + 16];
+	uint8_t value[100] = {0};
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	int rc = mdb_env_create(&env);
+
+	snprintf(path, sizeof(path), "%s/reference", b.dir);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(env, UINT64_C(1) << 30);
+	if (rc == 0)
+		rc = mdb_env_open(env, path, MDB_NOSUBDIR, 0600);
+	for (uint64_t i = 0; rc == 0 && i < N_SAMPLES; i++) {
+		uint64_t key = i * UINT64_C(0x9e3779b97f4a7c15);
+		MDB_val k = {sizeof(key), &key}, v = {sizeof(value), value};
+		int64_t begin = now_ns();
+
+		rc = mdb_txn_begin(env, NULL, 0, &txn);
+		if (rc == 0)
+			rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+		if (rc == 0)
+			rc = mdb_put(txn, dbi, &k, &v, 0);
+		if (rc == 0)
+			rc = mdb_txn_commit(txn);
+		samples_add(s, now_ns() - begin);
+	}
+	errno = 0;
+	if (rc)
+		die("LMDB", mdb_strerror(rc));
+	mdb_env_close(env);
+}
+
+static void usage(FILE *f)
+{
+	fputs("usage: bench_fold [--commits N] [--json] DIR\n"
+	      "  a commit on top, and a late one, in a history of N commits (10000); the store is "
+	      "made in DIR\n",
+	      f);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"commits", required_argument, NULL, 'c'},
+						{"json", no_argument, NULL, 'j'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
+	static const uint8_t seeds[2][SW_KEY_SEED_SIZE] = {{1}, {2}};
+	struct samples forward, late, put;
+	size_t n = 10000;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 'c')
+			n = parse_size("--commits", optarg, WRITES_PER_ROW, 10000000);
+		else if (opt == 'j')
+			b.report.json = true;
+		else {
+			usage(opt == 'h' ? stdout : stderr);
+			return opt == 'h' ? 0 : 2;
+		}
+	}
+	if (optind + 1 != argc) {
+		usage(stderr);
+		return 2;
+	}
+	must(sw_crypto_init(), "libsodium");
+	snprintf(b.dir, sizeof(b.dir), "%s/fold-%zu", argv[optind], n);
+	must(sw_db_create(b.dir, &sw_env_system, SW_CONFLICT_MERGE, &b.db), b.dir);
+	must(sw_identity_from_seed(seeds[0], &b.regular), "key");
+	must(sw_identity_from_seed(seeds[1], &b.late), "key");
+	b.tip = grant_to(b.regular);
+	b.grant = b.tip = grant_to(b.late);
+	b.n_rows = n / WRITES_PER_ROW;
+	b.begin = MS(sw_env_wall_ms(&sw_env_system));
+	fill(n);
+	samples_init(&forward, N_SAMPLES);
+	samples_init(&late, N_SAMPLES);
+	samples_init(&put, N_SAMPLES);
+	time_put(&put);
+	time_forward(&forward);
+	time_late(&late);
+	report_samples(&b.report, "lmdb put 100", &put);
+	report_samples(&b.report, "forward", &forward);
+	report_samples(&b.report, "late", &late);
+	report_end(&b.report);
+	sw_db_close(b.db);
+	return 0;
+}
