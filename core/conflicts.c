@@ -26,28 +26,16 @@ int sw_conflicts_root(const struct sw_nodes *nodes, const struct sw_hash *state,
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
-/* Names hold no NUL; the commit's id at the end may. */
-static int parse(struct sw_view key, struct sw_conflict *out)
-{
-	const uint8_t *nul = key.n > 0 ? memchr(key.p, 0, key.n) : NULL;
-	size_t table_n = nul ? (size_t)(nul - key.p) : 0, key_n;
-	struct sw_hash commit;
-
-	if (!nul || key.n < table_n + 2 + SW_HASH_SIZE)
-		return sw_fail(SW_ECORRUPT, "the key of a conflict record is damaged");
-	key_n = key.n - table_n - 2 - SW_HASH_SIZE;
-	if (table_n > SW_NAME_MAX || key_n > SW_NAME_MAX || nul[1 + key_n] != 0)
-		return sw_fail(SW_ECORRUPT, "the key of a conflict record is damaged");
-	memcpy(commit.b, nul + 2 + key_n, SW_HASH_SIZE);
-	sw_conflict_set(out, sw_view(key.p, table_n), sw_view(nul + 1, key_n), &commit);
-	return 0;
-}
-
 /* The record that a cursor was moved to; frees the cursor. */
 static int take(struct sw_cursor *c, int rc, struct sw_conflict *out)
 {
-	if (rc > 0 && parse(sw_cursor_entry(c)->key, out) < 0)
+	struct sw_view table, key;
+	struct sw_hash commit;
+
+	if (rc > 0 && sw_conflict_key_parse(sw_cursor_entry(c)->key, &table, &key, &commit) < 0)
 		rc = SW_ECORRUPT;
+	if (rc > 0)
+		sw_conflict_set(out, table, key, &commit);
 	sw_cursor_fini(c);
 	return rc;
 }

@@ -20,9 +20,18 @@ struct sw_fold_commit {
 	enum sw_outcome outcome;  /* set by the fold */
 };
 
-enum sw_change_kind { SW_CHANGE_ROW, SW_CHANGE_TABLE_ADDED, SW_CHANGE_TABLE_REMOVED, SW_CHANGE_TABLE_META };
+enum sw_change_kind {
+	SW_CHANGE_ROW,
+	SW_CHANGE_TABLE_ADDED,
+	SW_CHANGE_TABLE_REMOVED,
+	SW_CHANGE_TABLE_META,
+	SW_CHANGE_CONFLICT,
+};
 
-/* What a mount must know: a row that is new, different or gone, or a table that is. Names are owned. */
+/*
+ * What a mount must know: a row that is new, different or gone, a table that is, or a conflict record that is new or
+ * gone. Names are owned.
+ */
 struct sw_change {
 	enum sw_change_kind kind;
 	struct sw_view table;
@@ -30,6 +39,8 @@ struct sw_change {
 	bool existed;	/* before */
 	bool exists;	/* now */
 	bool by_others; /* set by the database: from a commit of another author */
+	struct sw_hash commit; /* CONFLICT: that lost */
+	bool is_resolved;      /* CONFLICT: somebody resolved it; else the history does not have it any more */
 };
 
 struct sw_changes {
@@ -51,7 +62,6 @@ struct sw_fold_result {
 	struct sw_flip *flips;
 	size_t n_flips;
 	struct sw_changes changes;
-	size_t n_conflicts; /* records that are new */
 };
 
 void sw_fold_result_fini(struct sw_fold_result *r);

@@ -134,12 +134,9 @@ static int loser_cmp(const void *a, const void *b)
 	return c ? c : sw_hash_cmp(&x->value, &y->value);
 }
 
-static int is_resolved(struct assembly *a, const struct sw_fold_cell *row, const struct sw_hash *commit)
+static int is_resolved(struct assembly *a, struct sw_view table, struct sw_view row, const struct sw_hash *commit)
 {
-	struct sw_op op = {.kind = SW_OP_RESOLVE,
-			   .table = sw_buf_view(&row->table),
-			   .key = sw_buf_view(&row->key),
-			   .commit = *commit};
+	struct sw_op op = {.kind = SW_OP_RESOLVE, .table = table, .key = row, .commit = *commit};
 	const struct sw_fold_cell *c;
 	struct sw_table t;
 	struct sw_view value;
@@ -164,7 +161,7 @@ static int is_resolved(struct assembly *a, const struct sw_fold_cell *row, const
 }
 
 /* Every record that the row has now is deleted, unless it is put again. */
-static int drop_old_records(struct assembly *a, const struct sw_fold_cell *row, size_t *n_old)
+static int drop_old_records(struct assembly *a, const struct sw_fold_cell *row)
 {
 	struct sw_cursor c = {0};
 	struct sw_table t;
@@ -189,7 +186,6 @@ static int drop_old_records(struct assembly *a, const struct sw_fold_cell *row, 
 		rc = edits_add(&a->conflicts, key, NULL);
 		if (rc < 0)
 			break;
-		(*n_old)++;
 	}
 	sw_cursor_fini(&c);
 	return rc;
@@ -209,7 +205,7 @@ static int put_record(struct assembly *a, const struct sw_fold_cell *row, const 
 	if (rc < 0)
 		return rc;
 	sw_order_id(&order, &id);
-	rc = is_resolved(a, row, &id);
+	rc = is_resolved(a, sw_buf_view(&row->table), sw_buf_view(&row->key), &id);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	for (size_t i = 0; i < n; i++) {
@@ -230,22 +226,19 @@ static int put_record(struct assembly *a, const struct sw_fold_cell *row, const 
 static int row_records(struct assembly *a, struct sw_fold_cell *row)
 {
 	struct sw_loser *l = row->row.losers;
-	size_t n = row->row.n_losers, n_old = 0, n_new = 0;
+	size_t n = row->row.n_losers;
 	int rc;
 
 	if (row->is_light)
 		return 0;
-	rc = drop_old_records(a, row, &n_old);
+	rc = drop_old_records(a, row);
 	if (n > 0)
 		qsort(l, n, sizeof(*l), loser_cmp);
 	for (size_t i = 0, end; rc == 0 && i < n; i = end) {
 		for (end = i + 1; end < n && l[end].seq == l[i].seq; end++)
 			;
 		rc = put_record(a, row, l + i, end - i);
-		n_new++;
 	}
-	if (n_new > n_old)
-		a->out->n_conflicts += n_new - n_old;
 	return rc;
 }
 
@@ -537,6 +530,48 @@ static int apply_system(struct assembly *a, const char *name, enum sw_purpose pu
 	return edits_add(&a->state, key, &value);
 }
 
+static int note_conflict(struct assembly *a, const struct sw_edit *e, bool existed)
+{
+	struct sw_view table, key;
+	struct sw_change *c;
+	struct sw_hash commit;
+	int rc = sw_conflict_key_parse(e->key, &table, &key, &commit);
+
+	if (rc == 0)
+		rc = note_change(a->out, SW_CHANGE_CONFLICT, table, key, existed, !e->del);
+	if (rc < 0)
+		return rc;
+	c = &a->out->changes.v[a->out->changes.n - 1];
+	c->commit = commit;
+	rc = e->del ? is_resolved(a, table, key, &commit) : 0;
+	c->is_resolved = rc > 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* Of the records that were edited, those that came or went. */
+static int note_conflicts(struct assembly *a)
+{
+	struct sw_table before = {0};
+	int rc = 0;
+
+	if (a->conflicts.n > 0)
+		rc = sw_state_table(a->f->nodes, &a->f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS),
+				    &before);
+	if (rc == SW_ENOTFOUND)
+		rc = 0;
+	for (size_t i = 0; rc == 0 && i < a->conflicts.n; i++) {
+		const struct sw_edit *e = &a->conflicts.v[i];
+		struct sw_view value;
+
+		rc = sw_tree_get(a->f->nodes, &before.root, e->key, &value);
+		if (rc == 0)
+			rc = e->del ? note_conflict(a, e, true) : 0;
+		else if (rc == SW_ENOTFOUND)
+			rc = e->del ? 0 : note_conflict(a, e, false);
+	}
+	return rc;
+}
+
 static int assemble(struct assembly *a)
 {
 	struct sw_fold *f = a->f;
@@ -549,6 +584,8 @@ static int assemble(struct assembly *a)
 		rc = assemble_tables(a);
 	if (rc == 0)
 		rc = apply_system(a, SW_TABLE_CONFLICTS, SW_PURPOSE_CONFLICTS, &a->conflicts);
+	if (rc == 0)
+		rc = note_conflicts(a);
 	if (rc == 0)
 		rc = apply_system(a, SW_TABLE_MEMBERS, SW_PURPOSE_MEMBERS, &a->members);
 	if (rc == 0)

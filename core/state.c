@@ -50,3 +50,19 @@ void sw_conflict_key(struct sw_view table, struct sw_view key, const struct sw_h
 	sw_buf_put_u8(out, 0);
 	sw_buf_put_hash(out, commit);
 }
+
+/* Names hold no NUL; the commit's id at the end may. */
+int sw_conflict_key_parse(struct sw_view record, struct sw_view *table, struct sw_view *key, struct sw_hash *commit)
+{
+	const uint8_t *nul = record.n > 0 ? memchr(record.p, 0, record.n) : NULL;
+	size_t table_n = nul ? (size_t)(nul - record.p) : 0;
+
+	if (!nul || record.n < table_n + 2 + SW_HASH_SIZE)
+		return sw_fail(SW_ECORRUPT, "the key of a conflict record is damaged");
+	*table = sw_view(record.p, table_n);
+	*key = sw_view(nul + 1, record.n - table_n - 2 - SW_HASH_SIZE);
+	if (table_n > SW_NAME_MAX || key->n > SW_NAME_MAX || nul[1 + key->n] != 0)
+		return sw_fail(SW_ECORRUPT, "the key of a conflict record is damaged");
+	memcpy(commit->b, nul + 2 + key->n, SW_HASH_SIZE);
+	return 0;
+}

@@ -30,5 +30,8 @@ int sw_state_row(const struct sw_nodes *nodes, const struct sw_hash *state, stru
 /* The key of a record in "conflicts" or "resolved"; appended to out. */
 void sw_conflict_key(struct sw_view table, struct sw_view key, const struct sw_hash *commit,
 		     struct sw_buf *out);
+/* The same taken apart; the names borrow from it. SW_ECORRUPT, with a sentence. */
+int sw_conflict_key_parse(struct sw_view record, struct sw_view *table, struct sw_view *key,
+			  struct sw_hash *commit) SW_MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/env_system.h"
 #include "fs/target.h"
@@ -28,10 +29,26 @@ int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
 	return 0;
 }
 
+/* A name is looked for in PATH when it is run; a path must hold when the process has gone to another directory. */
+static int find_program(const char *text, char **out)
+{
+	int rc = 0;
+
+	if (!strchr(text, '/'))
+		*out = strdup(text);
+	else
+		rc = sw_path_absolute(text, out);
+	if (rc == 0 && !*out)
+		return SW_ENOMEM;
+	if (rc == 0 && **out == '/' && access(*out, X_OK) < 0)
+		return sw_fail_errno("cannot run the --on-conflict program %s", *out);
+	return rc;
+}
+
 int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store)
 {
 	struct sw_owner_options *o = &live->options;
-	const char *settle = sw_args_get(args, "settle");
+	const char *settle = sw_args_get(args, "settle"), *program = sw_args_get(args, "on-conflict");
 	uint64_t ms = 0;
 	int rc;
 
@@ -39,8 +56,11 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 	rc = sw_path_absolute(store, &live->store);
 	if (rc == 0 && settle)
 		rc = sw_text_parse_number(settle, 60000, &ms);
+	if (rc == 0 && program)
+		rc = find_program(program, &live->on_conflict);
 	if (rc < 0)
 		return rc;
+	o->on_conflict = live->on_conflict;
 	o->has_work = true;
 	o->has_swarm = true;
 	o->work.settle_ms = (uint32_t)ms;
@@ -147,6 +167,8 @@ int sw_live_start(struct sw_live *live)
 					  "--peer", live->store);
 	if (head.count == 0)
 		rc = wait_for_database(live);
+	if (rc == 0)
+		sw_owner_arrived(live->owner);
 	sw_daemon_survive(&live->daemon);
 	return rc;
 }
@@ -171,4 +193,5 @@ void sw_live_end(struct sw_live *live)
 {
 	sw_owner_close(live->owner);
 	free(live->store);
+	free(live->on_conflict);
 }

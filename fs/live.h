@@ -12,12 +12,14 @@
 	{"listen", 'l', "URL", "accept peers at tcp://HOST:PORT (port 0: any free one) or ipc:///PATH"}, \
 	    {"peer", 'p', "URL|TICKET", "keep in step with that peer; a ticket also lets this one in"},  \
 	    {"advertise", 0, "URL", "the address to write into tickets, instead of those listened on"},  \
-	    {"settle", 0, "MS", "quiet time of a row before it is committed (default 100)"}, {          \
+	    {"settle", 0, "MS", "quiet time of a row before it is committed (default 100)"},             \
+	    {"on-conflict", 0, "PROGRAM", "run PROGRAM TABLE ROW COMMIT for each new conflict"}, {        \
 		"foreground", 'f', NULL, "stay in the foreground and log to the terminal"               \
 	}
 
 struct sw_live {
 	char *store; /* absolute path */
+	char *on_conflict; /* absolute path, or a name; NULL: nothing */
 	const char *listen[SW_OWNER_URLS_MAX];
 	const char *peers[SW_OWNER_URLS_MAX];
 	const char *advertise[SW_OWNER_URLS_MAX];

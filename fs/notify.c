@@ -149,7 +149,7 @@ void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, cons
 
 		if (c->kind == SW_CHANGE_ROW)
 			row_changed(m, c);
-		else
+		else if (c->kind != SW_CHANGE_CONFLICT) /* of those the kernel keeps nothing */
 			table_changed(m, c);
 	}
 	sw_events_add(m, changes, head, by_others);

@@ -5,16 +5,34 @@
 #include "core/log.h"
 #include "fs/control.h"
 #include "fs/env_system.h"
+#include "fs/on_conflict.h"
 #include "fs/owner_internal.h"
 
 #define COMMANDS_STOP_MS 5000
+
+static void count_conflicts(struct sw_owner *o, const struct sw_changes *changes)
+{
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct sw_change *c = &changes->v[i];
+
+		if (c->kind != SW_CHANGE_CONFLICT)
+			continue;
+		if (c->exists)
+			atomic_fetch_add(&o->n_conflicts, 1);
+		else if (c->is_resolved)
+			atomic_fetch_add(&o->n_resolved, 1);
+	}
+}
 
 static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
 {
 	struct sw_owner *o = arg;
 
+	count_conflicts(o, changes);
 	if (o->hook.changed)
 		o->hook.changed(o->hook.arg, changes, head, by_others);
+	if (atomic_load(&o->has_arrived))
+		sw_on_conflict_changed(o->on_conflict, changes);
 	sw_owner_swarm_kick(o);
 }
 
@@ -73,14 +91,26 @@ int sw_owner_open(const char *dir, const struct sw_owner_options *options, struc
 
 int sw_owner_start(struct sw_owner *o)
 {
-	int rc = o->work ? sw_committer_start(o, &o->committer) : 0;
+	struct sw_head head;
+	int rc = 0;
 
+	sw_db_head(o->db, &head);
+	atomic_store(&o->has_arrived, head.count > 0);
+	if (o->options.on_conflict)
+		rc = sw_on_conflict_start(o->db, o->options.on_conflict, o->mount_point, &o->on_conflict);
+	if (rc == 0 && o->work)
+		rc = sw_committer_start(o, &o->committer);
 	o->is_serving = true;
 	if (rc == 0)
 		rc = sw_owner_swarm_start(o);
 	if (rc == 0)
 		rc = sw_control_start(o, &o->control);
 	return rc;
+}
+
+void sw_owner_arrived(struct sw_owner *o)
+{
+	atomic_store(&o->has_arrived, true);
 }
 
 void sw_owner_stop(struct sw_owner *o)
@@ -105,6 +135,7 @@ void sw_owner_close(struct sw_owner *o)
 	}
 	if (o->work)
 		sw_work_close(o->work);
+	sw_on_conflict_stop(o->on_conflict); /* whoever commits has stopped before */
 	sw_db_close(o->db);
 	pthread_mutex_destroy(&o->swarm_lock);
 	free(o->mount_point);

@@ -33,12 +33,14 @@ struct sw_owner_options {
 	size_t n_peers;
 	const char *const *advertise; /* addresses for tickets, instead of those listened on */
 	size_t n_advertise;
+	const char *on_conflict; /* a program to run for each new conflict (fs/on_conflict.h), or NULL */
 	bool has_swarm; /* start the swarm even without addresses: known peers are in the store */
 };
 
 struct sw_control;
 struct sw_swarm;
 struct sw_committer;
+struct sw_on_conflict;
 
 struct sw_owner {
 	struct sw_db *db;
@@ -52,6 +54,10 @@ struct sw_owner {
 
 	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */
 	_Atomic uint64_t n_diverged;
+	/* Conflict records that came since it was opened, and that somebody resolved. */
+	_Atomic uint64_t n_conflicts, n_resolved;
+	struct sw_on_conflict *on_conflict; /* NULL: nothing to run */
+	atomic_bool has_arrived;	    /* the database is here: what comes from now on is news */
 
 	struct sw_committer *committer;
 	bool has_stopped;
@@ -67,6 +73,8 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options,
 
 /* Start the committer, the swarm if there is one, and the control socket. All or nothing. */
 int sw_owner_start(struct sw_owner *o) SW_MUST_CHECK;
+/* A database that had to arrive first is here. */
+void sw_owner_arrived(struct sw_owner *o);
 /* Stop what was started; what is open stays so until sw_owner_close(). */
 void sw_owner_stop(struct sw_owner *o);
 /*

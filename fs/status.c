@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/conflicts.h"
 #include "fs/json_out.h"
 #include "fs/text.h"
 #include "net/swarm.h"
@@ -12,11 +13,20 @@ struct standing {
 	struct sw_head head;
 	int role;
 	uint64_t used, file;
+	uint64_t n_conflicts; /* open */
 	struct sw_work_status work;
 	struct sw_swarm_status swarm;
 	const char *const *listen;
 	size_t n_listen;
 };
+
+static int count_conflicts(const struct sw_reader *r, uint64_t *out)
+{
+	struct sw_hash root;
+	int rc = sw_conflicts_root(r->nodes, &r->head.state, &root);
+
+	return rc < 0 ? rc : sw_tree_count(r->nodes, &root, out);
+}
 
 static int look(struct sw_owner *o, struct standing *s)
 {
@@ -28,6 +38,8 @@ static int look(struct sw_owner *o, struct standing *s)
 		return rc;
 	s->head = r.head;
 	rc = sw_db_role(&r, sw_db_key(o->db), &s->role);
+	if (rc == 0)
+		rc = count_conflicts(&r, &s->n_conflicts);
 	sw_reader_end(&r);
 	if (rc == 0)
 		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
@@ -75,7 +87,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
@@ -85,7 +97,9 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    sw_json_hex(s->head.line.b, SW_HASH_SIZE), "root", sw_json_hex(s->head.state.b, SW_HASH_SIZE), "pending",
 	    (json_int_t)s->work.n_edits, "scratch", (json_int_t)s->work.n_scratch, "held",
 	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "batches",
-	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "store_bytes", (json_int_t)s->file,
+	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "conflicts",
+	    (json_int_t)s->n_conflicts, "conflicts_added", (json_int_t)o->n_conflicts, "conflicts_resolved",
+	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "error",
 	    sw_json_text(sw_view_str(s->work.error)), "listen", listen, "peers", peers);
 }
@@ -167,6 +181,8 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	if (s->swarm.n_held)
 		sw_buf_printf(out, "held      %llu commits, stamped too far ahead of this clock\n",
 			      (unsigned long long)s->swarm.n_held);
+	if (s->n_conflicts)
+		sw_buf_printf(out, "conflicts %llu; 'swarmfs conflicts' lists them\n", (unsigned long long)s->n_conflicts);
 	if (o->n_diverged)
 		sw_buf_printf(out, "DIVERGED  equal commits gave unequal states; see the log\n");
 	for (size_t i = 0; i < s->n_listen; i++)

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/json_out.h"
+
 const char *const sw_swarm_files[] = {"status", "head", "peers", "commit", "events", NULL};
 
 #define EVENTS_BYTES_MAX (1 << 20) /* of a reader that does not read; then it is told that it missed some */
@@ -227,33 +229,36 @@ void sw_control_release(struct sw_mount *m, struct sw_open *o)
 	free_reader(e);
 }
 
-/* One line of JSON per event. Names can hold anything but NUL and '/': they are escaped. */
-static void put_string(struct sw_buf *out, struct sw_view v)
+/* One line of JSON per event. */
+
+static const char *what_happened(const struct sw_change *c)
 {
-	sw_buf_put_u8(out, '"');
-	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] < 0x20)
-			sw_buf_printf(out, "\\u%04x", v.p[i]);
-		else if (v.p[i] == '"' || v.p[i] == '\\')
-			sw_buf_printf(out, "\\%c", v.p[i]);
-		else
-			sw_buf_put_u8(out, v.p[i]);
-	}
-	sw_buf_put_u8(out, '"');
+	if (c->existed == c->exists)
+		return "changed";
+	if (c->exists)
+		return "added";
+	return c->is_resolved ? "resolved" : "removed";
+}
+
+static void put_name(struct sw_buf *out, const char *label, struct sw_view name)
+{
+	sw_buf_printf(out, ",\"%s\":", label);
+	if (sw_json_put_text(out, name) < 0)
+		out->rc = SW_ENOMEM;
 }
 
 static void put_change(struct sw_buf *out, const struct sw_change *c)
 {
-	const char *what = "changed";
+	const char *what = c->kind == SW_CHANGE_ROW ? "row" : c->kind == SW_CHANGE_CONFLICT ? "conflict" : "table";
+	char commit[SW_HASH_HEX_SIZE];
 
-	if (c->existed != c->exists)
-		what = c->exists ? "added" : "removed";
-	sw_buf_printf(out, "{\"event\":\"%s\",\"change\":\"%s\",\"table\":",
-		      c->kind == SW_CHANGE_ROW ? "row" : "table", what);
-	put_string(out, c->table);
-	if (c->kind == SW_CHANGE_ROW) {
-		sw_buf_printf(out, ",\"row\":");
-		put_string(out, c->key);
+	sw_buf_printf(out, "{\"event\":\"%s\",\"change\":\"%s\"", what, what_happened(c));
+	put_name(out, "table", c->table);
+	if (c->key.n > 0)
+		put_name(out, "row", c->key);
+	if (c->kind == SW_CHANGE_CONFLICT) {
+		sw_hex(c->commit.b, SW_HASH_SIZE, commit);
+		sw_buf_printf(out, ",\"commit\":\"%s\"", commit);
 	}
 	sw_buf_printf(out, "}\n");
 }

@@ -27,12 +27,15 @@ on() {
 	"$sf" umount "$point"
 }
 
-# B listens, and A finds it.
-join() {
-	"$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0
-	"$sf" mount "$A" --store "$DIR/store-A" --listen tcp://127.0.0.1:0 \
-		--peer "$("$sf" status "$B" --json | jq -r '.listen[0]')"
+# B listens (mount_b_alone), and A finds it (join_a OPTION...).
+mount_b_alone() { "$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0; }
+join_a() {
+	mount_a --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" "$@"
 	until_same "$A" "$B"
+}
+join() {
+	mount_b_alone
+	join_a
 }
 
 put() { printf '%s' "$2" >"$1"; }
@@ -367,4 +370,104 @@ PY
 	[ "$(conflicts show "$B" t/r --side lost)" = mine ]
 	[ "$(conflicts list "$B" | wc -l)" = 1 ]
 	"$sf" verify "$B"
+}
+
+# Six conflicts that A hears of when it joins.
+setup_six() {
+	setup_apart
+	on A bash -c "for i in 1 2 3 4 5 6; do echo mine >$A/t/r\$i; done"
+	on B bash -c "for i in 1 2 3 4 5 6; do echo theirs >$B/t/r\$i; done"
+	mount_b_alone
+}
+
+# program TEXT: an executable script.
+program() {
+	printf '#!/bin/bash\n%s\n' "$1" >"$DIR/program"
+	chmod +x "$DIR/program"
+	echo "$DIR/program"
+}
+
+@test "events and counters" {
+	setup_apart
+	on A put "$A/t/r" mine
+	on A put "$A/t/gone" mine
+	on B put "$B/t/r" theirs
+	on B put "$B/t/gone" theirs
+	mount_b_alone
+	cat "$B/.swarm/events" >"$DIR/events" &
+	local reader=$!
+	until_true 10 bash -c "ls -l /proc/$reader/fd | grep -q events"
+	join_a
+	until_true 10 bash -c "[ \$(grep -c '\"event\":\"conflict\"' '$DIR/events') = 2 ]"
+	local name
+	name=$(conflicts list "$B" t/r --json | jq -r .commit)
+	[ "$(jq -r 'select(.event == "conflict" and .row == "r") | [.change, .table, .commit] | join(" ")' "$DIR/events")" = "added t $name" ]
+	[ "$("$sf" status "$B" --json | jq -r '.conflicts, .conflicts_added, .conflicts_resolved' | tr '\n' ' ')" = "2 2 0 " ]
+	"$sf" status "$B" | grep -q '^conflicts 2'
+	conflicts discard "$A" t/r
+	until_true 10 bash -c "[ \$(grep -c '\"event\":\"conflict\"' '$DIR/events') = 3 ]"
+	[ "$(jq -r 'select(.event == "conflict" and .row == "r") | .change' "$DIR/events" | tail -n 1)" = resolved ]
+	[ "$("$sf" status "$B" --json | jq -r '.conflicts, .conflicts_added, .conflicts_resolved' | tr '\n' ' ')" = "1 2 1 " ]
+	kill "$reader"
+	wait "$reader" || true
+	[ "$(grep -vc '^{' "$DIR/events")" = 0 ]
+	jq -e . "$DIR/events" >/dev/null
+}
+
+@test "--on-conflict: once for each, with the facts, and the swarm does not wait" {
+	setup_six
+	join_a --on-conflict "$(program "echo \"\$# \$1 \$2 \$3\" >>$DIR/started
+		env | grep ^SWARMFS_ | sort >$DIR/env-\$2
+		until [ -e $DIR/go ]; do sleep 0.02; done
+		[ \$2 != r3 ] || exit 5
+		echo \$2 >>$DIR/done")"
+	# All six are here, and four programs run.
+	[ "$(conflicts list "$A" | wc -l)" = 6 ]
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/started') = 4 ]"
+	echo more >"$B/t/more"
+	until_same "$A" "$B"
+	[ "$(wc -l <"$DIR/started")" = 4 ]
+	touch "$DIR/go"
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/done') = 5 ]"
+	until_true 10 grep -q 'conflict of t/r3: the --on-conflict program failed with exit code 5' "$DIR/store-A/log"
+	[ "$(sort "$DIR/started")" = "$(conflicts list "$A" --json | jq -r '"3 \(.table) \(.row) \(.commit)"' | sort)" ]
+	local id
+	id=$(conflicts list "$A" t/r1 --json | jq -r .commit)
+	[ "$(sed -n 's/^SWARMFS_CONFLICT=//p' "$DIR/env-r1")" = "$A/.conflicts/t/r1/${id:0:12}" ]
+	[ "$(sed -n 's/^SWARMFS_COMMIT=//p' "$DIR/env-r1")" = "$id" ]
+	grep -x SWARMFS_OUTCOME=applied "$DIR/env-r1"
+	[ "$(cut -d= -f1 "$DIR/env-r1" | grep -v '^SWARMFS$' | wc -l)" = 9 ]
+}
+
+@test "--on-conflict: a program that does not end, one that is missing, and a peer without a mount" {
+	setup_six
+	join_a --on-conflict "$(program "echo \$\$ >>$DIR/pids
+		trap '' TERM
+		while :; do sleep 0.1; done")"
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/pids') = 4 ]"
+	"$sf" umount "$A"
+	local pid
+	while read -r pid; do ends "$pid"; done <"$DIR/pids"
+	run "$sf" mount "$A" --store "$DIR/store-A" --on-conflict "$DIR/none"
+	[ "$status" = 1 ]
+	[[ $output == *"cannot run the --on-conflict program $DIR/none"* ]]
+	"$sf" umount "$B"
+	# A new one for a peer that serves only, which also has a program that PATH does not have.
+	on B put "$B/t/r" theirs
+	on A put "$A/t/r" mine
+	mount_b_alone
+	"$sf" serve "$DIR/store-A" --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" --on-conflict no-such-program
+	pid=$(pid_of "$DIR/store-A")
+	until_true 10 grep -q 'the conflict of t/r: cannot run the --on-conflict program no-such-program' "$DIR/store-A/log"
+	until_same "$DIR/store-A" "$B"
+	kill "$pid"
+	until_true 10 ends "$pid"
+}
+
+@test "--on-conflict: not for what a clone finds when it arrives" {
+	setup_conflict
+	"$sf" mount "$C" --store "$DIR/store-C" --peer "$(ticket)" --on-conflict "$(program "echo \$2 >>$DIR/ran")"
+	until_same "$B" "$C"
+	[ "$(conflicts list "$C" | wc -l)" = 1 ]
+	[ ! -e "$DIR/ran" ]
 }

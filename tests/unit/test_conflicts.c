@@ -723,6 +723,101 @@ static void records_are_found_by_the_beginning_of_their_id(void **state)
 	pair_close(&p);
 }
 
+/* What a listener was told, added up. */
+struct told {
+	struct sw_conflict v[64];
+	size_t n, n_resolved, n_removed;
+};
+
+static void changed(void *arg, const struct sw_changes *changes, const struct sw_head *head,
+		    bool by_others)
+{
+	struct told *t = arg;
+
+	(void)head;
+	(void)by_others;
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct sw_change *c = &changes->v[i];
+		struct sw_conflict record;
+		size_t at = 0;
+
+		if (c->kind != SW_CHANGE_CONFLICT)
+			continue;
+		sw_conflict_set(&record, c->table, c->key, &c->commit);
+		while (at < t->n && !sw_conflict_is_in(&t->v[at], &record, SW_SCOPE_RECORD))
+			at++;
+		assert_int_equal(at < t->n, c->existed);
+		assert_int_equal(c->existed, !c->exists);
+		if (c->exists) {
+			assert_true(t->n < 64);
+			t->v[t->n++] = record;
+		} else {
+			t->v[at] = t->v[--t->n];
+			t->n_resolved += c->is_resolved;
+			t->n_removed += !c->is_resolved;
+		}
+	}
+}
+
+static void check_told(struct test_db *t, const struct told *told)
+{
+	struct sw_hash root;
+	struct sw_reader r;
+
+	assert_int_equal(n_conflicts(t), told->n);
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	for (size_t i = 0; i < told->n; i++)
+		TEST_OK(sw_conflict_check(r.nodes, &root, &told->v[i]));
+	sw_reader_end(&r);
+}
+
+static void a_listener_hears_of_each_that_comes_and_goes(void **state)
+{
+	static const char *const keys[] = {"a", "b", "c.json"};
+	struct rng rng = {.s = seed};
+	size_t n_resolved = 0, n_removed = 0;
+
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		struct told told[2] = {0};
+		struct pair p;
+
+		pair_open(&p);
+		for (int i = 0; i < 2; i++) {
+			struct sw_listener listener = {.arg = &told[i], .changed = changed};
+
+			sw_db_listen(i ? p.b.db : p.a.db, &listener);
+		}
+		for (int step = 0; step < 60; step++) {
+			uint32_t dice = rng_below(&rng, 12);
+			struct test_db *t = dice & 1 ? &p.a : &p.b;
+			const char *key = keys[rng_below(&rng, 3)];
+			struct sw_conflict c;
+			char text[64];
+
+			t->env.now_ms += rng_below(&rng, 5);
+			snprintf(text, sizeof(text), "{\"x\":%u,\"y\":%u}", rng_below(&rng, 3),
+				 rng_below(&rng, 3));
+			if (dice < 8)
+				test_put(t, "t", key, text);
+			else if (dice < 10 && find(t, "t", key, &c) == 0)
+				(rng_below(&rng, 2) ? discard : reapply)(t, c);
+			else
+				test_pull(t, t == &p.a ? &p.b : &p.a, 1 + rng_below(&rng, 4));
+			check_told(&p.a, &told[0]);
+			check_told(&p.b, &told[1]);
+		}
+		for (int i = 0; i < 2; i++) {
+			n_resolved += told[i].n_resolved;
+			n_removed += told[i].n_removed;
+		}
+		pair_close(&p);
+	}
+	assert_true(n_resolved > 0);
+	printf("%zu resolved, %zu removed otherwise\n", n_resolved, n_removed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -739,6 +834,7 @@ int main(void)
 	    cmocka_unit_test(reapplied_on_both_sides),
 	    cmocka_unit_test(reapplied_on_one_side_and_edited_on_the_other),
 	    cmocka_unit_test(records_are_found_by_the_beginning_of_their_id),
+	    cmocka_unit_test(a_listener_hears_of_each_that_comes_and_goes),
 	};
 
 	/* Every commit is flushed: where there is memory to put the stores in, that costs nothing.

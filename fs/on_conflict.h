@@ -1,0 +1,34 @@
+/*
+ * --on-conflict: a program that is run once for each new conflict, as
+ *
+ *     PROGRAM TABLE ROW COMMIT
+ *
+ * COMMIT being the full id of the commit that lost. No shell is involved. The environment has,
+ * besides what the owner's has, SWARMFS_TABLE, SWARMFS_ROW, SWARMFS_COMMIT, SWARMFS_AUTHOR (a
+ * public key), SWARMFS_TIME, SWARMFS_OUTCOME (applied or dropped), SWARMFS_STORE and, in a mount,
+ * SWARMFS_MOUNT and SWARMFS_CONFLICT, the record's directory. Standard input is empty, the outputs
+ * go to the owner's log.
+ *
+ * Nobody waits for it: conflicts wait in a queue, and a few programs run at a time. Programs that
+ * still run when the owner stops are ended.
+ */
+#ifndef SW_FS_ON_CONFLICT_H
+#define SW_FS_ON_CONFLICT_H
+
+#include "core/db.h"
+
+#define SW_ON_CONFLICT_RUNNING_MAX 4
+#define SW_ON_CONFLICT_QUEUED_MAX  10000 /* more are logged, and not run */
+
+struct sw_on_conflict;
+
+/* program is an absolute path, or a name to be found in PATH. mount_point may be NULL. Texts and db
+ * must outlive it. */
+int sw_on_conflict_start(struct sw_db *db, const char *program, const char *mount_point,
+			 struct sw_on_conflict **out) SW_MUST_CHECK;
+/* Of these changes, run it for the conflicts that are new. Does not block. NULL is fine. */
+void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *changes);
+/* End what runs, forget what waits. NULL is fine. */
+void sw_on_conflict_stop(struct sw_on_conflict *r);
+
+#endif
