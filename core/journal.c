@@ -316,8 +316,10 @@ uint64_t sw_journal_next(const struct sw_journal *j)
 int sw_journal_reset(struct sw_journal *j)
 {
 	char path[4096];
-	int fd, rc;
+	int fd, rc = sw_env_fault(j->env, "journal.reset");
 
+	if (rc < 0)
+		return rc;
 	if (snprintf(path, sizeof(path), "%s.new", j->path) >= (int)sizeof(path))
 		return sw_fail(SW_ETOOLONG, "%s: path too long", j->path);
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -153,7 +153,7 @@ static void keep_reserve(struct sw_store *s)
 
 static int open_env(struct sw_store *s)
 {
-	size_t size = MAP_SIZE;
+	size_t size = s->env->map_size ? s->env->map_size : MAP_SIZE;
 	char path[4096];
 	int rc, dead;
 

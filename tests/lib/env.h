@@ -3,17 +3,31 @@
 #define TESTS_LIB_ENV_H
 
 #include "core/env.h"
+#include "core/err.h"
 #include "tests/lib/rng.h"
 
 struct test_env {
 	struct sw_env env; /* hand out &t->env */
 	struct rng rng;
 	uint64_t now_ms;
+	int64_t skew_ms; /* of the wall clock alone */
 	int fail_in; /* the n-th durable step from now fails with fail_rc; 0: none */
-	int fail_rc;
+	int fail_rc; /* 0: it succeeds */
+	bool dies; /* with that step: no later one succeeds, until the environment is made anew */
+	bool is_dead;
+	/* Told of each durable step that succeeds as far as this environment decides; may be NULL. */
+	void (*on_step)(void *arg, const char *step);
+	void *on_step_arg;
 };
 
-static inline uint64_t test_env_now(void *arg)
+static inline uint64_t test_env_wall(void *arg)
+{
+	struct test_env *t = arg;
+
+	return t->now_ms + (uint64_t)t->skew_ms;
+}
+
+static inline uint64_t test_env_mono(void *arg)
 {
 	return ((struct test_env *)arg)->now_ms;
 }
@@ -29,17 +43,21 @@ static inline void test_env_random(void *arg, void *out, size_t n)
 static inline int test_env_fault(void *arg, const char *step)
 {
 	struct test_env *t = arg;
+	bool now = !t->is_dead && t->fail_in > 0 && --t->fail_in == 0;
+	int rc = t->is_dead ? SW_EIO : now ? t->fail_rc : 0;
 
-	(void)step;
-	return t->fail_in > 0 && --t->fail_in == 0 ? t->fail_rc : 0;
+	t->is_dead |= now && t->dies;
+	if (rc == 0 && t->on_step)
+		t->on_step(t->on_step_arg, step);
+	return rc;
 }
 
 static inline void test_env_init(struct test_env *t, uint64_t seed)
 {
 	*t = (struct test_env){.rng = {seed}, .now_ms = 1790000000000};
 	t->env = (struct sw_env){.arg = t,
-				 .wall_ms = test_env_now,
-				 .mono_ms = test_env_now,
+				 .wall_ms = test_env_wall,
+				 .mono_ms = test_env_mono,
 				 .random = test_env_random,
 				 .fault = test_env_fault};
 }

@@ -3,6 +3,7 @@
  * swallow what they carry, under one virtual clock (tests/lib/net.h). Peers without an engine are scripts that
  * say what no honest peer would.
  */
+#include "core/log.h"
 #include "tests/lib/net.h"
 
 #define KIB 1024
