@@ -1,4 +1,5 @@
-/* An environment that a test owns: a clock that it moves, randomness from a seed, faults on demand. */
+/* An environment that a test owns: a clock that it moves, randomness from a seed, faults on demand.
+ */
 #ifndef TESTS_LIB_ENV_H
 #define TESTS_LIB_ENV_H
 
@@ -11,11 +12,12 @@ struct test_env {
 	struct rng rng;
 	uint64_t now_ms;
 	int64_t skew_ms; /* of the wall clock alone */
-	int fail_in; /* the n-th durable step from now fails with fail_rc; 0: none */
-	int fail_rc; /* 0: it succeeds */
+	int fail_in;     /* the n-th durable step from now fails with fail_rc; 0: none */
+	int fail_rc;     /* 0: it succeeds */
 	bool dies; /* with that step: no later one succeeds, until the environment is made anew */
 	bool is_dead;
-	/* Told of each durable step that succeeds as far as this environment decides; may be NULL. */
+	/* Told of each durable step that succeeds as far as this environment decides; may be NULL.
+	 */
 	void (*on_step)(void *arg, const char *step);
 	void *on_step_arg;
 };

@@ -1,6 +1,6 @@
 #include "tests/lib/net.h"
 
-#define TICK_MS	     100
+#define TICK_MS      100
 #define REDIAL_MS    1000
 #define LAST_WORD_MS 500 /* for what was said before an end left to arrive */
 
@@ -138,9 +138,10 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 		return 0;
 	m = malloc(sizeof(*m) + bytes.n);
 	assert_non_null(m);
-	*m = (struct net_message){.n = bytes.n,
-				  .at_ms = net->now_ms + 1 +
-					   rng_below(&net->rng, net->delay_ms_max + l->delay_ms_max + 1)};
+	*m = (struct net_message){
+	    .n = bytes.n,
+	    .at_ms =
+		net->now_ms + 1 + rng_below(&net->rng, net->delay_ms_max + l->delay_ms_max + 1)};
 	if (bytes.n > 0)
 		memcpy(m->bytes, bytes.p, bytes.n);
 	if (p->last && p->last->at_ms > m->at_ms)
@@ -179,7 +180,8 @@ static void hook_drop(void *arg, uint64_t conn, const char *reason)
 		return;
 	p = &l->pipes[end_of(l, node->at)];
 	if (net->watch.dropped && !node->t.env.is_dead)
-		net->watch.dropped(net->watch.arg, node->at, l->ends[1 - end_of(l, node->at)], reason);
+		net->watch.dropped(net->watch.arg, node->at, l->ends[1 - end_of(l, node->at)],
+				   reason);
 	if (l->conn != conn) {
 		p->stale = 0;
 		return;
@@ -191,7 +193,8 @@ static void hook_drop(void *arg, uint64_t conn, const char *reason)
 	l->n_drops++;
 }
 
-struct net_link *net_connect(struct net *net, size_t from, size_t to, const struct sw_ticket *ticket)
+struct net_link *net_connect(struct net *net, size_t from, size_t to,
+			     const struct sw_ticket *ticket)
 {
 	struct net_link *l = &net->links[net->n_links++];
 
@@ -203,8 +206,8 @@ struct net_link *net_connect(struct net *net, size_t from, size_t to, const stru
 static bool can_dial(const struct net *net, const struct net_link *l)
 {
 	for (size_t i = 0; i < 2; i++)
-		if (l->pipes[i].blocked_until_ms > net->now_ms || net->nodes[l->ends[i]].asleep_until_ms > 0 ||
-		    !net->nodes[l->ends[i]].t.db)
+		if (l->pipes[i].blocked_until_ms > net->now_ms ||
+		    net->nodes[l->ends[i]].asleep_until_ms > 0 || !net->nodes[l->ends[i]].t.db)
 			return false;
 	return true;
 }
@@ -228,8 +231,8 @@ static void establish(struct net *net, struct net_link *l)
 
 		if (!node->sync || !l->conn)
 			continue;
-		sw_sync_peer_up(node->sync, l->conn, sw_db_key(net->nodes[l->ends[1 - i]].t.db), i == 0,
-				i == 0 ? l->ticket : NULL, net_node_ms(net, at));
+		sw_sync_peer_up(node->sync, l->conn, sw_db_key(net->nodes[l->ends[1 - i]].t.db),
+				i == 0, i == 0 ? l->ticket : NULL, net_node_ms(net, at));
 		stepped(net, at, false);
 	}
 }
@@ -239,7 +242,8 @@ static void tell_writable(struct net *net, struct net_link *l, size_t end)
 {
 	struct net_pipe *p = &l->pipes[end];
 
-	if (!p->was_full || p->bytes >= net->queue_max / 2 || !p->up || !is_running(net, l->ends[end]))
+	if (!p->was_full || p->bytes >= net->queue_max / 2 || !p->up ||
+	    !is_running(net, l->ends[end]))
 		return;
 	p->was_full = false;
 	sw_sync_writable(net->nodes[l->ends[end]].sync, l->conn, net_node_ms(net, l->ends[end]));
@@ -302,7 +306,8 @@ static void turn_link(struct net *net, struct net_link *l)
 		while (due_of_pipe(net, l, k) <= net->now_ms)
 			deliver(net, l, k);
 	for (size_t k = 0; k < 2; k++)
-		if (l->conn && !l->pipes[k].up && (!l->pipes[k].first || l->close_ms <= net->now_ms))
+		if (l->conn && !l->pipes[k].up &&
+		    (!l->pipes[k].first || l->close_ms <= net->now_ms))
 			net_cut(net, l);
 }
 
@@ -325,7 +330,8 @@ static uint64_t due_of_link(const struct net *net, const struct net_link *l)
 
 /* Nodes */
 
-static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
+static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head,
+		       bool by_others)
 {
 	struct net_node *node = arg;
 	struct net_watch *watch = &node->net->watch;
@@ -348,7 +354,8 @@ void net_start(struct net *net, size_t at)
 {
 	struct net_node *node = &net->nodes[at];
 	const struct sw_sync_hooks hooks = {.arg = node, .send = hook_send, .drop = hook_drop};
-	const struct sw_listener listener = {.arg = node, .changed = on_changed, .diverged = on_diverged};
+	const struct sw_listener listener = {
+	    .arg = node, .changed = on_changed, .diverged = on_diverged};
 
 	sw_db_listen(node->t.db, &listener);
 	TEST_OK(sw_sync_new(node->t.db, &hooks, &net->timers, &node->sync));
@@ -422,7 +429,8 @@ size_t net_add_clone(struct net *net)
 {
 	struct net_node *node = node_new(net);
 
-	TEST_OK(sw_db_create_clone(node->t.dir, &node->t.env.env, sw_db_id(net->nodes[0].t.db), &node->t.db));
+	TEST_OK(sw_db_create_clone(node->t.dir, &node->t.env.env, sw_db_id(net->nodes[0].t.db),
+				   &node->t.db));
 	net_start(net, node->at);
 	return node->at;
 }
@@ -438,8 +446,11 @@ void net_init_for(struct net *net, uint64_t seed, size_t nodes_max, size_t links
 			    .nodes_max = nodes_max,
 			    .links = calloc(links_max, sizeof(*net->links)),
 			    .links_max = links_max,
-			    .timers = {.advert_ms = 2000, .ping_ms = 5000, .dead_ms = 15000,
-				       .backoff_min_ms = 1000, .backoff_max_ms = 60000}};
+			    .timers = {.advert_ms = 2000,
+				       .ping_ms = 5000,
+				       .dead_ms = 15000,
+				       .backoff_min_ms = 1000,
+				       .backoff_max_ms = 60000}};
 	assert_non_null(net->nodes);
 	assert_non_null(net->links);
 }
@@ -577,8 +588,9 @@ void net_print(struct net *net)
 		print_error("node %zu: %llu commits\n", i, (unsigned long long)head.count);
 	}
 	for (size_t i = 0; i < net->n_links; i++)
-		print_error("link %zu-%zu: %s, dropped %zu times, last '%s'\n", net->links[i].ends[0],
-			    net->links[i].ends[1], net->links[i].conn ? "up" : "down", net->links[i].n_drops,
+		print_error("link %zu-%zu: %s, dropped %zu times, last '%s'\n",
+			    net->links[i].ends[0], net->links[i].ends[1],
+			    net->links[i].conn ? "up" : "down", net->links[i].n_drops,
 			    net->links[i].reason);
 }
 
@@ -601,7 +613,8 @@ void net_ticket(struct net *net, size_t of, uint64_t expiry_ms, struct sw_ticket
 	const char *const addresses[] = {"tcp://127.0.0.1:1"};
 	SW_BUF text = {0};
 
-	TEST_OK(sw_ticket_create(net->nodes[of].t.db, addresses, 1, expiry_ms, SW_ROLE_WRITER, &text));
+	TEST_OK(
+	    sw_ticket_create(net->nodes[of].t.db, addresses, 1, expiry_ms, SW_ROLE_WRITER, &text));
 	sw_buf_put_u8(&text, 0);
 	assert_int_equal(text.rc, 0);
 	TEST_OK(sw_ticket_decode((const char *)text.p, t));

@@ -1,13 +1,15 @@
 /*
- * A network for sync engines: any number of databases in one process, links between them, and one virtual
- * clock. Everything follows from the seed.
+ * A network for sync engines: any number of databases in one process, links between them, and one
+ * virtual clock. Everything follows from the seed.
  *
- * What a link can do is what an ordered, reliable stream can: deliver late, stall in one direction or in both, fill up
- * because nobody reads, and break, with all that was on its way. It never drops, repeats or reorders a
- * message by itself. So a lost message is a link that broke, a repeated one is what the next connection brings
- * again, and reordering happens between links, whose delays differ. (HEADs alone may be lost: they are hints.)
+ * What a link can do is what an ordered, reliable stream can: deliver late, stall in one direction
+ * or in both, fill up because nobody reads, and break, with all that was on its way. It never
+ * drops, repeats or reorders a message by itself. So a lost message is a link that broke, a
+ * repeated one is what the next connection brings again, and reordering happens between links,
+ * whose delays differ. (HEADs alone may be lost: they are hints.)
  *
- * A machine may sleep, be deaf for a while, or end; and one end of a link may learn later than the other that it broke.
+ * A machine may sleep, be deaf for a while, or end; and one end of a link may learn later than the
+ * other that it broke.
  */
 #ifndef TESTS_LIB_NET_H
 #define TESTS_LIB_NET_H
@@ -30,11 +32,11 @@ struct net_node {
 	struct test_db t;
 	struct sw_sync *sync; /* NULL: down, or not an engine but a script of the test */
 	bool changed;
-	int64_t skew_ms;	  /* of its wall clock */
-	uint64_t slept_ms;	  /* its monotonic clock is behind by so much */
+	int64_t skew_ms;          /* of its wall clock */
+	uint64_t slept_ms;        /* its monotonic clock is behind by so much */
 	uint64_t asleep_until_ms; /* suspended: nothing happens there */
-	uint64_t deaf_until_ms;	  /* reads nothing, does the rest */
-	unsigned phase_ms;	  /* when in each 100 ms it ticks */
+	uint64_t deaf_until_ms;   /* reads nothing, does the rest */
+	unsigned phase_ms;        /* when in each 100 ms it ticks */
 };
 
 struct net_message {
@@ -56,16 +58,16 @@ struct net_pipe {
 };
 
 struct net_link {
-	uint64_t conn; /* 0: not connected */
+	uint64_t conn;  /* 0: not connected */
 	size_t ends[2]; /* nodes; [0] dialled */
 	const struct sw_ticket *ticket;
 	struct net_pipe pipes[2]; /* [i]: sent by ends[i] */
-	uint64_t again_ms;	  /* dial again then; 0: never */
-	uint64_t close_ms;	  /* cut then, one end has left; 0: not planned */
-	bool mute;		  /* swallows everything */
-	bool manual;		  /* is not dialled again when lost */
-	unsigned delay_ms_max;	  /* on top of the network's */
-	char reason[200];	  /* why an engine dropped it last */
+	uint64_t again_ms;        /* dial again then; 0: never */
+	uint64_t close_ms;        /* cut then, one end has left; 0: not planned */
+	bool mute;                /* swallows everything */
+	bool manual;              /* is not dialled again when lost */
+	unsigned delay_ms_max;    /* on top of the network's */
+	char reason[200];         /* why an engine dropped it last */
 	size_t n_drops;
 };
 
@@ -87,7 +89,7 @@ struct net {
 	int64_t epoch_ms; /* of all wall clocks, on top of NET_EPOCH_MS */
 	uint64_t next_conn;
 	unsigned delay_ms_max;
-	unsigned lose_heads; /* one in so many HEADs is lost; 0: none */
+	unsigned lose_heads;   /* one in so many HEADs is lost; 0: none */
 	unsigned break_one_in; /* a message in so many breaks its link; 0: none */
 	size_t queue_max;
 	size_t map_size; /* of stores; 0: the default */
@@ -109,7 +111,8 @@ void net_init(struct net *net, uint64_t seed);
 void net_init_for(struct net *net, uint64_t seed, size_t nodes_max, size_t links_max);
 void net_fini(struct net *net);
 
-/* A node with a database of its own, or one that waits for that of node 0; with its engine running. */
+/* A node with a database of its own, or one that waits for that of node 0; with its engine running.
+ */
 size_t net_add_creator(struct net *net);
 size_t net_add_clone(struct net *net);
 /* The engine begins, or ends (its links break). */
@@ -117,7 +120,8 @@ void net_start(struct net *net, size_t at);
 void net_stop(struct net *net, size_t at);
 /* Close and open the store of a node, as a restart does. */
 void net_restart(struct net *net, size_t at);
-/* The machine is gone without a word: the others find out later, its engine and its database are freed. */
+/* The machine is gone without a word: the others find out later, its engine and its database are
+ * freed. */
 void net_lose(struct net *net, size_t at, uint64_t noticed_ms);
 /* Open the store of a node whose database is closed, and start the engine. */
 void net_reopen(struct net *net, size_t at);
@@ -126,7 +130,8 @@ void net_reopen(struct net *net, size_t at);
 void net_sleep(struct net *net, size_t at, uint64_t ms);
 
 /* A link that is dialled, again and again, by `from`. ticket is borrowed. */
-struct net_link *net_connect(struct net *net, size_t from, size_t to, const struct sw_ticket *ticket);
+struct net_link *net_connect(struct net *net, size_t from, size_t to,
+			     const struct sw_ticket *ticket);
 /* Break it; both engines are told unless they know. */
 void net_cut(struct net *net, struct net_link *l);
 /* The same, but one end notices only at until_ms. */

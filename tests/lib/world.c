@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "core/blob.h"
-#include "core/columns.h"
 #include "core/hlc.h"
+#include "tests/lib/content.h"
 
 #define N_TABLES 3
 #define N_KEYS	 5
@@ -40,104 +40,6 @@ static bool one_in(struct world *w, uint32_t n)
 }
 
 /* Contents */
-
-static void put_space(struct world *w, uint32_t style, struct sw_buf *out)
-{
-	static const char *const spaces[] = {"", " ", "\n  ", "\n\t"};
-
-	sw_buf_put_view(out, sw_view_str(spaces[style == 4 ? below(w, 4) : style]));
-}
-
-static void put_value(struct world *w, bool large, struct sw_buf *out)
-{
-	static const char *const values[] = {"1", "2", "1.0", "\"a\"", "[1, 2]", "{\"k\":{}}", "null", "true"};
-
-	if (!large || !one_in(w, 3)) {
-		sw_buf_put_view(out, sw_view_str(values[below(w, 8)]));
-		return;
-	}
-	sw_buf_printf(out, "\"");
-	for (uint32_t i = 0, n = 600 + below(w, 900), c = below(w, 3); i < n; i++)
-		sw_buf_put_u8(out, (uint8_t)('a' + (c + i / 97) % 26));
-	sw_buf_printf(out, "\"");
-}
-
-static void put_member(struct world *w, const char *key, size_t key_n, struct sw_view value, uint32_t style,
-		       bool first, struct sw_buf *out)
-{
-	if (!first)
-		sw_buf_put_u8(out, ',');
-	put_space(w, style, out);
-	sw_buf_printf(out, "\"%.*s\":", (int)key_n, key);
-	sw_buf_put_view(out, sw_view_str(style ? " " : ""));
-	sw_buf_put_view(out, value);
-	if (style == 4)
-		put_space(w, 4, out);
-}
-
-/* An object; from a base that is one, with a column or two changed, or only written otherwise. */
-static void make_object(struct world *w, const struct sw_columns *base, struct sw_buf *out)
-{
-	static const char *const names[] = {"x", "y", "z", "w", "\\u0071", "v"};
-	uint32_t style = below(w, 5), hit = below(w, 8);
-	bool large = one_in(w, 6), first = true;
-
-	sw_buf_put_u8(out, '{');
-	for (size_t i = 0; base && i < base->n; i++) {
-		bool change = i == hit || (hit > 5 && one_in(w, 3));
-		SW_BUF value = {0};
-
-		if (change && one_in(w, 4))
-			continue; /* the column goes */
-		if (change)
-			put_value(w, large, &value);
-		else
-			sw_buf_put_view(&value, base->v[i].value);
-		put_member(w, (const char *)base->v[i].key.p, base->v[i].key.n, sw_buf_view(&value), style,
-			   first, out);
-		first = false;
-	}
-	for (size_t i = 0; i < 6; i++) {
-		SW_BUF value = {0};
-		bool there = false;
-
-		for (size_t k = 0; base && k < base->n; k++)
-			there |= sw_view_eq(base->v[k].key, sw_view_str(names[i]));
-		if (there || !one_in(w, base ? 9 : 2))
-			continue;
-		put_value(w, large, &value);
-		put_member(w, names[i], strlen(names[i]), sw_buf_view(&value), style, first, out);
-		first = false;
-	}
-	put_space(w, style, out);
-	sw_buf_printf(out, "}%s", one_in(w, 2) ? "\n" : "");
-}
-
-static void make_content(struct world *w, size_t row, struct sw_view base, struct sw_buf *out)
-{
-	struct sw_view name = sw_view_str(keys[row % N_KEYS]);
-	struct sw_columns columns = {0};
-	bool is_json = row % N_KEYS < 3;
-	uint32_t dice = below(w, 100);
-
-	if (is_json && dice < 88) {
-		bool has = base.n > 0 && !one_in(w, 10) && sw_columns_parse(name, base, &columns) == 1;
-
-		make_object(w, has ? &columns : NULL, out);
-	} else if (dice < 93) {
-		sw_buf_printf(out, "text %u\n", below(w, 4));
-	} else if (dice < 94) {
-		sw_buf_printf(out, "[%u]", below(w, 3));
-	} else if (dice < 95) {
-		/* nothing: an empty row */
-	} else {
-		uint32_t n = one_in(w, 3) ? 1000 + below(w, 50) : 10000 * (1 + below(w, 6));
-
-		for (uint32_t i = 0, x = below(w, 2); i < n; i++)
-			sw_buf_put_u8(out, (uint8_t)((x = x * 1664525u + 1013904223u) >> 24));
-	}
-	sw_columns_fini(&columns);
-}
 
 /* Every content is known to every oracle, and may be the base of a later write. */
 static void add_version(struct world *w, size_t row, struct sw_view bytes)
@@ -250,7 +152,7 @@ static void make_op(struct world *w, size_t i, enum sw_mode mode, struct sw_writ
 		op->kind = SW_OP_PUT;
 		choose_old(w, i, row, &op->old, &out->base);
 		out->has_base = out->base.p != NULL && !one_in(w, 5);
-		make_content(w, row, out->base, content);
+		content_make(&w->rng, sw_view_str(keys[row % N_KEYS]), out->base, content);
 		out->content = sw_buf_view(content);
 		add_version(w, row, out->content);
 	} else if (dice < 72) {

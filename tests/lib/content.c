@@ -1,0 +1,106 @@
+#include "tests/lib/content.h"
+
+#include "core/columns.h"
+
+static bool one_in(struct rng *r, uint32_t n)
+{
+	return rng_below(r, n) == 0;
+}
+
+static void put_space(struct rng *r, uint32_t style, struct sw_buf *out)
+{
+	static const char *const spaces[] = {"", " ", "\n  ", "\n\t"};
+
+	sw_buf_put_view(out, sw_view_str(spaces[style == 4 ? rng_below(r, 4) : style]));
+}
+
+static void put_value(struct rng *r, bool large, struct sw_buf *out)
+{
+	static const char *const values[] = {"1",      "2",          "1.0",  "\"a\"",
+					     "[1, 2]", "{\"k\":{}}", "null", "true"};
+
+	if (!large || !one_in(r, 3)) {
+		sw_buf_put_view(out, sw_view_str(values[rng_below(r, 8)]));
+		return;
+	}
+	sw_buf_printf(out, "\"");
+	for (uint32_t i = 0, n = 600 + rng_below(r, 900), c = rng_below(r, 3); i < n; i++)
+		sw_buf_put_u8(out, (uint8_t)('a' + (c + i / 97) % 26));
+	sw_buf_printf(out, "\"");
+}
+
+static void put_member(struct rng *r, const char *key, size_t key_n, struct sw_view value,
+		       uint32_t style, bool first, struct sw_buf *out)
+{
+	if (!first)
+		sw_buf_put_u8(out, ',');
+	put_space(r, style, out);
+	sw_buf_printf(out, "\"%.*s\":", (int)key_n, key);
+	sw_buf_put_view(out, sw_view_str(style ? " " : ""));
+	sw_buf_put_view(out, value);
+	if (style == 4)
+		put_space(r, 4, out);
+}
+
+/* An object; from a base that is one, with a column or two changed, or only written otherwise. */
+static void make_object(struct rng *r, const struct sw_columns *base, struct sw_buf *out)
+{
+	static const char *const names[] = {"x", "y", "z", "w", "\\u0071", "v"};
+	uint32_t style = rng_below(r, 5), hit = rng_below(r, 8);
+	bool large = one_in(r, 6), first = true;
+
+	sw_buf_put_u8(out, '{');
+	for (size_t i = 0; base && i < base->n; i++) {
+		bool change = i == hit || (hit > 5 && one_in(r, 3));
+		SW_BUF value = {0};
+
+		if (change && one_in(r, 4))
+			continue; /* the column goes */
+		if (change)
+			put_value(r, large, &value);
+		else
+			sw_buf_put_view(&value, base->v[i].value);
+		put_member(r, (const char *)base->v[i].key.p, base->v[i].key.n, sw_buf_view(&value),
+			   style, first, out);
+		first = false;
+	}
+	for (size_t i = 0; i < 6; i++) {
+		SW_BUF value = {0};
+		bool there = false;
+
+		for (size_t k = 0; base && k < base->n; k++)
+			there |= sw_view_eq(base->v[k].key, sw_view_str(names[i]));
+		if (there || !one_in(r, base ? 9 : 2))
+			continue;
+		put_value(r, large, &value);
+		put_member(r, names[i], strlen(names[i]), sw_buf_view(&value), style, first, out);
+		first = false;
+	}
+	put_space(r, style, out);
+	sw_buf_printf(out, "}%s", one_in(r, 2) ? "\n" : "");
+}
+
+void content_make(struct rng *r, struct sw_view key, struct sw_view base, struct sw_buf *out)
+{
+	struct sw_columns columns = {0};
+	uint32_t dice = rng_below(r, 100);
+
+	if (sw_columns_possible(key, 0) && dice < 88) {
+		bool has =
+		    base.n > 0 && !one_in(r, 10) && sw_columns_parse(key, base, &columns) == 1;
+
+		make_object(r, has ? &columns : NULL, out);
+	} else if (dice < 93) {
+		sw_buf_printf(out, "text %u\n", rng_below(r, 4));
+	} else if (dice < 94) {
+		sw_buf_printf(out, "[%u]", rng_below(r, 3));
+	} else if (dice < 95) {
+		/* nothing: an empty row */
+	} else {
+		uint32_t n = one_in(r, 3) ? 1000 + rng_below(r, 50) : 10000 * (1 + rng_below(r, 6));
+
+		for (uint32_t i = 0, x = rng_below(r, 2); i < n; i++)
+			sw_buf_put_u8(out, (uint8_t)((x = x * 1664525u + 1013904223u) >> 24));
+	}
+	sw_columns_fini(&columns);
+}
