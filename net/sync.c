@@ -267,6 +267,8 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 			p->rtt_us = (now_ms - p->pinged_ms) * 1000;
 		sw_pull_note_pong(s, p, m->nonce, now_ms);
 		break;
+	case SW_MSG_JOIN:
+		break; /* of a newcomer that we know: its answer was lost the first time, and our HELLO is one */
 	default:
 		sw_sync_drop(s, p, "it sent a message that is not for a member", true);
 	}
@@ -292,9 +294,11 @@ static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m
 			sw_sync_drop(s, p, "it is not a member, and brought no ticket", true);
 		break;
 	case PHASE_JOINING:
-		if (m->type == SW_MSG_JOINED)
+		if (m->type == SW_MSG_JOINED || m->type == SW_MSG_HELLO)
 			sw_sync_handle_joined(s, p, m, now_ms);
-		else
+		if (m->type == SW_MSG_HELLO && !p->dropped)
+			handle_member(s, p, m, now_ms);
+		else if (m->type != SW_MSG_JOINED)
 			sw_sync_drop(s, p, "it did not answer the ticket", true);
 		break;
 	default:

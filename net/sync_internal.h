@@ -11,7 +11,7 @@
 
 enum phase {
 	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket, nothing else */
-	PHASE_JOINING,	  /* we presented ours */
+	PHASE_JOINING,	  /* we presented ours, or our inviter has dialled us */
 	PHASE_MEMBER,
 };
 
@@ -104,6 +104,8 @@ struct sw_sync {
 	size_t n_members;     /* peers that are past joining */
 	uint64_t complained_ms; /* of a failure of our own, last */
 	bool moved;	      /* commits were taken in this step: the others are told at its end */
+	struct sw_key inviter; /* of the ticket that we dialled with last */
+	bool has_inviter;
 	struct ban bans[BANS_MAX];
 	struct held held[HELD_MAX];
 	struct sw_sync_counters counters;

@@ -91,6 +91,15 @@ static bool is_superfluous(struct sw_sync *s, struct peer *p)
 	return false;
 }
 
+/*
+ * Whether a newcomer was dialled by its inviter, which has let it in, but whose commits never arrived. It must not be sent
+ * away: where both dial, this may be the connection that stays.
+ */
+static bool is_fetched(struct sw_sync *s, const struct sw_key *key)
+{
+	return s->has_inviter && sw_key_eq(key, &s->inviter) && my_role(s, sw_db_key(s->db)) < SW_ROLE_READER;
+}
+
 /* Whether we may believe whom we dialled: a member, or, as long as we know no members, who invited us. */
 static bool is_believed(struct sw_sync *s, const struct sw_key *key, const struct sw_ticket *ticket)
 {
@@ -112,6 +121,10 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 	*p = (struct peer){.next = s->peers, .id = id, .key = *key, .dialled = dialled,
 			   .since_ms = now_ms, .heard_ms = now_ms, .pinged_ms = now_ms};
 	s->peers = p;
+	if (ticket) {
+		s->inviter = ticket->inviter;
+		s->has_inviter = true;
+	}
 	if (sw_key_eq(key, sw_db_key(s->db))) {
 		sw_sync_drop(s, p, "it has our own key: the store was copied, or it is ourselves", true);
 	} else if (is_banned(s, key, now_ms)) {
@@ -129,7 +142,7 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 	} else if (dialled || my_role(s, key) >= SW_ROLE_READER) {
 		become_member(s, p, now_ms);
 	} else {
-		p->phase = PHASE_AWAIT_JOIN;
+		p->phase = is_fetched(s, key) ? PHASE_JOINING : PHASE_AWAIT_JOIN;
 	}
 	sw_sync_settle(s, now_ms);
 }
@@ -177,7 +190,8 @@ void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_mess
 
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
-	if (m->code == 0) {
+	/* HELLO: we are a member there already; the answer was lost the first time. */
+	if (m->type == SW_MSG_HELLO || m->code == 0) {
 		become_member(s, p, now_ms);
 		return;
 	}

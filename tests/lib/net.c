@@ -1,8 +1,9 @@
 #include "tests/lib/net.h"
 
 #define TICK_MS      100
-#define REDIAL_MS    1000
-#define LAST_WORD_MS 500 /* for what was said before an end left to arrive */
+#define LINKS_MAX    65536
+#define REDIAL_MS    1000 /* half of it is up to chance */
+#define LAST_WORD_MS 500  /* for what was said before an end left to arrive */
 
 /* Clocks */
 
@@ -39,16 +40,12 @@ static size_t end_of(const struct net_link *l, size_t node)
 	return l->ends[1] == node;
 }
 
+/* The number of a connection has its link's place in it. */
 static struct net_link *link_of(struct net *net, size_t node, uint64_t conn)
 {
-	for (size_t i = 0; i < net->n_links; i++) {
-		struct net_link *l = &net->links[i];
+	struct net_link *l = &net->links[conn % LINKS_MAX];
 
-		if ((l->ends[0] == node || l->ends[1] == node) &&
-		    (l->conn == conn || l->pipes[end_of(l, node)].stale == conn))
-			return l;
-	}
-	return NULL;
+	return l->conn == conn || l->pipes[end_of(l, node)].stale == conn ? l : NULL;
 }
 
 static void pipe_clear(struct net_pipe *p)
@@ -84,6 +81,11 @@ static void forget_stale(struct net *net, struct net_link *l, size_t end)
 		tell_down(net, l->ends[end], stale);
 }
 
+static uint64_t redial_ms(struct net *net)
+{
+	return net->now_ms + REDIAL_MS / 2 + rng_below(&net->rng, REDIAL_MS / 2);
+}
+
 void net_cut_half(struct net *net, struct net_link *l, size_t end, uint64_t until_ms)
 {
 	uint64_t conn = l->conn;
@@ -92,7 +94,7 @@ void net_cut_half(struct net *net, struct net_link *l, size_t end, uint64_t unti
 		return;
 	l->conn = 0;
 	l->close_ms = 0;
-	l->again_ms = l->manual ? 0 : net->now_ms + REDIAL_MS;
+	l->again_ms = l->manual ? 0 : redial_ms(net);
 	for (size_t i = 0; i < 2; i++) {
 		const struct net_node *node = &net->nodes[l->ends[i]];
 		uint64_t later_ms = i == end ? until_ms : 0;
@@ -140,8 +142,8 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 	assert_non_null(m);
 	*m = (struct net_message){
 	    .n = bytes.n,
-	    .at_ms =
-		net->now_ms + 1 + rng_below(&net->rng, net->delay_ms_max + l->delay_ms_max + 1)};
+	    .at_ms = net->now_ms + 1 + l->delay_ms_min +
+		     rng_below(&net->rng, net->delay_ms_max + l->delay_ms_max + 1)};
 	if (bytes.n > 0)
 		memcpy(m->bytes, bytes.p, bytes.n);
 	if (p->last && p->last->at_ms > m->at_ms)
@@ -215,10 +217,10 @@ static bool can_dial(const struct net *net, const struct net_link *l)
 static void establish(struct net *net, struct net_link *l)
 {
 	if (!can_dial(net, l)) {
-		l->again_ms = net->now_ms + REDIAL_MS;
+		l->again_ms = redial_ms(net);
 		return;
 	}
-	l->conn = net->next_conn++;
+	l->conn = net->next_conn++ * LINKS_MAX + (uint64_t)(l - net->links);
 	l->again_ms = 0;
 	for (size_t i = 0; i < 2; i++) {
 		pipe_clear(&l->pipes[i]);
@@ -451,6 +453,7 @@ void net_init_for(struct net *net, uint64_t seed, size_t nodes_max, size_t links
 				       .dead_ms = 15000,
 				       .backoff_min_ms = 1000,
 				       .backoff_max_ms = 60000}};
+	assert_true(links_max <= LINKS_MAX);
 	assert_non_null(net->nodes);
 	assert_non_null(net->links);
 }
@@ -483,10 +486,12 @@ void net_sleep(struct net *net, size_t at, uint64_t ms)
 	node->slept_ms += ms;
 }
 
-static void wake(struct net *net, struct net_node *node)
+void net_wake(struct net *net, size_t at)
 {
-	if (node->asleep_until_ms == 0 || node->asleep_until_ms > net->now_ms)
-		return;
+	struct net_node *node = &net->nodes[at];
+
+	if (node->asleep_until_ms > net->now_ms)
+		node->slept_ms -= node->asleep_until_ms - net->now_ms;
 	node->asleep_until_ms = 0;
 }
 
@@ -508,9 +513,10 @@ static void turn_node(struct net *net, struct net_node *node)
 static void turn(struct net *net)
 {
 	for (size_t i = 0; i < net->n_nodes; i++) {
-		wake(net, &net->nodes[i]);
-		if (net->nodes[i].asleep_until_ms == 0)
+		if (net->nodes[i].asleep_until_ms <= net->now_ms) {
+			net_wake(net, i);
 			net_set_clock(net, i);
+		}
 	}
 	for (size_t i = 0; i < net->n_links; i++)
 		turn_link(net, &net->links[i]);

@@ -66,7 +66,8 @@ struct net_link {
 	uint64_t close_ms;        /* cut then, one end has left; 0: not planned */
 	bool mute;                /* swallows everything */
 	bool manual;              /* is not dialled again when lost */
-	unsigned delay_ms_max;    /* on top of the network's */
+	unsigned delay_ms_min; /* on top of the network's */
+	unsigned delay_ms_max; /* and up to so much more */
 	char reason[200];         /* why an engine dropped it last */
 	size_t n_drops;
 };
@@ -128,6 +129,8 @@ void net_reopen(struct net *net, size_t at);
 
 /* Suspend a machine: its monotonic clock stands still, the wall clock goes on. */
 void net_sleep(struct net *net, size_t at, uint64_t ms);
+/* It wakes now. */
+void net_wake(struct net *net, size_t at);
 
 /* A link that is dialled, again and again, by `from`. ticket is borrowed. */
 struct net_link *net_connect(struct net *net, size_t from, size_t to,

@@ -743,6 +743,66 @@ static void who_lost_the_answer_may_join_again(void **state)
 	net_fini(&net);
 }
 
+static void who_lost_its_first_commits_may_join_again(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 100000, &t);
+	join_with(&net, &t);
+	/* It is told that it has joined, and then no more. */
+	while (net.by_type[SW_MSG_JOINED] == 0)
+		net_step(&net);
+	net_cut(&net, &net.links[0]);
+	net_connect(&net, 1, 0, &t);
+	net_converge(&net, 3000);
+	put(&net, 1, "a", "member");
+	net_converge(&net, 100);
+	assert_int_equal(net.by_type[SW_MSG_JOIN], 2);
+	net_fini(&net);
+}
+
+static void who_lost_its_first_commits_may_be_fetched(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+
+	(void)state;
+	net_init(&net, test_seed());
+	net_add_creator(&net);
+	net_ticket(&net, 0, 100000, &t);
+	join_with(&net, &t);
+	while (net.by_type[SW_MSG_JOINED] == 0)
+		net_step(&net);
+	net_cut(&net, &net.links[0]);
+	net_connect(&net, 0, 1, NULL)->manual = true;
+	net_converge(&net, 3000);
+	assert_int_equal(net.by_type[SW_MSG_JOIN], 1);
+	net_fini(&net);
+}
+
+static void an_answer_that_takes_long_is_waited_for(void **state)
+{
+	struct net net;
+	char key[16];
+
+	(void)state;
+	make_swarm(&net, 2, test_seed());
+	for (size_t i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "%zu", i);
+		put(&net, 0, key, "text");
+	}
+	/* Longer than any request is waited for at first, and nothing tells how long it takes. */
+	net_connect(&net, 1, 0, NULL)->delay_ms_min = 2000;
+	memset(net.by_type, 0, sizeof(net.by_type));
+	net_converge(&net, 30000);
+	assert_true(net.by_type[SW_MSG_PULL] < 16);
+	net_fini(&net);
+}
+
 static void a_newcomer_believes_only_its_inviter(void **state)
 {
 	struct net net;
@@ -1106,6 +1166,9 @@ int main(void)
 	    cmocka_unit_test(an_expired_ticket_is_refused),
 	    cmocka_unit_test(a_ticket_is_good_once),
 	    cmocka_unit_test(who_lost_the_answer_may_join_again),
+	    cmocka_unit_test(who_lost_its_first_commits_may_join_again),
+	    cmocka_unit_test(who_lost_its_first_commits_may_be_fetched),
+	    cmocka_unit_test(an_answer_that_takes_long_is_waited_for),
 	    cmocka_unit_test(a_newcomer_believes_only_its_inviter),
 	    cmocka_unit_test(a_stranger_learns_nothing),
 	    cmocka_unit_test(a_silent_stranger_is_sent_away),
