@@ -1,0 +1,389 @@
+/* Programs that write rows through a working set, and what must be left of that after a crash. */
+#include "tests/sim/sim.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "tests/lib/content.h"
+
+#define ROW_MAX ((size_t)1 << 20)
+#define TICK_MS 100 /* this is called so often */
+
+static void journal_path(const struct sim *s, size_t at, char *out, size_t size)
+{
+	snprintf(out, size, "%s/journal", s->net.nodes[at].t.dir);
+}
+
+static uint64_t journal_size(const struct sim *s, size_t at)
+{
+	char path[256];
+	struct stat st;
+
+	journal_path(s, at, path, sizeof(path));
+	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Before each durable step that is about to succeed. */
+static void on_step(void *arg, const char *step)
+{
+	struct net_node *node = arg;
+	struct sim *s = node->net->watch.arg;
+	struct sim_node *n = &s->nodes[node->at];
+
+	snprintf(n->died_at, sizeof(n->died_at), "%s", step);
+	if (strcmp(step, "journal.reset") == 0) {
+		n->on_disk = 0;
+	} else if (strcmp(step, "journal.sync") == 0) {
+		n->on_disk = journal_size(s, node->at);
+		for (size_t i = 0; i < SIM_ROWS; i++)
+			n->rows[i].is_synced = n->rows[i].is_set;
+	}
+}
+
+void sim_work_open(struct sim *s, size_t at)
+{
+	struct test_env *env = &s->net.nodes[at].t.env;
+	struct sw_head head;
+	int rc;
+
+	sw_db_head(s->net.nodes[at].t.db, &head);
+	env->on_step = on_step;
+	env->on_step_arg = &s->net.nodes[at];
+	if (head.count == 0 || s->nodes[at].work)
+		return;
+	rc = sw_work_open(s->net.nodes[at].t.db, NULL, &s->nodes[at].work);
+	if (rc < 0)
+		sim_fail(s, "flushed-survives", "the journal of node %zu cannot be opened: %s", at,
+			 sw_fail_message(rc));
+	s->nodes[at].on_disk = journal_size(s, at);
+}
+
+static void drop_changes(struct sim_node *n)
+{
+	while (n->changes) {
+		struct sim_change *c = n->changes;
+
+		n->changes = c->next;
+		free(c);
+	}
+}
+
+/* The end of the journal as a crash may leave it: a record of which a part was written; garbage. */
+static void tear(struct sim *s, size_t at, struct rng *r)
+{
+	uint64_t size = journal_size(s, at), keep = size;
+	uint8_t garbage[40];
+	char path[256];
+	int fd;
+
+	if (s->nodes[at].by_power && size > s->nodes[at].on_disk)
+		keep = s->nodes[at].on_disk + rng_next(r) % (size - s->nodes[at].on_disk + 1);
+	journal_path(s, at, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	assert_int_equal(ftruncate(fd, (off_t)keep), 0);
+	for (size_t i = 0; i < sizeof(garbage); i++)
+		garbage[i] = i < 3 ? 0 : (uint8_t)rng_next(r);
+	if (keep >= 20 && rng_below(r, 2))
+		assert_true(pwrite(fd, garbage, 1 + rng_below(r, sizeof(garbage)), (off_t)keep) >
+			    0);
+	close(fd);
+	s->stats->n_torn++;
+}
+
+void sim_work_close(struct sim *s, size_t at)
+{
+	sw_work_close(s->nodes[at].work);
+	s->nodes[at].work = NULL;
+	drop_changes(&s->nodes[at]);
+}
+
+void sim_work_die(struct sim *s, size_t at, struct rng *r)
+{
+	struct sim_node *n = &s->nodes[at];
+
+	s->net.nodes[at].t.env.is_dead = true; /* closing must not write */
+	sim_work_close(s, at);
+	if (r)
+		tear(s, at, r);
+	for (size_t i = 0; i < SIM_ROWS; i++)
+		if (n->by_power && !n->rows[i].is_synced)
+			n->rows[i] = (struct sim_row){0};
+}
+
+void sim_work_note(struct sim *s, size_t at, const struct sw_change *change)
+{
+	struct sim_change *c, **last = &s->nodes[at].changes;
+
+	if (change->kind != SW_CHANGE_ROW || !s->nodes[at].work)
+		return;
+	c = calloc(1, sizeof(*c));
+	assert_non_null(c);
+	c->change = *change;
+	memcpy(c->names, change->table.p, change->table.n);
+	memcpy(c->names + SW_NAME_MAX, change->key.p, change->key.n);
+	c->change.table.p = c->names;
+	c->change.key.p = c->names + SW_NAME_MAX;
+	while (*last)
+		last = &(*last)->next;
+	*last = c;
+}
+
+static bool may_fail(const struct sim *s, size_t at, int rc)
+{
+	return s->net.nodes[at].t.env.is_dead || rc == SW_EIO || rc == SW_ENOSPC;
+}
+
+void sim_work_run(struct sim *s, size_t at)
+{
+	struct sim_node *n = &s->nodes[at];
+
+	for (const struct sim_change *c = n->changes; c; c = c->next)
+		(void)sw_work_note_change(n->work, &c->change);
+	drop_changes(n);
+	if (sw_work_due_ms(n->work) <= TICK_MS) {
+		int rc = sw_work_run(n->work);
+
+		if (rc < 0 && !may_fail(s, at, rc))
+			sim_fail(s, "write", "node %zu cannot commit its rows: %s", at,
+				 sw_fail_message(rc));
+	}
+}
+
+bool sim_work_is_idle(struct sim *s, size_t at)
+{
+	struct sw_work_status status;
+
+	if (!s->nodes[at].work)
+		return true;
+	sw_work_status(s->nodes[at].work, &status);
+	return status.n_edits == 0;
+}
+
+/* Rows as programs see them */
+
+static bool view_row(struct sim *s, size_t at, size_t row, struct sw_buf *out)
+{
+	struct sw_handle h;
+	size_t got = 0;
+	int rc = sw_work_open_row(s->nodes[at].work, sim_table(row), sim_key(row), 0, 0, &h);
+
+	if (rc == SW_ENOTFOUND || rc == SW_ENOTDIR)
+		return false;
+	TEST_OK(rc);
+	assert_non_null(sw_buf_reserve(out, ROW_MAX));
+	TEST_OK(sw_handle_read(s->nodes[at].work, &h, 0, out->p, ROW_MAX, &got));
+	out->n = got;
+	sw_handle_release(s->nodes[at].work, &h);
+	return true;
+}
+
+static struct sw_hash hash_of(const struct sw_buf *bytes)
+{
+	struct sw_hash h;
+
+	sw_hash_compute(SW_DOMAIN_VALUE, sw_buf_view(bytes), &h);
+	return h;
+}
+
+/* Bytes that nobody else writes: so it can be told whether they arrived. */
+static void make_unique(struct sim *s, struct rng *r, struct sw_buf *content)
+{
+	size_t n = content->n;
+	char name[8];
+
+	while (n > 0 && (content->p[n - 1] == '\n' || content->p[n - 1] == ' '))
+		n--;
+	if (n < 2 || content->p[n - 1] != '}') {
+		sw_buf_printf(content, "#%llu", (unsigned long long)++s->nonce);
+		return;
+	}
+	/* A column of its own, with a name that the row does not have yet, if there is one. */
+	for (size_t i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "\"u%x\"", rng_below(r, 16));
+		if (!memmem(content->p, n, name, 4))
+			break;
+	}
+	content->n = n - 1;
+	sw_buf_printf(content, "%s%s:%llu}", memchr(content->p, ':', content->n) ? "," : "", name,
+		      (unsigned long long)++s->nonce);
+}
+
+/* A write that was not told to have succeeded may be there or not. */
+static void note_closed(struct sim_row *row, const struct sw_buf *content, bool is_told)
+{
+	if (is_told)
+		*row = (struct sim_row){.is_set = true, .hash = hash_of(content)};
+	else
+		row->is_maybe = true;
+}
+
+static int write_row(struct sim *s, size_t at, size_t row, const struct sw_buf *content, bool sync)
+{
+	struct sw_work *work = s->nodes[at].work;
+	struct sw_handle h;
+	int rc = sw_work_mkdir(work, sim_table(row), 0755);
+
+	if (rc < 0 && rc != SW_EEXIST)
+		return rc;
+	rc = sw_work_open_row(work, sim_table(row), sim_key(row),
+			      SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h);
+	if (rc < 0)
+		return rc;
+	rc = sw_handle_write(work, &h, 0, false, sw_buf_view(content));
+	if (rc == 0 && sync)
+		rc = sw_handle_sync(work, &h);
+	if (rc == 0)
+		rc = sw_handle_flush(work, &h);
+	sw_handle_release(work, &h);
+	return rc;
+}
+
+static void edit(struct sim *s, size_t at, size_t row, bool sync, struct rng *r)
+{
+	struct sim_row *known = &s->nodes[at].rows[row];
+	SW_BUF base = {0};
+	SW_BUF content = {0};
+	bool is_told;
+	int rc;
+
+	view_row(s, at, row, &base);
+	content_make(r, sim_key(row), sw_buf_view(&base), &content);
+	make_unique(s, r, &content);
+	rc = write_row(s, at, row, &content, sync);
+	is_told = rc == 0 && !s->net.nodes[at].t.env.is_dead;
+	note_closed(known, &content, is_told);
+	if (is_told && sync)
+		known->is_synced = true;
+	if (rc < 0 && !may_fail(s, at, rc))
+		sim_fail(s, "write", "node %zu cannot write a row: %s", at, sw_fail_message(rc));
+}
+
+static void rename_row(struct sim *s, size_t at, size_t from, size_t to)
+{
+	struct sim_row *rows = s->nodes[at].rows;
+	SW_BUF bytes = {0};
+	struct sw_hash hash;
+	int rc;
+
+	if (from == to || !view_row(s, at, from, &bytes))
+		return;
+	hash = hash_of(&bytes);
+	rc = sw_work_rename(s->nodes[at].work, sim_table(from), sim_key(from), sim_table(to),
+			    sim_key(to), 0);
+	if (rc < 0 || s->net.nodes[at].t.env.is_dead) {
+		rows[from].is_maybe = rows[to].is_maybe = true;
+		if (!may_fail(s, at, rc) && rc != SW_ENOTDIR && rc != SW_ENOTFOUND)
+			sim_fail(s, "write", "node %zu cannot rename a row: %s", at,
+				 sw_fail_message(rc));
+		return;
+	}
+	/* Only bytes that are unique prove anything. */
+	if (rows[from].is_set && !rows[from].is_maybe && sw_hash_eq(&rows[from].hash, &hash))
+		rows[to] = (struct sim_row){.is_set = true, .hash = hash};
+	else
+		rows[to] = (struct sim_row){0};
+	rows[from] = (struct sim_row){0};
+}
+
+static void unlink_row(struct sim *s, size_t at, size_t row)
+{
+	int rc = sw_work_unlink(s->nodes[at].work, sim_table(row), sim_key(row));
+
+	if (rc == 0)
+		s->nodes[at].rows[row] = (struct sim_row){0};
+	else
+		s->nodes[at].rows[row].is_maybe = true;
+	if (rc < 0 && !may_fail(s, at, rc) && rc != SW_ENOTFOUND && rc != SW_ENOTDIR)
+		sim_fail(s, "write", "node %zu cannot unlink a row: %s", at, sw_fail_message(rc));
+}
+
+static void commit(struct sim *s, size_t at)
+{
+	struct sw_hash id = sw_hash_zero;
+	int rc = sw_work_commit(s->nodes[at].work, sw_view_str("by hand"), &id);
+
+	if (rc == 0 && !sw_hash_is_zero(&id) && !s->net.nodes[at].t.env.is_dead)
+		sim_check_told(s, at, &id);
+	if (rc < 0 && !may_fail(s, at, rc))
+		sim_fail(s, "write", "node %zu cannot commit: %s", at, sw_fail_message(rc));
+}
+
+void sim_work_act(struct sim *s, size_t at, enum sim_kind kind, struct rng *r)
+{
+	size_t row = rng_below(r, SIM_ROWS);
+
+	if (!s->nodes[at].work)
+		return;
+	switch (kind) {
+	case SIM_UNLINK:
+		unlink_row(s, at, row);
+		break;
+	case SIM_RENAME:
+		rename_row(s, at, row, rng_below(r, SIM_ROWS));
+		break;
+	case SIM_COMMIT:
+		commit(s, at);
+		break;
+	default:
+		edit(s, at, row, kind == SIM_SYNC, r);
+	}
+}
+
+/* After a crash */
+
+/* Whether a commit of this node wrote these bytes to the row. */
+static bool was_committed(struct sim *s, size_t at, size_t row, const struct sw_hash *hash)
+{
+	const struct sw_key *key = sw_db_key(s->net.nodes[at].t.db);
+	struct sw_reader r;
+	bool found = false;
+
+	TEST_OK(sw_reader_begin(s->net.nodes[at].t.db, &r));
+	for (size_t i = s->n_commits; !found && i-- > 0;) {
+		struct sw_changeset c;
+		struct sw_op op;
+
+		if (!sw_key_eq(&s->commits[i].author, key))
+			continue;
+		TEST_OK(sw_changeset_begin(&c, sw_buf_view(&s->commits[i].changeset)));
+		while (!found && sw_changeset_next(&c, &op) > 0) {
+			SW_BUF bytes = {0};
+			struct sw_hash h;
+
+			if (op.kind != SW_OP_PUT || !sw_view_eq(op.table, sim_table(row)) ||
+			    !sw_view_eq(op.key, sim_key(row)))
+				continue;
+			TEST_OK(sw_row_read(r.nodes, &op.row, &bytes));
+			h = hash_of(&bytes);
+			found = sw_hash_eq(&h, hash);
+		}
+	}
+	sw_reader_end(&r);
+	return found;
+}
+
+void sim_work_check(struct sim *s, size_t at)
+{
+	for (size_t row = 0; s->nodes[at].work && row < SIM_ROWS; row++) {
+		struct sim_row *known = &s->nodes[at].rows[row];
+		struct sw_hash hash = sw_hash_zero;
+		SW_BUF bytes = {0};
+
+		if (known->is_set && !known->is_maybe) {
+			if (view_row(s, at, row, &bytes))
+				hash = hash_of(&bytes);
+			if (!sw_hash_eq(&hash, &known->hash) &&
+			    !was_committed(s, at, row, &known->hash))
+				sim_fail(s, "flushed-survives",
+					 "node %zu has lost what was closed%s as %.*s/%.*s", at,
+					 known->is_synced ? " and synced" : "",
+					 (int)sim_table(row).n, (const char *)sim_table(row).p,
+					 (int)sim_key(row).n, (const char *)sim_key(row).p);
+		}
+		if (known->is_maybe)
+			*known =
+			    (struct sim_row){0}; /* whatever it is, it is certain from now on */
+	}
+}
