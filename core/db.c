@@ -133,7 +133,9 @@ static int check_format(struct sw_txn *txn, const char *dir)
 	int rc = sw_meta_get(txn, META_FORMAT, &v);
 
 	if (rc == SW_ENOTFOUND)
-		return sw_fail(SW_ENOTFOUND, "%s holds an LMDB environment, but not a swarmfs store",
+		return sw_fail(SW_EFORMAT,
+			       "%s holds no swarmfs store, or one whose making was interrupted; if nothing in it "
+			       "matters, remove it and try again",
 			       dir);
 	if (rc < 0)
 		return rc;

@@ -85,6 +85,21 @@ int sw_fail(int rc, const char *format, ...)
 	return rc;
 }
 
+/* What the user can do about it, where that is always the same. */
+static const char *remedy_for(int sys)
+{
+	switch (sys) {
+	case ENOSPC:
+	case EDQUOT:
+		return "; make room and try again";
+	case EACCES:
+	case EPERM:
+		return "; use an account that may do that";
+	default:
+		return "";
+	}
+}
+
 int sw_fail_errno(const char *format, ...)
 {
 	int sys = errno;
@@ -95,7 +110,7 @@ int sw_fail_errno(const char *format, ...)
 	vsnprintf(last.text, sizeof(last.text), format, ap);
 	va_end(ap);
 	n = strlen(last.text);
-	snprintf(last.text + n, sizeof(last.text) - n, ": %s", strerror(sys));
+	snprintf(last.text + n, sizeof(last.text) - n, ": %s%s", strerror(sys), remedy_for(sys));
 	last.rc = sw_err_from_errno(sys);
 	return last.rc;
 }

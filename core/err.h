@@ -61,7 +61,7 @@ int sw_err_from_errno(int sys);
  */
 int sw_fail(int rc, const char *format, ...) SW_PRINTF(2, 3);
 const char *sw_fail_message(int rc);
-/* The same with ": " and the text of errno added; returns the code that fits it. */
+/* The same with ": ", the text of errno and, where there is only one, the remedy added; returns the code that fits it. */
 int sw_fail_errno(const char *format, ...) SW_PRINTF(1, 2);
 
 #endif

@@ -57,8 +57,13 @@ int sw_keyfile_read(const char *path, struct sw_identity **out)
 	ssize_t n;
 	int rc;
 
+	if (fd < 0 && errno == ENOENT)
+		return sw_fail(SW_ECORRUPT,
+			       "the key file %s is missing; restore it from a backup, or clone the database "
+			       "again from a peer",
+			       path);
 	if (fd < 0)
-		return sw_fail_errno("cannot read the key file %s", path);
+		return sw_fail_errno("only its owner can use the store; cannot read the key file %s", path);
 	rc = check_mode(fd, path);
 	n = rc < 0 ? 0 : read(fd, line, sizeof(line));
 	close(fd);

@@ -5,22 +5,27 @@
 #include "core/store.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "core/log.h"
 
 #define MAP_SIZE	((size_t)1 << 40)
 #define MAP_SIZE_MIN	((size_t)1 << 26)
 #define READERS_MAX	1024
 #define READERS_POOLED	32
 #define RESERVE_SIZE	((off_t)1 << 20)
+#define RESERVE_ROOM	(4 * RESERVE_SIZE) /* the room that there must be to keep it */
 
 struct sw_txn {
 	struct sw_store *store;
@@ -35,6 +40,7 @@ struct sw_store {
 	MDB_env *mdb;
 	MDB_dbi dbi[SW_N_SPACES];
 	int lock_fd;
+	bool has_reserve; /* of the one that writes */
 	pthread_mutex_t pool_lock;
 	struct sw_txn *pool[READERS_POOLED]; /* reset read transactions; under pool_lock */
 	size_t n_pool;
@@ -72,6 +78,15 @@ static int from_mdb(int mrc)
 	default:
 		return mrc > 0 ? sw_err_from_errno(mrc) : SW_EIO;
 	}
+}
+
+/* One sentence: what could not be done in dir, and LMDB's or the system's reason. */
+static int fail_mdb(int mrc, const char *dir, const char *what)
+{
+	if (mrc <= 0)
+		return sw_fail(from_mdb(mrc), "%s: cannot %s: %s", dir, what, mdb_strerror(mrc));
+	errno = mrc;
+	return sw_fail_errno("%s: cannot %s", dir, what);
 }
 
 static MDB_val to_val(struct sw_view v)
@@ -136,19 +151,52 @@ static int take_lock(struct sw_store *s)
 	return 0;
 }
 
-/* A little space that is given back when the disk is full, so that a clean stop still works. */
+static void reserve_path(const struct sw_store *s, char *path, size_t size)
+{
+	snprintf(path, size, "%s/reserve", s->dir);
+}
+
+/*
+ * A little space that is kept while there is enough, and given back when the disk is full: deleting rows to make room
+ * takes some itself, and so does committing what is in the journal. Only by whoever may write.
+ */
 static void keep_reserve(struct sw_store *s)
 {
 	char path[4096];
+	struct statfs fs;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/reserve", s->dir);
+	if (s->has_reserve || statfs(s->dir, &fs) < 0 ||
+	    (off_t)(fs.f_bavail * (uint64_t)fs.f_bsize) < RESERVE_ROOM)
+		return;
+	reserve_path(s, path, sizeof(path));
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
-	if (posix_fallocate(fd, 0, RESERVE_SIZE) != 0 && ftruncate(fd, 0) < 0)
-		unlink(path);
+	s->has_reserve = posix_fallocate(fd, 0, RESERVE_SIZE) == 0;
 	close(fd);
+	if (!s->has_reserve)
+		unlink(path);
+}
+
+/* One that is there already counts, however little room there is now. */
+static void find_reserve(struct sw_store *s)
+{
+	char path[4096];
+
+	reserve_path(s, path, sizeof(path));
+	s->has_reserve = access(path, F_OK) == 0;
+}
+
+static void give_reserve(struct sw_store *s)
+{
+	char path[4096];
+
+	reserve_path(s, path, sizeof(path));
+	if (s->has_reserve && unlink(path) == 0)
+		sw_log(SW_LOG_WARN, "%s: the disk is full; gave back %d KiB kept for that, make room soon", s->dir,
+		       (int)(RESERVE_SIZE >> 10));
+	s->has_reserve = false;
 }
 
 static int open_env(struct sw_store *s)
@@ -172,8 +220,13 @@ static int open_env(struct sw_store *s)
 		}
 		size /= 2; /* a limit on address space (ulimit -v) makes a huge map fail */
 	} while (rc == ENOMEM && size >= MAP_SIZE_MIN);
+	if (from_mdb(rc) == SW_ECORRUPT)
+		return sw_fail(SW_ECORRUPT,
+			       "%s is damaged, or none of swarmfs (%s); restore the store from a backup, or "
+			       "clone the database again from a peer",
+			       path, mdb_strerror(rc));
 	if (rc)
-		return sw_fail(from_mdb(rc), "%s: %s", path, mdb_strerror(rc));
+		return fail_mdb(rc, s->dir, "open data.mdb");
 	mdb_reader_check(s->mdb, &dead);
 	return 0;
 }
@@ -190,7 +243,7 @@ static int open_spaces(struct sw_store *s)
 	else
 		mdb_txn_abort(txn);
 	if (rc)
-		return sw_fail(from_mdb(rc), "%s/data.mdb: %s", s->dir, mdb_strerror(rc));
+		return fail_mdb(rc, s->dir, "open data.mdb");
 	return 0;
 }
 
@@ -216,18 +269,54 @@ static int make_dirs(const char *dir)
 	return 0;
 }
 
+/* What an attempt to make a store may have left, and what a file system of its own has. */
+static bool may_be_there(const char *name)
+{
+	static const char *const names[] = {".",   "..",      "lock",	   "data.mdb-lock",
+					    "key", "reserve", "lost+found"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A new store must not spread its files among somebody else's. */
+static int check_room(const char *dir)
+{
+	const struct dirent *e;
+	DIR *d = opendir(dir);
+	int rc = 0;
+
+	if (!d && errno == ENOENT)
+		return 0;
+	if (!d && errno == ENOTDIR)
+		return sw_fail(SW_ENOTDIR, "%s is not a directory; choose one for the store", dir);
+	if (!d)
+		return sw_fail_errno("%s", dir);
+	while (rc == 0 && (e = readdir(d)))
+		if (!may_be_there(e->d_name))
+			rc = sw_fail(SW_EEXIST,
+				     "%s holds files that are no store (%s, for one); choose an empty or a new "
+				     "directory for the store",
+				     dir, e->d_name);
+	closedir(d);
+	return rc;
+}
+
 static int check_presence(const char *dir, unsigned flags)
 {
 	char path[4096];
 	struct stat st;
 	bool there;
+	int rc;
 
 	snprintf(path, sizeof(path), "%s/data.mdb", dir);
 	there = stat(path, &st) == 0;
 	if (!there && errno != ENOENT && errno != ENOTDIR)
 		return sw_fail_errno("%s", path);
 	if (there && (flags & SW_STORE_CREATE))
-		return sw_fail(SW_EEXIST, "%s holds a store already", dir);
+		return sw_fail(SW_EEXIST, "%s holds a store already; mount or serve it, or choose another directory", dir);
 	if (!there && !(flags & SW_STORE_CREATE)) {
 		if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
 			return sw_fail(SW_ENOTFOUND,
@@ -236,7 +325,10 @@ static int check_presence(const char *dir, unsigned flags)
 		return sw_fail(SW_ENOTFOUND, "%s: there is no store; make one with 'swarmfs init %s'",
 			       dir, dir);
 	}
-	return flags & SW_STORE_CREATE ? make_dirs(dir) : 0;
+	if (!(flags & SW_STORE_CREATE))
+		return 0;
+	rc = check_room(dir);
+	return rc < 0 ? rc : make_dirs(dir);
 }
 
 int sw_store_open(const char *dir, unsigned flags, const struct sw_env *env, struct sw_store **out)
@@ -264,6 +356,7 @@ int sw_store_open(const char *dir, unsigned flags, const struct sw_env *env, str
 		sw_store_close(s);
 		return rc;
 	}
+	find_reserve(s);
 	keep_reserve(s);
 	*out = s;
 	return 0;
@@ -349,7 +442,7 @@ int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out)
 	rc = mdb_txn_begin(s->mdb, NULL, write ? 0 : MDB_RDONLY, &txn->mdb);
 	if (rc) {
 		free(txn);
-		return sw_fail(from_mdb(rc), "%s: %s", s->dir, mdb_strerror(rc));
+		return fail_mdb(rc, s->dir, write ? "write" : "read");
 	}
 	*out = txn;
 	return 0;
@@ -376,8 +469,11 @@ int sw_txn_commit(struct sw_txn *txn)
 		if (statfs(s->dir, &fs) == 0 && fs.f_bavail == 0)
 			rc = ENOSPC;
 	}
+	if (rc == ENOSPC)
+		give_reserve(s);
 	if (rc)
-		return sw_fail(from_mdb(rc), "%s: cannot commit: %s", s->dir, mdb_strerror(rc));
+		return fail_mdb(rc, s->dir, "commit");
+	keep_reserve(s);
 	return 0;
 }
 
@@ -428,8 +524,7 @@ static int put(struct sw_txn *txn, enum sw_space space, struct sw_view key, stru
 	assert(key.n > 0 && key.n <= SW_STORE_KEY_MAX);
 	rc = mdb_put(txn->mdb, txn->store->dbi[space], &k, &v, flags);
 	if (rc)
-		return sw_fail(from_mdb(rc), "%s: cannot write: %s", txn->store->dir,
-			       mdb_strerror(rc));
+		return fail_mdb(rc, txn->store->dir, "write");
 	return 0;
 }
 
@@ -453,7 +548,7 @@ int sw_txn_del(struct sw_txn *txn, enum sw_space space, struct sw_view key)
 	rc = mdb_del(txn->mdb, txn->store->dbi[space], &k, NULL);
 	if (rc == 0 || rc == MDB_NOTFOUND)
 		return 0;
-	return sw_fail(from_mdb(rc), "%s: cannot delete: %s", txn->store->dir, mdb_strerror(rc));
+	return fail_mdb(rc, txn->store->dir, "delete");
 }
 
 /* Cursors are kept for the life of the transaction: opening one per seek costs more than the seek. */

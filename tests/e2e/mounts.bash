@@ -16,12 +16,23 @@ teardown() {
 			! is_mounted "$m" || "$sf" umount "$m" || umount -l "$m" || fusermount3 -uz "$m" || true
 		done
 	done
+	for m in "$DIR"/*/control; do
+		[ ! -S "$m" ] || stop_serving "${m%/control}"
+	done
+	! mountpoint -q "$DIR/small" || umount "$DIR/small" || true
 	if [ "${BATS_TEST_COMPLETED-}" != 1 ]; then
 		for m in "$DIR"/store-*/log; do
 			[ ! -s "$m" ] || { echo "== $m"; tail -n 40 "$m"; }
 		done
 	fi
 	rm -rf "$DIR"
+}
+
+# Whatever process serves the store ends; none is fine too.
+stop_serving() {
+	local pid
+	pid=$("$sf" status "$1" --json 2>/dev/null | jq '.pid // empty') || true
+	[ -z "$pid" ] || ! kill "$pid" || until_true 20 ends "$pid"
 }
 
 # A mount test may be skipped only where mounting cannot work; tests/run checks that.
@@ -31,6 +42,7 @@ require_fuse() {
 }
 
 is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
+not_mounted() { ! is_mounted "$1"; }
 
 # until_true SECONDS COMMAND...
 until_true() {
