@@ -1,41 +1,14 @@
 #include <errno.h>
 #include <poll.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/cmd.h"
 #include "fs/control.h"
 #include "fs/target.h"
+#include "fs/unmount.h"
 
 #define END_MS 20000 /* for the process to finish after the unmount */
-
-/* Without privileges fusermount3 does it, and says why it cannot. */
-static int unmount(char *point)
-{
-	char program[] = "fusermount3", unmount_it[] = "-u";
-	char *argv[] = {program, unmount_it, point, NULL};
-	pid_t pid;
-	int status;
-
-	if (umount2(point, UMOUNT_NOFOLLOW) == 0)
-		return 0;
-	if (errno == EBUSY)
-		return sw_fail(SW_EBUSY, "%s is busy: a program has a file open in it or is in that directory; "
-					 "'fuser -vm %s' tells which", point, point);
-	if (errno != EPERM)
-		return sw_fail_errno("cannot unmount %s", point);
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
-		return sw_fail(SW_EIO, "fusermount3 is not installed; it comes with the package fuse3");
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return sw_fail_errno("fusermount3");
-	return status == 0 ? 0 : sw_fail(SW_EBUSY, "%s could not be unmounted", point);
-}
 
 /* The process that serves the store, or -1: a descriptor that is readable when it has ended. */
 static int owner_of(const char *store)
@@ -71,10 +44,10 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	if (rc == 0 && !t.mount)
 		rc = sw_target_mount_of(t.store, &t.mount);
 	if (rc == 0 && !t.mount)
-		rc = sw_fail(SW_ENOTFOUND, "%s is not mounted", args->operands[0]);
+		rc = sw_fail(SW_ENOTFOUND, "%s is not mounted, so there is nothing to unmount", args->operands[0]);
 	if (rc == 0) {
 		pidfd = owner_of(t.store);
-		rc = unmount(t.mount);
+		rc = sw_unmount(t.mount, false);
 	}
 	if (rc == 0)
 		rc = wait_for_end(pidfd);

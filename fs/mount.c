@@ -3,17 +3,21 @@
 
 #include "core/log.h"
 #include "fs/mountinfo.h"
+#include "fs/unmount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#define DEVICE       "/dev/fuse"
+#define DEVICE_MAJOR 10
+#define DEVICE_MINOR 229
 
 static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -384,29 +388,6 @@ static const struct fuse_lowlevel_ops operations = {
     .create = sw_ll_create,
 };
 
-/* Detach what a crash left; without privileges fusermount3 does it. */
-static int unmount_dead(const char *path)
-{
-	char program[] = "fusermount3", unmount_it[] = "-u", lazily[] = "-z";
-	char *argv[] = {program, unmount_it, lazily, NULL, NULL};
-	SW_BUF copy = {0};
-	pid_t pid;
-	int status;
-
-	if (umount2(path, MNT_DETACH) == 0)
-		return 0;
-	sw_buf_put(&copy, path, strlen(path) + 1);
-	if (copy.rc < 0)
-		return copy.rc;
-	argv[3] = (char *)copy.p;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
-		return SW_EIO;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return SW_EIO;
-	return status == 0 ? 0 : SW_EBUSY;
-}
-
 /* Whether a swarmfs is mounted exactly there. */
 static int is_here(void *arg, const struct sw_mount_entry *e)
 {
@@ -431,11 +412,31 @@ static int check_earlier_mount(const char *path)
 			       path, path);
 	if (errno != ENOTCONN)
 		return sw_fail_errno("%s", path);
-	if (unmount_dead(path) < 0)
-		return sw_fail(SW_EBUSY, "%s is a dead mount that cannot be unmounted; try 'fusermount3 -uz %s'", path,
-			       path);
+	rc = sw_unmount(path, true);
+	if (rc < 0)
+		return rc;
 	sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
 	return 1;
+}
+
+/* fusermount3 opens it with the rights of its user, so whoever mounts must be able to. */
+static int check_device(void)
+{
+	static const char otherwise[] = "'swarmfs serve' needs no mount";
+	struct stat st;
+	int fd;
+
+	if (stat(DEVICE, &st) == 0 && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(DEVICE_MAJOR, DEVICE_MINOR)))
+		return sw_fail(SW_EINVAL, "cannot mount: " DEVICE " is not the FUSE device here; %s", otherwise);
+	fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno == EACCES || errno == EPERM)
+		return sw_fail(SW_EDENIED, "cannot mount: " DEVICE " may not be opened by this user; 'chmod 666 " DEVICE
+					   "' as root allows it, and %s", otherwise);
+	return sw_fail_errno("cannot mount: " DEVICE " (try 'modprobe fuse' as root; %s)", otherwise);
 }
 
 int sw_mount_check(const char *path)
@@ -455,7 +456,28 @@ int sw_mount_check(const char *path)
 		return sw_fail_errno("%s", path);
 	if (!S_ISDIR(st.st_mode))
 		return sw_fail(SW_ENOTDIR, "%s is not a directory; choose one to mount on", path);
-	return 0;
+	if (geteuid() != 0 && access(path, W_OK) < 0)
+		return sw_fail(SW_EDENIED, "%s is not writable for this user, who so may not mount there; choose a "
+					   "directory of your own", path);
+	return check_device();
+}
+
+/* What libfuse says while it mounts belongs into the one sentence about the failure; later it goes to the log. */
+static _Thread_local char *fuse_said;
+
+#define FUSE_SAID_SIZE 256
+
+static void on_fuse_log(enum fuse_log_level level, const char *format, va_list ap)
+{
+	char line[FUSE_SAID_SIZE];
+	size_t n = fuse_said ? strlen(fuse_said) : 0; /* it comes in pieces */
+
+	vsnprintf(line, sizeof(line), format, ap);
+	line[strcspn(line, "\n")] = '\0';
+	if (fuse_said)
+		snprintf(fuse_said + n, FUSE_SAID_SIZE - n, "%s", line);
+	else
+		sw_log(level <= FUSE_LOG_ERR ? SW_LOG_ERROR : SW_LOG_DEBUG, "%s", line);
 }
 
 static int add_arguments(struct sw_mount *m, struct fuse_args *args)
@@ -474,17 +496,21 @@ static int add_arguments(struct sw_mount *m, struct fuse_args *args)
 static int mount_session(struct sw_mount *m)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	char said[FUSE_SAID_SIZE] = "";
 	int rc = add_arguments(m, &args);
 
+	fuse_set_log_func(on_fuse_log);
+	fuse_said = said;
 	if (rc == 0) {
 		m->se = fuse_session_new(&args, &operations, sizeof(operations), m);
 		if (!m->se)
-			rc = sw_fail(SW_EINVAL, "the mount options were refused: %s",
-				     m->options.fuse_options ? m->options.fuse_options : "");
+			rc = sw_fail(SW_EINVAL, "the mount options '%s' were refused (%s); leave out what is unknown",
+				     m->options.fuse_options ? m->options.fuse_options : "", said);
 	}
 	if (rc == 0 && fuse_session_mount(m->se, m->mountpoint) < 0)
-		rc = sw_fail(SW_EDENIED, "cannot mount on %s; is it busy, is /dev/fuse usable, and is "
-					 "fuse3 installed?", m->mountpoint);
+		rc = sw_fail(SW_EDENIED, "cannot mount on %s (%s); mounting needs the package fuse3, and in a "
+					 "container the right to mount", m->mountpoint, *said ? said : "see above");
+	fuse_said = NULL;
 	fuse_opt_free_args(&args);
 	return rc;
 }
