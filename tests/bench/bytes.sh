@@ -2,8 +2,9 @@
 # usage: bytes.sh [--n N] [--rows K] [--git-commits G] [--no-peer]
 #
 # Bytes per single-row commit of 100 bytes in a table of many rows: growth of the store, bytes
-# that the process had the disk write, and bytes between two peers. Beside it, in the same
-# run: git (one file among 10,000 per commit) and SQLite in WAL mode with synchronous=FULL.
+# that the process had the disk write, and bytes between two peers. The file of the store does
+# not grow while freed pages are used again, so what counts is the pages in use, as mdb_stat of
+# lmdb-utils sees them. Beside it, in the same run: git (one file among 10,000 per commit) and SQLite in WAL mode with synchronous=FULL.
 #
 #   --n N            commits (2000)
 #   --rows K         rows in the table (100000)
@@ -29,7 +30,7 @@ while (($#)); do
 	shift
 done
 
-need_tools jq fusermount3 git sqlite3
+need_tools jq fusermount3 git sqlite3 mdb_stat
 need_swarmfs
 bench_begin bench_writer
 print_context
@@ -47,6 +48,13 @@ sum_of() {
 # Everything of a store that is neither the database nor its lock: the journal, above all.
 other_files() {
 	find "$1" -xdev -type f ! -name data.mdb ! -name lock.mdb
+}
+
+# Bytes of the pages that are neither free nor beyond what was ever used.
+pages_in_use() {
+	mdb_stat -n -e -f "$1/data.mdb" | awk -F': ' '
+		/Page size/ { size = $2 } /Number of pages used/ { used = $2 } /Free pages/ { free = $2 }
+		END { printf "%d\n", (used - free) * size }'
 }
 
 # One line: data.mdb apparent, allocated, the rest apparent, allocated.
@@ -106,6 +114,7 @@ snapshot() {
 	# The journal's own flush comes within a second; let it be over.
 	sleep 1.5
 	store_bytes "$tmp/store" >"$tmp/store.$1"
+	pages_in_use "$tmp/store" >"$tmp/pages.$1"
 	disk_writes "$tmp/a" >"$tmp/disk.$1"
 	if ((with_peer)); then
 		wire_bytes "$tmp/a" bytes_out >"$tmp/out.$1"
@@ -127,6 +136,8 @@ snapshot after
 line "what, per commit of 100 bytes" "bytes"
 read -r d0 a0 j0 k0 <"$tmp/store.before"
 read -r d1 a1 j1 k1 <"$tmp/store.after"
+line "swarmfs data.mdb, pages in use" \
+	"$(per_commit "$(cat "$tmp/pages.before")" "$(cat "$tmp/pages.after")" "$n")"
 line "swarmfs data.mdb, apparent" "$(per_commit "$d0" "$d1" "$n")"
 line "swarmfs data.mdb, allocated" "$(per_commit "$a0" "$a1" "$n")"
 line "swarmfs other files (journal), apparent" "$(per_commit "$j0" "$j1" "$n")"

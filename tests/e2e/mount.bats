@@ -157,6 +157,39 @@ PY
 	"$sf" verify "$A"
 }
 
+@test "SIGTERM in the middle of writes: what was closed is there, the process ends" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	local pid writer
+	pid=$(pid_of "$A")
+	# A name goes to the list once its close() has returned; it goes on until the mount refuses.
+	python3 - "$A/t" "$DIR/closed" <<'PY' 3>&- &
+import os, sys
+
+table, closed = sys.argv[1:]
+with open(closed, "w", buffering=1) as out:
+    for i in range(1000000):
+        try:
+            fd = os.open(f"{table}/{i}", os.O_WRONLY | os.O_CREAT, 0o644)
+            os.write(fd, b"%d\n" % i)
+            os.close(fd)
+        except OSError:
+            break
+        out.write(f"{i}\n")
+PY
+	writer=$!
+	until_true 20 grep -qx 200 "$DIR/closed"
+	kill -TERM "$pid"
+	until_true 15 ends "$pid"
+	wait "$writer"
+	not_mounted "$A" || "$sf" umount "$A"
+	mount_a
+	echo "$(wc -l <"$DIR/closed") rows were closed"
+	while read -r i; do [ "$(cat "$A/t/$i")" = "$i" ]; done <"$DIR/closed"
+	"$sf" verify "$A"
+}
+
 @test "events tell what happens" {
 	require_fuse
 	mount_a

@@ -27,6 +27,15 @@ edited_once() {
 	done
 }
 
+# ever_named TABLE NAME...: in all of history these were the names in that table.
+ever_named() {
+	local table=$1 id
+	shift
+	diff <("$sf" log "$A" --json --table "$table" | jq -r .id | while read -r id; do
+		"$sf" diff "$A" "$id" --json | jq -r --arg t "$table" 'select(.table == $t and .row) | .row'
+	done | sort -u) <(printf '%s\n' "$@" | sort)
+}
+
 start() {
 	require_fuse
 	mount_a
@@ -43,6 +52,7 @@ start() {
 	one_edit t/r.json "$vim" -u NONE -es -c 'set backup writebackup' -c '%s/2/3/' -c wq "$A/t/r.json"
 	one_edit t/r.json "$vim" -u NONE -n -es -c 'set backupcopy=yes' -c '%s/3/4/' -c wq "$A/t/r.json"
 	[ "$(cat "$A/t/r.json")" = '{"a": 4}' ]
+	ever_named t r.json
 }
 
 @test "sed -i, sponge, append, python's replace, truncate" {
@@ -57,6 +67,7 @@ f = open(d + "/tmpq3x9", "w"); f.write("{}\n"); f.flush(); os.fsync(f.fileno());
 os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	one_edit t/r.json truncate -s 1 "$A/t/r.json"
 	[ "$(ls -A "$A/t")" = r.json ]
+	ever_named t r.json
 }
 
 @test "mv is a delete and a write in one commit" {
@@ -76,6 +87,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	tar -C "$DIR/src" -c . | tar -C "$A/x" -x
 	edited_once {r,c,x}/{1,2,3}
 	for t in r c x; do
+		ever_named $t 1 2 3
 		[ "$(ls -A "$A/$t" | tr '\n' ' ')" = "1 2 3 " ]
 		[ "$(rsync -ain "$DIR/src/" "$A/$t/")" = "" ]
 	done
@@ -84,6 +96,15 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	rsync -a "$DIR/src/" "$A/r/"
 	until_true 10 settled "$A"
 	[ "$(count_of "$A")" = "$before" ]
+	# Over rows that exist: one edit of those that changed.
+	echo changed >"$DIR/src/1"
+	one_edit r/1 rsync -a "$DIR/src/" "$A/r/"
+	one_edit c/1 cp -a "$DIR/src/." "$A/c/"
+	one_edit x/1 bash -c "tar -C '$DIR/src' -c 1 | tar -C '$A/x' -x"
+	for t in r c x; do
+		ever_named $t 1 2 3
+		diff -r "$DIR/src" "$A/$t"
+	done
 }
 
 @test "what came and went leaves nothing" {
