@@ -190,6 +190,34 @@ PY
 	"$sf" verify "$A"
 }
 
+@test "close() is enough: no release has come when the process is ended" {
+	require_fuse
+	local signal pid holder
+	for signal in KILL TERM; do
+		mount_a
+		mkdir -p "$A/t"
+		pid=$(pid_of "$A")
+		# One of two descriptors of the same file is closed; the other keeps it open.
+		python3 -c 'import os, sys, time
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o644)
+os.write(fd, b"closed")
+os.close(os.dup(fd))
+print("done", flush=True)
+time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
+		holder=$!
+		until_true 10 grep -q done "$DIR/said.$signal"
+		kill -"$signal" "$pid"
+		until_true 15 ends "$pid"
+		kill "$holder"
+		wait "$holder" || true
+		not_mounted "$A" || "$sf" umount "$A"
+	done
+	mount_a
+	[ "$(cat "$A/t/KILL")" = closed ]
+	[ "$(cat "$A/t/TERM")" = closed ]
+	"$sf" verify "$A"
+}
+
 @test "events tell what happens" {
 	require_fuse
 	mount_a
