@@ -202,10 +202,10 @@ PY
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o644)
 os.write(fd, b"closed")
 os.close(os.dup(fd))
-print("done", flush=True)
+print("dup closed", flush=True)
 time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 		holder=$!
-		until_true 10 grep -q done "$DIR/said.$signal"
+		until_true 10 grep -q "dup closed" "$DIR/said.$signal"
 		kill -"$signal" "$pid"
 		until_true 15 ends "$pid"
 		kill "$holder"
