@@ -537,6 +537,9 @@ static void compare_roots(struct sw_db *db, struct sw_txn *txn, struct sw_enteri
 	for (size_t i = 0; i < n; i++) {
 		struct sw_view v;
 
+		/* A dropped one could not sign the root with the records of what it lost, which have its id. */
+		if (commits[i]->fold.outcome != SW_APPLIED)
+			continue;
 		if (sw_txn_get(txn, SW_SPACE_TIPS, sw_hash_view(&commits[i]->commit->id), &v) == 0 &&
 		    !sw_hash_eq(&commits[i]->commit->state, state))
 			*other = commits[i]->commit;

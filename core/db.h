@@ -110,11 +110,13 @@ struct sw_write {
 	size_t n;		 /* afterwards: those that changed something */
 	struct sw_view message;
 	bool from_work; /* of the working set, which knows already: the listener's by_others is false */
+	bool may_drop;	/* a strict commit with an unclean operation is made all the same, so that its content is kept */
+	bool dropped;	/* out: that was so */
 };
 
 /*
  * Commit, durably: 0 and the id, or 0 and a zero id when the operations change nothing. A strict
- * commit with an unclean operation gives SW_ECONFLICT. On any failure nothing changed.
+ * commit with an unclean operation gives SW_ECONFLICT, unless may_drop. On any failure nothing changed.
  */
 int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MUST_CHECK;
 

@@ -215,9 +215,33 @@ static int set_parents(struct sw_txn *txn, struct sw_commit *c)
 	return c->n_parents > 0 ? 0 : sw_fail(SW_ECORRUPT, "the store has no newest commit");
 }
 
+static int fold(struct making *m, struct sw_entering *e, struct sw_fold_result *out)
+{
+	return sw_fold_run(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, &e->fold, 1, out);
+}
+
+/* Sign it, for that state, and write it to the history. */
+static int seal(struct making *m, const struct sw_write *w, const struct sw_hash *state,
+		const struct sw_fold_commit *c)
+{
+	int rc;
+
+	m->commit.rule = SW_RULE_VERSION;
+	m->commit.database = m->db->id;
+	m->commit.stamp = c->stamp;
+	m->commit.state = *state;
+	m->commit.message = w->message;
+	sw_hash_compute(SW_DOMAIN_CHANGESET, c->changeset, &m->commit.changeset);
+	rc = set_parents(m->txn, &m->commit);
+	if (rc < 0)
+		return rc;
+	sw_commit_seal(&m->commit, m->db->identity, &m->raw);
+	return m->raw.rc < 0 ? m->raw.rc
+			     : sw_history_put(m->txn, c->seq, &m->commit.id, sw_buf_view(&m->raw));
+}
+
 /* The last stamp in the line is given by the head: a new one is greater, whatever the clock says. */
-static int fold_and_seal(struct making *m, const struct sw_write *w, struct sw_entering *e,
-			 struct sw_fold_result *fold)
+static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_entering *e, struct sw_fold_result *out)
 {
 	struct sw_db *db = m->db;
 	int rc = sw_history_next_seq(m->txn, &e->fold.seq);
@@ -230,24 +254,18 @@ static int fold_and_seal(struct making *m, const struct sw_write *w, struct sw_e
 	if (rc == 0)
 		rc = sw_history_index(m->txn, e->fold.seq, e->fold.stamp, e->fold.changeset);
 	if (rc == 0)
-		rc = sw_fold_run(m->txn, m->nodes, db->shape, &m->head.state, &m->head.line, &e->fold, 1,
-				 fold);
+		rc = fold(m, e, out);
 	if (rc < 0)
 		return rc;
-	if (e->fold.outcome != SW_APPLIED)
+	w->dropped = e->fold.outcome != SW_APPLIED;
+	if (!w->dropped)
+		return seal(m, w, &out->state, &e->fold);
+	if (!w->may_drop)
 		return sw_fail(SW_ECONFLICT, "a row that the transaction read or changed has moved on");
-	m->commit.rule = SW_RULE_VERSION;
-	m->commit.database = db->id;
-	m->commit.stamp = e->fold.stamp;
-	m->commit.state = fold->state;
-	m->commit.message = w->message;
-	sw_hash_compute(SW_DOMAIN_CHANGESET, e->fold.changeset, &m->commit.changeset);
-	rc = set_parents(m->txn, &m->commit);
-	if (rc < 0)
-		return rc;
-	sw_commit_seal(&m->commit, db->identity, &m->raw);
-	return m->raw.rc < 0 ? m->raw.rc
-			     : sw_history_put(m->txn, e->fold.seq, &m->commit.id, sw_buf_view(&m->raw));
+	/* Its records are named after its id, so only a signed one can be folded to the end. */
+	sw_fold_result_fini(out);
+	rc = seal(m, w, &m->head.state, &e->fold);
+	return rc < 0 ? rc : fold(m, e, out);
 }
 
 static int mark_spent(struct sw_txn *txn, const struct sw_write_op *ops, size_t n)

@@ -124,8 +124,8 @@ int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id
 /* Called when the first edit appears, with the set locked: wake whoever calls sw_work_run(), no more. */
 void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg);
 /*
- * Called, with the set locked, when a row came out of its commit with other bytes than were written,
- * because it was merged with somebody's: caches of it are stale.
+ * Called, with the set locked, when a row came out of its commit with other bytes than were written, or gone, or there again,
+ * because it was merged with somebody's or lost against it: caches of it are stale.
  */
 void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view table, struct sw_view key),
 		      void *arg);

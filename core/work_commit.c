@@ -136,6 +136,19 @@ static int add_group(struct sw_work *w, struct batch *b, uint64_t group)
 	return rc;
 }
 
+/* Where writes that cross are dropped, each goes alone, so that one takes no other with it. */
+static bool is_strict(const struct sw_work *w)
+{
+	return sw_db_conflict_mode(w->db) == SW_CONFLICT_DROP;
+}
+
+static bool is_full(const struct sw_work *w, const struct batch *b)
+{
+	if (is_strict(w))
+		return b->n > 0;
+	return b->n >= BATCH_NAMES_MAX || b->bytes >= BATCH_BYTES_MAX;
+}
+
 /* all: everything whole, ready or not. */
 static int gather(struct sw_work *w, bool all, struct batch *b)
 {
@@ -154,7 +167,7 @@ static int gather(struct sw_work *w, bool all, struct batch *b)
 		if (!n || !is_ready(w, n, now, all))
 			continue;
 		rc = n->group ? add_group(w, b, n->group) : add_item(b, n);
-		if (b->n >= BATCH_NAMES_MAX || b->bytes >= BATCH_BYTES_MAX)
+		if (is_full(w, b))
 			break;
 	}
 	return rc;
@@ -198,7 +211,16 @@ static void finish_changed(struct sw_work *w, struct item *it)
 		sw_name_end_edit(w, n);
 }
 
-static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op)
+/* Somebody else's row stands, or none; what was written here is kept as a conflict. As for any change by others. */
+static void finish_dropped(struct sw_work *w, struct sw_name *n)
+{
+	if (n->file && (n->file->n_writers == 0 || reload(w, n) < 0))
+		sw_name_put_file(w, n, NULL);
+	if (w->on_merge)
+		w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
+}
+
+static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op, bool dropped)
 {
 	struct sw_name *n = it->name;
 
@@ -210,10 +232,12 @@ static void finish_item(struct sw_work *w, struct item *it, const struct sw_writ
 		finish_changed(w, it);
 	} else {
 		sw_name_end_edit(w, n);
+		if (dropped)
+			finish_dropped(w, n);
 		/* Without memory for the new row the file keeps the bytes that it has: they are the same. */
-		if (n->file && reload(w, n) < 0)
+		else if (n->file && reload(w, n) < 0)
 			n->file->base = it->written;
-		if (n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) && w->on_merge)
+		if (!dropped && n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) && w->on_merge)
 			w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
 	}
 	sw_name_settle(w, n);
@@ -243,15 +267,18 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
 	w->retry_ms = 0;
 	note_written(b, write);
 	for (size_t i = 0; i < b->n; i++)
-		finish_item(w, &b->items[i], &b->ops[i]);
+		finish_item(w, &b->items[i], &b->ops[i], write->dropped);
 }
 
 /* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that was; 2: more is. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
 	struct batch b = {0};
-	struct sw_write write = {.mode = SW_MODE_MERGE, .message = message, .from_work = true};
-	bool is_full;
+	struct sw_write write = {.mode = is_strict(w) ? SW_MODE_STRICT : SW_MODE_MERGE,
+				 .message = message,
+				 .from_work = true,
+				 .may_drop = true};
+	bool more;
 	int rc;
 
 	while (w->committing)
@@ -263,7 +290,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 		return rc;
 	}
 	w->committing = true;
-	is_full = b.n >= BATCH_NAMES_MAX || b.bytes >= BATCH_BYTES_MAX;
+	more = is_full(w, &b);
 	pthread_mutex_unlock(&w->lock);
 	write.ops = calloc(b.n, sizeof(*write.ops)); /* the database changes them in place */
 	write.n = b.n;
@@ -281,7 +308,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	free(write.ops);
 	batch_fini(&b);
 	pthread_cond_broadcast(&w->committed);
-	return rc < 0 ? rc : 1 + is_full;
+	return rc < 0 ? rc : 1 + more;
 }
 
 uint32_t sw_work_due_ms(struct sw_work *w)

@@ -4,37 +4,28 @@
 #include "fs/cmd.h"
 #include "fs/env_system.h"
 #include "fs/target.h"
-
-static int parse_conflict(const char *text, enum sw_conflict_mode *out)
-{
-	if (!text || strcmp(text, "merge") == 0)
-		*out = SW_CONFLICT_MERGE;
-	else if (strcmp(text, "drop") == 0)
-		*out = SW_CONFLICT_DROP;
-	else
-		return SW_EINVAL;
-	return 0;
-}
+#include "fs/text.h"
 
 static int check(struct sw_ctx *ctx, const struct sw_args *args)
 {
+	const char *text = sw_args_get(args, "conflict");
 	enum sw_conflict_mode conflict;
 
-	if (parse_conflict(sw_args_get(args, "conflict"), &conflict) < 0)
-		return sw_ctx_usage(ctx, args, "--conflict is 'merge' or 'drop', not '%s'",
-				    sw_args_get(args, "conflict"));
+	if (text && sw_text_parse_conflict_mode(text, &conflict) < 0)
+		return sw_ctx_usage(ctx, args, "--conflict is 'merge' or 'drop', not '%s'", text);
 	return 0;
 }
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	enum sw_conflict_mode conflict = SW_CONFLICT_MERGE;
+	const char *text = sw_args_get(args, "conflict");
 	char id[SW_HASH_HEX_SIZE], *dir = NULL;
 	struct sw_db *db = NULL;
 	int rc = sw_path_absolute(args->n_operands ? args->operands[0] : ".", &dir);
 
-	if (rc == 0)
-		rc = parse_conflict(sw_args_get(args, "conflict"), &conflict);
+	if (rc == 0 && text)
+		rc = sw_text_parse_conflict_mode(text, &conflict);
 	if (rc == 0)
 		rc = sw_db_create(dir, &sw_env_system, conflict, &db);
 	if (rc == 0) {
@@ -58,7 +49,8 @@ const struct sw_cmd sw_cmd_init = {
     .details = "STORE is a directory, made if it is missing; the current one by default. It will hold the\n"
 	       "database, the journal and the key of this peer.\n"
 	       "With --conflict merge, a file written on top of somebody's is merged with theirs, and what\n"
-	       "was lost is kept as a conflict. With --conflict drop, of two writes that cross, one is dropped.\n",
+	       "was lost is kept as a conflict. With --conflict drop every write is a commit of its own, and of two\n"
+	       "that cross the later is dropped as a whole; what it wrote is kept as a conflict, too.\n",
     .options = options,
     .max_operands = 1,
     .where = SW_CMD_HERE,

@@ -410,20 +410,18 @@ int sw_conflicts_unlink(struct sw_mount *m, struct sw_inode *dir, struct sw_view
 }
 
 /* The last record of a row or table is gone: whoever removed it may go on with the directories. */
-static int note_emptied(struct sw_mount *m, const struct sw_conflict *c, pid_t pid)
+static void note_emptied(struct sw_mount *m, const struct sw_conflict *c, pid_t pid)
 {
 	struct sw_reader r;
 	struct sw_hash root;
-	int rc = find_root(m, &r, &root);
 
-	if (rc < 0)
-		return rc;
+	if (find_root(m, &r, &root) < 0)
+		return; /* then it cannot */
 	if (has_records(&r, &root, c, SW_SCOPE_ROW) == 0)
 		sw_inode_emptied(&m->inodes, SW_NODE_CONFLICT_ROW, c, pid);
 	if (has_records(&r, &root, c, SW_SCOPE_TABLE) == 0)
 		sw_inode_emptied(&m->inodes, SW_NODE_CONFLICT_TABLE, c, pid);
 	sw_reader_end(&r);
-	return 0;
 }
 
 static int discard(struct sw_mount *m, const struct sw_inode *dir, struct sw_view name, pid_t pid)
@@ -442,7 +440,9 @@ static int discard(struct sw_mount *m, const struct sw_inode *dir, struct sw_vie
 		rc = sw_conflict_message("discarded", &c, &message);
 	if (rc == 0)
 		rc = sw_conflict_discard(m->db, &c, 1, sw_buf_view(&message), &id);
-	return rc < 0 ? rc : note_emptied(m, &c, pid);
+	if (rc == 0)
+		note_emptied(m, &c, pid);
+	return rc;
 }
 
 int sw_conflicts_rmdir(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, pid_t pid)

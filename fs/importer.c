@@ -243,8 +243,10 @@ static void uncount(struct sw_importer *im, const struct count *before)
 
 static int commit_batch(struct sw_importer *im)
 {
-	struct sw_write w = {
-	    .mode = SW_MODE_MERGE, .ops = im->ops, .message = sw_view_str(im->message)};
+	bool is_strict = sw_db_conflict_mode(im->owner->db) == SW_CONFLICT_DROP;
+	struct sw_write w = {.mode = is_strict ? SW_MODE_STRICT : SW_MODE_MERGE,
+			     .ops = im->ops,
+			     .message = sw_view_str(im->message)};
 	struct count *before = calloc(im->n_counts + 1, sizeof(*before));
 	struct sw_hash id;
 	int rc = before ? im->arena.rc : SW_ENOMEM;

@@ -18,7 +18,12 @@
 int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	const char *settle = sw_args_get(args, "settle"), *urls[SW_OWNER_URLS_MAX];
+	const char *conflict = sw_args_get(args, "conflict");
+	enum sw_conflict_mode mode;
 	uint64_t ms;
+
+	if (conflict && sw_text_parse_conflict_mode(conflict, &mode) < 0)
+		return sw_ctx_usage(ctx, args, "--conflict is 'merge' or 'drop', not '%s'", conflict);
 
 	if (settle && sw_text_parse_number(settle, 60000, &ms) < 0)
 		return sw_ctx_usage(ctx, args, "--settle is a number of milliseconds up to 60000, not '%s'", settle);
@@ -61,6 +66,7 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 	if (rc < 0)
 		return rc;
 	o->on_conflict = live->on_conflict;
+	live->conflict_mode = sw_args_get(args, "conflict");
 	o->has_work = true;
 	o->has_swarm = true;
 	o->work.settle_ms = (uint32_t)ms;
@@ -76,10 +82,11 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 /* A store for the database of the first ticket, or a new database. */
 static int make_store(struct sw_live *live, struct sw_db **out)
 {
+	enum sw_conflict_mode mode = SW_CONFLICT_MERGE;
 	struct sw_ticket t;
-	int rc;
+	int rc = live->conflict_mode ? sw_text_parse_conflict_mode(live->conflict_mode, &mode) : 0;
 
-	for (size_t i = 0; i < live->options.n_peers; i++) {
+	for (size_t i = 0; rc == 0 && i < live->options.n_peers; i++) {
 		if (!sw_ticket_looks_like(live->peers[i]))
 			continue;
 		rc = sw_ticket_decode(live->peers[i], &t);
@@ -91,7 +98,18 @@ static int make_store(struct sw_live *live, struct sw_db **out)
 	if (live->options.n_peers > 0)
 		return sw_fail(SW_EINVAL, "%s: there is no store yet, and an address alone lets nobody in; give the "
 					  "ticket that 'swarmfs invite' prints there with --peer", live->store);
-	return sw_db_create(live->store, &sw_env_system, SW_CONFLICT_MERGE, out);
+	return rc < 0 ? rc : sw_db_create(live->store, &sw_env_system, mode, out);
+}
+
+/* The mode is the database's, for ever: asking for another one is a mistake. */
+static int check_mode(const struct sw_live *live, const struct sw_db *db)
+{
+	const char *mode = sw_text_conflict_mode(sw_db_conflict_mode(db));
+
+	if (!live->conflict_mode || sw_db_shape(db) == NULL || strcmp(live->conflict_mode, mode) == 0)
+		return 0;
+	return sw_fail(SW_EINVAL, "the database in %s was made with --conflict %s, and stays so; leave the option out",
+		       live->store, mode);
 }
 
 int sw_live_open(struct sw_live *live)
@@ -103,7 +121,13 @@ int sw_live_open(struct sw_live *live)
 		rc = sw_db_open(live->store, &sw_env_system, &db);
 	if (rc == SW_ENOTFOUND)
 		rc = make_store(live, &db);
-	return rc < 0 ? rc : sw_owner_open_db(db, &live->options, &live->owner);
+	if (rc == 0)
+		rc = check_mode(live, db);
+	if (rc < 0) {
+		sw_db_close(db);
+		return rc;
+	}
+	return sw_owner_open_db(db, &live->options, &live->owner);
 }
 
 /* Whoever serves has its signals blocked: they must be able to end the waiting. */

@@ -13,12 +13,14 @@
 	    {"peer", 'p', "URL|TICKET", "keep in step with that peer; a ticket also lets this one in"},  \
 	    {"advertise", 0, "URL", "the address to write into tickets, instead of those listened on"},  \
 	    {"settle", 0, "MS", "quiet time of a row before it is committed (default 100)"},             \
+	    {"conflict", 0, "merge|drop", "make a new database with that mode; see 'swarmfs init --help'"}, \
 	    {"on-conflict", 0, "PROGRAM", "run PROGRAM TABLE ROW COMMIT for each new conflict"}, {        \
 		"foreground", 'f', NULL, "stay in the foreground and log to the terminal"               \
 	}
 
 struct sw_live {
 	char *store; /* absolute path */
+	const char *conflict_mode; /* asked for, or NULL */
 	char *on_conflict; /* absolute path, or a name; NULL: nothing */
 	const char *listen[SW_OWNER_URLS_MAX];
 	const char *peers[SW_OWNER_URLS_MAX];

@@ -87,7 +87,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
@@ -100,7 +100,8 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "conflicts",
 	    (json_int_t)s->n_conflicts, "conflicts_added", (json_int_t)o->n_conflicts, "conflicts_resolved",
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
-	    "journal_bytes", (json_int_t)s->work.journal_bytes, "error",
+	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
+	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
 	    sw_json_text(sw_view_str(s->work.error)), "listen", listen, "peers", peers);
 }
 

@@ -110,6 +110,17 @@ const char *sw_text_mode(enum sw_mode mode)
 	}
 }
 
+const char *sw_text_conflict_mode(enum sw_conflict_mode mode)
+{
+	return mode == SW_CONFLICT_DROP ? "drop" : "merge";
+}
+
+int sw_text_parse_conflict_mode(const char *text, enum sw_conflict_mode *out)
+{
+	*out = strcmp(text, "drop") == 0 ? SW_CONFLICT_DROP : SW_CONFLICT_MERGE;
+	return strcmp(text, sw_text_conflict_mode(*out)) == 0 ? 0 : SW_EINVAL;
+}
+
 int sw_text_parse_number(const char *text, uint64_t max, uint64_t *out)
 {
 	uint64_t v = 0;

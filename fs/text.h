@@ -25,6 +25,9 @@ void sw_text_time(uint64_t wall_ms, char out[static SW_TEXT_TIME_SIZE]);
 void sw_text_size(uint64_t bytes, char out[static SW_TEXT_SIZE_SIZE]);
 const char *sw_text_role(int role);
 const char *sw_text_mode(enum sw_mode mode);
+/* "merge" or "drop": what becomes of writes that cross. The other way SW_EINVAL. */
+const char *sw_text_conflict_mode(enum sw_conflict_mode mode);
+int sw_text_parse_conflict_mode(const char *text, enum sw_conflict_mode *out) SW_MUST_CHECK;
 /* A span such as "250ms", "30s", "15m", "24h", "7d" in milliseconds; no unit: seconds. SW_EINVAL. */
 int sw_text_parse_span(const char *text, uint64_t *ms) SW_MUST_CHECK;
 /* A decimal number of at most max. SW_EINVAL. */

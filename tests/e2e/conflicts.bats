@@ -3,10 +3,10 @@
 
 load mounts
 
-# Two stores of one database that do not talk: both had what is in t.
+# Two stores of one database that do not talk: both had what is in t. Options are for the first mount.
 setup_apart() {
 	require_fuse
-	mount_a
+	mount_a "$@"
 	mkdir "$A/t"
 	echo base >"$A/t/r"
 	echo base >"$A/t/gone"
@@ -470,4 +470,77 @@ program() {
 	until_same "$B" "$C"
 	[ "$(conflicts list "$C" | wc -l)" = 1 ]
 	[ ! -e "$DIR/ran" ]
+}
+
+@test "--conflict drop: what crosses is dropped whole, the same on both, and kept" {
+	setup_apart --conflict drop
+	on A put "$A/t/r" mine
+	on A put "$A/t/c.json" '{"x":2,"y":1}'
+	on B bash -c "echo -n theirs >$B/t/r; echo -n theirs >$B/t/new; echo '{\"x\":1,\"y\":2}' >$B/t/c.json"
+	mount_b_alone
+	join_a --conflict drop --on-conflict "$(program "echo \$SWARMFS_OUTCOME >>$DIR/outcomes")"
+	[ "$("$sf" status "$B" --json | jq -r .conflict_mode)" = drop ]
+	for m in "$A" "$B"; do
+		[ "$(cat "$m/t/r")" = mine ]
+		[ "$(cat "$m/t/new")" = theirs ] # written at the same time, and not touched
+		[ "$(cat "$m/t/c.json")" = '{"x":2,"y":1}' ] # whole rows, also where columns would do
+		[ "$(conflicts list "$m" --json | jq -r '"\(.row) \(.outcome)"')" = $'c.json dropped\nr dropped' ]
+		[ "$("$sf" log "$m" --json --table t --row r -n 1 | jq -r '.outcome, .mode, .rows' | tr '\n' ' ')" = "dropped strict 1 " ]
+		[ "$(cat "$m"/.conflicts/t/r/*/lost)" = theirs ]
+		grep -x 'outcome    dropped' "$m"/.conflicts/t/r/*/about
+		grep -x 'outcome    dropped' "$m/.commits/$(conflicts list "$m" t/r --json | jq -r .name)/.commit"
+	done
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/outcomes') = 2 ]"
+	[ "$(sort -u "$DIR/outcomes")" = dropped ]
+	mv "$A"/.conflicts/t/r/*/lost "$A/t/r"
+	[ "$(cat "$A/t/r")" = theirs ]
+	rm -r "$B/.conflicts/t/c.json"
+	until_same "$A" "$B"
+	[ "$(conflicts list "$A")" = "" ]
+	"$sf" verify "$A"
+	"$sf" umount "$A"
+	run "$sf" mount "$A" --store "$DIR/store-A" --conflict merge
+	[ "$status" = 1 ]
+	[[ $output == *"was made with --conflict drop"* ]]
+}
+
+@test "--conflict drop: an edit that is under way when another comes" {
+	require_fuse
+	mount_a --conflict drop
+	mkdir "$A/t"
+	echo base >"$A/t/r"
+	mount_b
+	until_same "$A" "$B"
+	exec 9>"$A/t/r" # emptied, and nothing of it is written yet
+	echo theirs >"$B/t/r"
+	"$sf" commit "$B" >/dev/null
+	until_true 10 bash -c "[ \$('$sf' log '$A' --json --table t --row r | wc -l) = 2 ]"
+	echo mine >&9
+	exec 9>&-
+	until_true 10 test -e "$A/.conflicts/t/r"
+	until_same "$A" "$B"
+	[ "$(cat "$B/t/r")" = theirs ]
+	until_true 5 grep -x theirs "$A/t/r"
+	[ "$(cat "$B"/.conflicts/t/r/*/lost)" = mine ]
+	[ "$("$sf" status "$B" --json | jq -r .diverged)" = 0 ]
+	"$sf" verify "$B"
+}
+
+@test "an edit that was under way when another came merges, or wins" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo base >"$A/t/r"
+	mount_b
+	until_same "$A" "$B"
+	exec 9>"$A/t/r"
+	echo theirs >"$B/t/r"
+	"$sf" commit "$B" >/dev/null
+	until_true 10 bash -c "[ \$('$sf' log '$A' --json --table t --row r | wc -l) = 2 ]"
+	echo mine >&9
+	exec 9>&-
+	until_true 10 test -e "$A/.conflicts/t/r"
+	until_same "$A" "$B"
+	[ "$(cat "$B/t/r")" = mine ]
+	[ "$(cat "$B"/.conflicts/t/r/*/lost)" = theirs ]
 }

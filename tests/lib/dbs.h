@@ -39,10 +39,15 @@ static inline void test_db_dir(struct test_db *t, uint64_t seed)
 	assert_int_equal(rmdir(t->dir), 0);
 }
 
-static inline void test_db_create(struct test_db *t, uint64_t seed)
+static inline void test_db_create_with(struct test_db *t, uint64_t seed, enum sw_conflict_mode mode)
 {
 	test_db_dir(t, seed);
-	TEST_OK(sw_db_create(t->dir, &t->env.env, SW_CONFLICT_MERGE, &t->db));
+	TEST_OK(sw_db_create(t->dir, &t->env.env, mode, &t->db));
+}
+
+static inline void test_db_create(struct test_db *t, uint64_t seed)
+{
+	test_db_create_with(t, seed, SW_CONFLICT_MERGE);
 }
 
 static inline void test_db_clone(struct test_db *t, const struct test_db *of, uint64_t seed)

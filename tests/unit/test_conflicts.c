@@ -818,6 +818,238 @@ static void a_listener_hears_of_each_that_comes_and_goes(void **state)
 	printf("%zu resolved, %zu removed otherwise\n", n_resolved, n_removed);
 }
 
+/* Databases where writes that cross are dropped */
+
+static void count_divergence(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+{
+	(void)commit;
+	(void)ours;
+	++*(size_t *)arg;
+}
+
+static void strict_open(struct pair *p, size_t *n_diverged)
+{
+	struct sw_listener listener = {.arg = n_diverged, .diverged = count_divergence};
+
+	*n_diverged = 0;
+	test_db_create_with(&p->a, 1, SW_CONFLICT_DROP);
+	test_db_clone(&p->b, &p->a, 2);
+	sw_db_listen(p->a.db, &listener);
+	sw_db_listen(p->b.db, &listener);
+	test_grant(&p->a, &p->b);
+	test_sync(&p->a, &p->b);
+	assert_int_equal(sw_db_conflict_mode(p->b.db), SW_CONFLICT_DROP);
+}
+
+/* Write t/KEY through a working set, as a mount does. NULL: delete. */
+static void write_row(struct sw_work *w, const char *key, const char *text)
+{
+	struct sw_handle h;
+
+	if (!text) {
+		TEST_OK(sw_work_unlink(w, sw_view_str("t"), sw_view_str(key)));
+		return;
+	}
+	TEST_OK(sw_work_open_row(w, sw_view_str("t"), sw_view_str(key),
+				 SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h));
+	TEST_OK(sw_handle_write(w, &h, 0, false, sw_view_str(text)));
+	TEST_OK(sw_handle_flush(w, &h));
+	sw_handle_release(w, &h);
+}
+
+static uint64_t settle(struct test_db *t, struct sw_work *w)
+{
+	struct sw_head before, after;
+	struct sw_hash id;
+
+	sw_db_head(t->db, &before);
+	t->env.now_ms += 10;
+	TEST_OK(sw_work_commit(w, sw_view(NULL, 0), &id));
+	sw_db_head(t->db, &after);
+	return after.count - before.count;
+}
+
+static void a_row_that_crosses_is_dropped_and_the_others_stay(void **state)
+{
+	struct sw_work *a, *b;
+	struct sw_conflict c;
+	struct sw_reader r;
+	struct sw_conflict_info info;
+	size_t n_diverged;
+	struct pair p;
+
+	(void)state;
+	strict_open(&p, &n_diverged);
+	TEST_OK(sw_work_open(p.a.db, NULL, &a));
+	TEST_OK(sw_work_open(p.b.db, NULL, &b));
+	TEST_OK(sw_work_mkdir(a, sw_view_str("t"), 0755));
+	write_row(a, "r", "base");
+	write_row(a, "s", "base");
+	write_row(a, "u", "base");
+	assert_int_equal(settle(&p.a, a), 4); /* each by itself */
+	pair_sync(&p);
+	write_row(a, "r", "mine");
+	assert_int_equal(settle(&p.a, a), 1);
+	later(&p);
+	later(&p);
+	write_row(b, "r", "theirs");
+	write_row(b, "s", "theirs");
+	assert_int_equal(settle(&p.b, b), 2);
+	pair_sync(&p);
+	for (struct test_db *t = &p.a; t; t = t == &p.a ? &p.b : NULL) {
+		assert_row(t, "r", "mine");
+		assert_row(t, "s", "theirs");
+		assert_int_equal(n_conflicts(t), 1);
+		c = only(t, "t", "r");
+		assert_side(t, &c, SW_SIDE_LOST, "theirs");
+		TEST_OK(sw_reader_begin(t->db, &r));
+		TEST_OK(sw_conflict_info(t->db, &r, &c, &info));
+		assert_int_equal(info.outcome, SW_DROPPED);
+		assert_int_equal(info.mode, SW_MODE_STRICT);
+		sw_conflict_info_fini(&info);
+		sw_reader_end(&r);
+	}
+	reapply(&p.a, c);
+	pair_sync(&p);
+	assert_row(&p.b, "r", "theirs");
+	assert_int_equal(n_conflicts(&p.b), 0);
+	assert_int_equal(n_diverged, 0);
+	sw_work_close(a);
+	sw_work_close(b);
+	pair_close(&p);
+}
+
+/* While a row is edited here, somebody else's comes: this edit is dropped from the start, and kept.
+ */
+static void an_edit_that_is_stale_when_it_is_committed(void **state)
+{
+	static const char *const keys[] = {"edit", "deletion", "deleted"};
+	static const char *const mine[] = {"mine", NULL, "mine"}, *const theirs[] = {
+								      "theirs", "theirs", NULL};
+	struct sw_conflict c;
+	struct sw_work *a;
+	struct sw_attr attr;
+	struct sw_handle h, reader;
+	size_t n_diverged, got;
+	char text[32];
+	struct pair p;
+
+	(void)state;
+	strict_open(&p, &n_diverged);
+	TEST_OK(sw_work_open(p.a.db, NULL, &a));
+	for (int i = 0; i < 3; i++)
+		test_put(&p.b, "t", keys[i], "base");
+	pair_sync(&p);
+	for (int i = 0; i < 3; i++) {
+		write_row(a, keys[i], mine[i]);
+		if (theirs[i])
+			test_put(&p.b, "t", keys[i], theirs[i]);
+		else
+			test_delete(&p.b, "t", keys[i]);
+	}
+	pair_sync(&p);
+	p.a.env.now_ms += 100;
+	TEST_OK(sw_work_open_row(a, sw_view_str("t"), sw_view_str("deleted"), 0, 0, &reader));
+	assert_int_equal(settle(&p.a, a), 3);
+	/* What the mount shows is theirs. */
+	TEST_OK(sw_work_open_row(a, sw_view_str("t"), sw_view_str("edit"), 0, 0, &h));
+	TEST_OK(sw_handle_read(a, &h, 0, text, sizeof(text), &got));
+	assert_int_equal(got, 6);
+	assert_memory_equal(text, "theirs", 6);
+	sw_handle_release(a, &h);
+	TEST_OK(sw_work_stat(a, sw_view_str("t"), sw_view_str("deletion"), &attr));
+	assert_int_equal(sw_work_stat(a, sw_view_str("t"), sw_view_str("deleted"), &attr),
+			 SW_ENOTFOUND);
+	TEST_OK(sw_handle_read(a, &reader, 0, text, sizeof(text), &got)); /* has what it had */
+	assert_int_equal(got, 4);
+	sw_handle_release(a, &reader);
+	pair_sync(&p);
+	assert_int_equal(n_diverged, 0);
+	for (struct test_db *t = &p.a; t; t = t == &p.a ? &p.b : NULL) {
+		for (int i = 0; i < 3; i++) {
+			assert_row(t, keys[i], theirs[i]);
+			c = only(t, "t", keys[i]);
+			assert_side(t, &c, SW_SIDE_LOST, mine[i]);
+			assert_side(t, &c, SW_SIDE_BASE, "base");
+		}
+	}
+	/* And nothing is left to be done. */
+	assert_int_equal(settle(&p.a, a), 0);
+	sw_work_close(a);
+	pair_close(&p);
+}
+
+static void a_commit_that_is_dropped_from_the_start_signs_the_root_of_its_past(void **state)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_PUT,
+					.table = sw_view_str("t"),
+					.key = sw_view_str("r"),
+					.row = {.mode = 0644}},
+				 .content = sw_view_str("mine")};
+	struct sw_write w = {.mode = SW_MODE_STRICT, .ops = &op, .n = 1};
+	struct sw_head before, after;
+	struct sw_commit commit;
+	struct sw_reader r;
+	struct sw_hash id;
+	struct sw_view raw;
+	size_t n_diverged;
+	struct pair p;
+
+	(void)state;
+	strict_open(&p, &n_diverged);
+	test_put(&p.a, "t", "r", "there already");
+	sw_db_head(p.a.db, &before);
+	assert_int_equal(sw_db_commit(p.a.db, &w, &id), SW_ECONFLICT);
+	sw_db_head(p.a.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	w.may_drop = true;
+	TEST_OK(sw_db_commit(p.a.db, &w, &id));
+	assert_true(w.dropped);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_db_get_commit(&r, &id, &commit, &raw, NULL));
+	assert_true(sw_hash_eq(&commit.state, &before.state));
+	assert_false(sw_hash_eq(&r.head.state, &before.state)); /* it has the record */
+	sw_reader_end(&r);
+	pair_sync(&p);
+	assert_int_equal(n_diverged, 0);
+	pair_close(&p);
+}
+
+/* A program that has the row open for writing goes on with what stands there. */
+static void a_writer_sees_what_stands_there_after_its_edit_was_dropped(void **state)
+{
+	struct sw_work *a;
+	struct sw_handle h;
+	size_t n_diverged, got;
+	char text[32];
+	struct pair p;
+
+	(void)state;
+	strict_open(&p, &n_diverged);
+	TEST_OK(sw_work_open(p.a.db, NULL, &a));
+	test_put(&p.b, "t", "r", "base");
+	pair_sync(&p);
+	TEST_OK(sw_work_open_row(a, sw_view_str("t"), sw_view_str("r"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(a, &h, 0, false, sw_view_str("mine")));
+	TEST_OK(sw_handle_flush(a, &h));
+	test_put(&p.b, "t", "r", "theirs");
+	pair_sync(&p);
+	p.a.env.now_ms += 100;
+	assert_int_equal(settle(&p.a, a), 1);
+	TEST_OK(sw_handle_read(a, &h, 0, text, sizeof(text), &got));
+	assert_int_equal(got, 6);
+	assert_memory_equal(text, "theirs", 6);
+	TEST_OK(sw_handle_write(a, &h, 6, false, sw_view_str(" and mine")));
+	TEST_OK(sw_handle_flush(a, &h));
+	sw_handle_release(a, &h);
+	assert_int_equal(settle(&p.a, a), 1);
+	pair_sync(&p);
+	assert_row(&p.b, "r", "theirs and mine");
+	assert_int_equal(n_conflicts(&p.b), 1);
+	sw_work_close(a);
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -835,6 +1067,10 @@ int main(void)
 	    cmocka_unit_test(reapplied_on_one_side_and_edited_on_the_other),
 	    cmocka_unit_test(records_are_found_by_the_beginning_of_their_id),
 	    cmocka_unit_test(a_listener_hears_of_each_that_comes_and_goes),
+	    cmocka_unit_test(a_row_that_crosses_is_dropped_and_the_others_stay),
+	    cmocka_unit_test(an_edit_that_is_stale_when_it_is_committed),
+	    cmocka_unit_test(a_commit_that_is_dropped_from_the_start_signs_the_root_of_its_past),
+	    cmocka_unit_test(a_writer_sees_what_stands_there_after_its_edit_was_dropped),
 	};
 
 	/* Every commit is flushed: where there is memory to put the stores in, that costs nothing.
