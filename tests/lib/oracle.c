@@ -465,9 +465,9 @@ static void apply_op(struct oracle *o, const struct sw_op *op, size_t x)
 		}
 		break;
 	case SW_OP_PUT:
-		table_of(o, op->table)->put = x + 1;
-		/* fall through */
 	case SW_OP_DELETE:
+		if (op->kind == SW_OP_PUT)
+			table_of(o, op->table)->put = x + 1;
 		r = row_of(o, op->table, op->key);
 		if (is_clean(r, op, o->commits[x].mode))
 			clean(o, r, op, x);
