@@ -41,9 +41,12 @@ static int bad_ticket(void)
 static int decode_body(struct sw_view body, struct sw_ticket *out)
 {
 	struct sw_rd r = sw_rd(body);
+	uint8_t version = sw_rd_u8(&r);
 
 	*out = (struct sw_ticket){0};
-	if (sw_rd_u8(&r) > TICKET_VERSION)
+	if (version < TICKET_VERSION)
+		return SW_EFORMAT;
+	if (version > TICKET_VERSION)
 		return sw_fail(SW_EVERSION, "the ticket is of a newer kind; use a newer swarmfs");
 	sw_rd_hash(&r, &out->database);
 	sw_rd_copy(&r, out->inviter.b, SW_KEY_SIZE);

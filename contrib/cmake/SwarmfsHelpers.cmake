@@ -1,4 +1,4 @@
-# One verb each: sw_target (flags of every target), sw_module (a layer), sw_unit_test, sw_fuzzer.
+# One verb each: sw_target (flags of every target), sw_module (a layer), sw_unit_test, sw_long_test, sw_fuzzer.
 
 set(SW_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
     -Wformat=2 -Wcast-qual -Wpointer-arith -Wundef -Wimplicit-fallthrough -Wwrite-strings)
@@ -49,11 +49,39 @@ function(sw_unit_test file)
   set_tests_properties(${entry} PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()
 
-# sw_fuzzer(FILE LIBS...): a libFuzzer target that also replays its corpus in tests/data/fuzz.
-function(sw_fuzzer file)
+# sw_long_test(NAME TARGET ENVIRONMENT...): a unit test's long variant, the ctest entry long_NAME; what makes it long
+# is its environment. Not among the fuzzers: those builds are for libFuzzer, and slow.
+function(sw_long_test name target)
+  if(SWARMFS_FUZZ)
+    return()
+  endif()
+  add_test(NAME long_${name} COMMAND ${target})
+  set_tests_properties(long_${name} PROPERTIES LABELS long TIMEOUT 14400 ENVIRONMENT "${ARGN}")
+endfunction()
+
+# sw_fuzzer(FILE MUTATIONS LIBS...): tests/fuzz/fuzz_x.c becomes the ctest entry fuzz_x, a replay of
+# tests/fuzz/corpus/x and that many mutations of it; with libFuzzer long_fuzz_x, for SWARMFS_FUZZ_SECONDS.
+function(sw_fuzzer file mutations)
   get_filename_component(base ${file} NAME_WE)
+  string(REPLACE "fuzz_" "" name ${base})
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
   add_executable(${base} ${file})
   sw_target(${base})
   target_link_libraries(${base} PRIVATE ${ARGN})
+  if(EXISTS /dev/shm)
+    set(environment TMPDIR=/dev/shm) # some make databases, which wait for the disk otherwise
+  endif()
+  if(NOT SWARMFS_FUZZ)
+    target_sources(${base} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/driver.c)
+    add_test(NAME ${base} COMMAND ${base} ${corpus} ${mutations})
+    set_tests_properties(${base} PROPERTIES LABELS fuzz TIMEOUT 300 ENVIRONMENT "${environment}")
+    return()
+  endif()
   target_link_options(${base} PRIVATE -fsanitize=fuzzer)
+  # What it finds by the way stays in the build directory, and is where the next run begins.
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+  math(EXPR timeout "${SWARMFS_FUZZ_SECONDS} + 600")
+  add_test(NAME long_${base} COMMAND ${base} -max_total_time=${SWARMFS_FUZZ_SECONDS} -max_len=16384 -timeout=60
+           -print_final_stats=1 ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
+  set_tests_properties(long_${base} PROPERTIES LABELS long TIMEOUT ${timeout} ENVIRONMENT "${environment}")
 endfunction()

@@ -9,10 +9,9 @@
 
 #include "core/columns.h"
 #include "core/json.h"
+#include "tests/fuzz/fuzz.h"
 
 #define COLUMNS SW_CLEANUP(sw_columns_fini) struct sw_columns
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint8_t first_byte(struct sw_view text)
 {

@@ -2,18 +2,9 @@
  * Messages from anybody. What decodes is walked to its end, and encoded again where there is one encoding: the
  * same bytes must come out.
  */
-#include <stdlib.h>
-
 #include "core/sign.h"
 #include "net/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void walk_commits(struct sw_view body)
 {

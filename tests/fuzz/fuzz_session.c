@@ -4,24 +4,15 @@
  * honest initiator opens the session, after which the rest is cut into records that decrypt, so
  * that what lies behind the encryption is reached too.
  */
-#include <stdlib.h>
-
 #include "core/sign.h"
 #include "net/noise.h"
 #include "net/session.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MESSAGE_MAX (256 * 1024)
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct sw_identity *identity;
 static const struct sw_hash database;
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* Feed in pieces of the size that the input says, and read all messages. */
 static int feed(struct sw_session *s, struct sw_view bytes, size_t piece)
