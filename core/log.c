@@ -5,8 +5,7 @@
 #include <stdio.h>
 
 static _Atomic int max_level = SW_LOG_INFO;
-static void (*log_sink)(void *arg, enum sw_log_level level, const char *line);
-static void *log_sink_arg;
+static _Atomic(sw_log_sink_fn) log_sink;
 
 const char *sw_log_level_name(enum sw_log_level level)
 {
@@ -20,14 +19,14 @@ void sw_log_set_level(enum sw_log_level level)
 	atomic_store(&max_level, (int)level);
 }
 
-void sw_log_set_sink(void (*sink)(void *arg, enum sw_log_level level, const char *line), void *arg)
+void sw_log_set_sink(sw_log_sink_fn sink)
 {
-	log_sink = sink;
-	log_sink_arg = arg;
+	atomic_store(&log_sink, sink);
 }
 
 void sw_log(enum sw_log_level level, const char *format, ...)
 {
+	sw_log_sink_fn sink = atomic_load(&log_sink);
 	char line[1024];
 	va_list ap;
 
@@ -36,8 +35,8 @@ void sw_log(enum sw_log_level level, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
-	if (log_sink)
-		log_sink(log_sink_arg, level, line);
+	if (sink)
+		sink(level, line);
 	else
 		fprintf(stderr, "swarmfs: %s: %s\n", sw_log_level_name(level), line);
 }

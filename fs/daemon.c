@@ -97,13 +97,12 @@ void sw_daemon_tell(struct sw_daemon *d, int code, const char *message)
 	d->fd = -1;
 }
 
-static void log_line(void *arg, enum sw_log_level level, const char *line)
+static void log_line(enum sw_log_level level, const char *line)
 {
 	char when[32];
 	struct timespec now;
 	struct tm tm;
 
-	(void)arg;
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
@@ -123,7 +122,7 @@ void sw_daemon_ready(struct sw_daemon *d, const char *log_path)
 			close(file);
 		return;
 	}
-	sw_log_set_sink(log_line, NULL);
+	sw_log_set_sink(log_line);
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);

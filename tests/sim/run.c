@@ -111,9 +111,8 @@ static void on_stepped(void *arg, size_t node, bool is_tick)
 }
 
 /* What the engines have to say is of no interest here. */
-static void log_nothing(void *arg, enum sw_log_level level, const char *line)
+static void log_nothing(enum sw_log_level level, const char *line)
 {
-	(void)arg;
 	(void)level;
 	(void)line;
 }
@@ -199,7 +198,7 @@ void sim_init(struct sim *s, const struct sim_plan *plan, bool trace, struct sim
 	struct rng r = {plan->seed ^ 0x51};
 
 	*s = (struct sim){.plan = plan, .trace = trace, .stats = stats};
-	sw_log_set_sink(log_nothing, NULL);
+	sw_log_set_sink(log_nothing);
 	net_init_for(&s->net, plan->seed, plan->nodes_max, LINKS_MAX(plan->nodes_max));
 	s->net.map_size = MAP_SIZE;
 	s->net.delay_ms_max = 1 + rng_below(&r, rng_below(&r, 3) ? 20 : 300);

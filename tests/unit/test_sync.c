@@ -11,9 +11,8 @@
 static size_t n_log_lines;
 static char last_log[1024];
 
-static void log_sink(void *arg, enum sw_log_level level, const char *line)
+static void log_sink(enum sw_log_level level, const char *line)
 {
-	(void)arg;
 	if (level > SW_LOG_WARN)
 		return;
 	n_log_lines++;
@@ -1183,7 +1182,7 @@ int main(void)
 	    cmocka_unit_test(a_slow_peer_slows_nobody),
 	};
 
-	sw_log_set_sink(log_sink, NULL);
+	sw_log_set_sink(log_sink);
 	if (getenv("SW_TEST_FILTER"))
 		cmocka_set_test_filter(getenv("SW_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
