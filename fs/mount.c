@@ -517,14 +517,7 @@ static int mount_session(struct sw_mount *m)
 
 static void on_merge(void *arg, struct sw_view table, struct sw_view key)
 {
-	struct sw_mount *m = arg;
-	uint64_t id = sw_inode_id_of(&m->inodes, table, key);
-	uint64_t dir = sw_inode_id_of(&m->inodes, table, sw_view(NULL, 0));
-
-	if (id)
-		sw_notify_inode(m, id, true);
-	if (dir && key.n > 0)
-		sw_notify_entry(m, dir, key);
+	sw_notify_row(arg, table, key);
 }
 
 int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_options *options,

@@ -82,6 +82,11 @@ int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
 void sw_notifier_stop(struct sw_mount *m);
 void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data);
 void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name);
+/*
+ * The data and the name of a row, whose inode the notifier looks up: for callers that hold the working set's lock, which is
+ * taken under that of the inodes.
+ */
+void sw_notify_row(struct sw_mount *m, struct sw_view table, struct sw_view key);
 
 /* .swarm and the texts of snapshots */
 extern const char *const sw_swarm_files[];

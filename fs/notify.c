@@ -9,22 +9,25 @@
 
 struct sw_notice {
 	struct sw_notice *next;
-	uint64_t id; /* the inode, or the parent of the name */
+	uint64_t id; /* the inode, or the parent of the name; 0: that of the row, if it has one when its turn comes */
 	bool data;
-	size_t name_n; /* 0: the inode itself */
+	size_t table_n; /* the row's table stands before its name */
+	size_t name_n;	/* 0: the inode itself */
 	char name[];
 };
 
-static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view name)
+static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view table, struct sw_view name)
 {
-	struct sw_notice *n = malloc(sizeof(*n) + name.n + 1);
+	struct sw_notice *n = malloc(sizeof(*n) + table.n + name.n + 1);
 
 	if (!n)
 		return; /* the kernel may show an old version a little longer */
-	*n = (struct sw_notice){.id = id, .data = data, .name_n = name.n};
+	*n = (struct sw_notice){.id = id, .data = data, .table_n = table.n, .name_n = name.n};
+	if (table.n)
+		memcpy(n->name, table.p, table.n);
 	if (name.n)
-		memcpy(n->name, name.p, name.n);
-	n->name[name.n] = '\0';
+		memcpy(n->name + table.n, name.p, name.n);
+	n->name[table.n + name.n] = '\0';
 	pthread_mutex_lock(&m->notice_lock);
 	*m->notices_end = n;
 	m->notices_end = &n->next;
@@ -34,17 +37,38 @@ static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view name
 
 void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data)
 {
-	push(m, id, data, sw_view(NULL, 0));
+	push(m, id, data, sw_view(NULL, 0), sw_view(NULL, 0));
 }
 
 void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name)
 {
-	push(m, parent, false, name);
+	push(m, parent, false, sw_view(NULL, 0), name);
+}
+
+void sw_notify_row(struct sw_mount *m, struct sw_view table, struct sw_view key)
+{
+	push(m, 0, true, table, key);
+}
+
+/* What it holds, and its name in the table: the kernel may have kept that it was not there. A table has no name. */
+static void deliver_row(struct sw_mount *m, struct sw_view table, const char *key, size_t key_n)
+{
+	uint64_t id = sw_inode_id_of(&m->inodes, table, sw_view(key, key_n));
+	uint64_t dir = key_n > 0 ? sw_inode_id_of(&m->inodes, table, sw_view(NULL, 0)) : 0;
+
+	if (id)
+		(void)fuse_lowlevel_notify_inval_inode(m->se, id, 0, 0);
+	if (dir)
+		(void)fuse_lowlevel_notify_inval_entry(m->se, dir, key, key_n);
 }
 
 /* -ENOENT means that the kernel had not cached it; other errors, that the mount is going away. */
 static void deliver(struct sw_mount *m, const struct sw_notice *n)
 {
+	if (n->id == 0) {
+		deliver_row(m, sw_view(n->name, n->table_n), n->name + n->table_n, n->name_n);
+		return;
+	}
 	if (n->name_n)
 		(void)fuse_lowlevel_notify_inval_entry(m->se, n->id, n->name, n->name_n);
 	else
