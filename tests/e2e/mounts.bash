@@ -10,7 +10,7 @@ setup() {
 
 teardown() {
 	local m
-	for m in "$A" "$B" "$C"; do
+	for m in $(awk -v dir="$DIR/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts); do
 		# A test may have left a program in it, or the mount dead.
 		for _ in 1 2 3; do
 			! is_mounted "$m" || "$sf" umount "$m" || umount -l "$m" || fusermount3 -uz "$m" || true

@@ -1,0 +1,85 @@
+/*
+ * Loaded before a process by LD_PRELOAD, to do to it what a test cannot do from outside:
+ *
+ * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
+ * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static void durable_write(void)
+{
+	static atomic_long n;
+	const char *at = getenv("KILL_AT");
+
+	if (at && atomic_fetch_add(&n, 1) + 1 == strtol(at, NULL, 10))
+		kill(getpid(), SIGKILL);
+}
+
+/* LMDB writes pages with pwrite and pwritev, the last of a transaction through a descriptor with O_DSYNC. */
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+	durable_write();
+	return syscall(SYS_pwrite64, fd, buf, n, offset);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
+{
+	return pwrite(fd, buf, n, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
+{
+	durable_write();
+	return syscall(SYS_pwritev, fd, v, n, offset, 0);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t offset)
+{
+	return pwritev(fd, v, n, offset);
+}
+
+int fdatasync(int fd)
+{
+	durable_write();
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+	durable_write();
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static time_t ahead(void)
+{
+	const char *path = getenv("CLOCK_AHEAD");
+	char text[16] = {0};
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = 0;
+	close(fd);
+	return strtol(text, NULL, 10);
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, ts);
+
+	if (rc == 0 && id == CLOCK_REALTIME)
+		ts->tv_sec += ahead();
+	return rc;
+}
