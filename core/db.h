@@ -123,6 +123,9 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MU
 /* Up to which number the journal is spent for a row; 0: not at all. */
 int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out) SW_MUST_CHECK;
 
+/* The greatest of these numbers for any row; 0: none. */
+int sw_db_spent_last(struct sw_db *db, uint64_t *out) SW_MUST_CHECK;
+
 /* Forget all of that, after the journal was begun anew. */
 int sw_db_forget_spent(struct sw_db *db) SW_MUST_CHECK;
 

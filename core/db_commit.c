@@ -303,6 +303,29 @@ int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+int sw_db_spent_last(struct sw_db *db, uint64_t *out)
+{
+	uint8_t at[SW_STORE_KEY_MAX] = {0};
+	struct sw_view found, value;
+	struct sw_txn *txn;
+	size_t n = 0;
+	int rc = sw_txn_begin(db->store, false, &txn);
+
+	*out = 0;
+	if (rc < 0)
+		return rc;
+	while ((rc = sw_txn_ceil(txn, SW_SPACE_SPENT, sw_view(at, n), &found, &value)) > 0) {
+		if (value.n == 8 && sw_get_u64(value.p) > *out)
+			*out = sw_get_u64(value.p);
+		/* The next key is at least this one with a zero behind it. */
+		memcpy(at, found.p, found.n);
+		at[found.n] = 0;
+		n = found.n + 1;
+	}
+	sw_txn_abort(txn);
+	return rc;
+}
+
 int sw_db_forget_spent(struct sw_db *db)
 {
 	struct sw_view found, value;

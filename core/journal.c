@@ -312,6 +312,12 @@ uint64_t sw_journal_next(const struct sw_journal *j)
 	return j->next;
 }
 
+void sw_journal_skip(struct sw_journal *j, uint64_t upto)
+{
+	if (j->next <= upto)
+		j->next = upto + 1;
+}
+
 /* A new file under another name, then a rename: a crash leaves the old one or the new one. */
 int sw_journal_reset(struct sw_journal *j)
 {

@@ -11,7 +11,8 @@
  *
  * A record says what stands at one or more names, all at once: a rename is one record. Records have ascending
  * numbers; the store notes, per row, up to which number the journal is spent (SW_SPACE_SPENT), in the
- * transaction that commits it. A torn record at the end ends the journal.
+ * transaction that commits it. A torn record at the end ends the journal. A power loss may take records that the store
+ * notes as spent already, since a commit does not flush the journal: their numbers are not given again.
  */
 #ifndef SW_CORE_JOURNAL_H
 #define SW_CORE_JOURNAL_H
@@ -51,6 +52,8 @@ bool sw_journal_needs_sync(const struct sw_journal *j);
 uint64_t sw_journal_size(const struct sw_journal *j);
 /* The number of the next record. */
 uint64_t sw_journal_next(const struct sw_journal *j);
+/* Give no number up to this one to any record from now on. */
+void sw_journal_skip(struct sw_journal *j, uint64_t upto);
 /* Begin anew with an empty file; numbers go on. Durable when it returns. */
 int sw_journal_reset(struct sw_journal *j) SW_MUST_CHECK;
 

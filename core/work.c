@@ -400,6 +400,7 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	struct sw_work *w = calloc(1, sizeof(*w));
 	struct replay replay = {.w = w};
 	char path[4096];
+	uint64_t spent = 0;
 	int rc;
 
 	if (!w)
@@ -414,10 +415,13 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 		rc = sw_fail(SW_ETOOLONG, "%s: path too long", sw_db_dir(db));
 	else
 		rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	if (rc == 0)
+		rc = sw_db_spent_last(db, &spent);
 	if (rc < 0) {
 		sw_work_close(w);
 		return rc;
 	}
+	sw_journal_skip(w->journal, spent);
 	*out = w;
 	return 0;
 }
