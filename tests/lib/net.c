@@ -57,7 +57,7 @@ static void pipe_clear(struct net_pipe *p)
 		free(m);
 	}
 	p->last = NULL;
-	p->bytes = 0;
+	p->bytes = p->largest = 0;
 	p->was_full = false;
 }
 
@@ -124,7 +124,7 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 	struct net_pipe *p = &l->pipes[end];
 	struct net_message *m;
 
-	if (p->bytes + bytes.n > net->queue_max && p->bytes > 0) {
+	if (p->bytes + bytes.n > net->queue_max + p->largest && p->bytes > 0) {
 		p->was_full = true;
 		return SW_EAGAIN;
 	}
@@ -154,6 +154,7 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 		p->first = m;
 	p->last = m;
 	p->bytes += bytes.n;
+	p->largest = bytes.n > p->largest ? bytes.n : p->largest;
 	return 0;
 }
 
@@ -261,8 +262,10 @@ static void deliver(struct net *net, struct net_link *l, size_t from)
 	uint64_t conn = l->conn;
 
 	p->first = m->next;
-	if (!p->first)
+	if (!p->first) {
 		p->last = NULL;
+		p->largest = 0;
+	}
 	p->bytes -= m->n;
 	if (net->break_one_in && rng_below(&net->rng, net->break_one_in) == 0) {
 		net_cut(net, l);

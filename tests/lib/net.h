@@ -50,6 +50,7 @@ struct net_message {
 struct net_pipe {
 	struct net_message *first, *last;
 	size_t bytes;
+	size_t largest; /* of those that wait */
 	bool was_full;
 	bool up; /* this end's engine knows of the connection */
 	uint64_t blocked_until_ms;
@@ -92,7 +93,7 @@ struct net {
 	unsigned delay_ms_max;
 	unsigned lose_heads;   /* one in so many HEADs is lost; 0: none */
 	unsigned break_one_in; /* a message in so many breaks its link; 0: none */
-	size_t queue_max;
+	size_t queue_max; /* bytes that wait in a pipe, beside one message of any size */
 	size_t map_size; /* of stores; 0: the default */
 	struct net_node *nodes;
 	size_t n_nodes, nodes_max;

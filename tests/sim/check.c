@@ -104,7 +104,7 @@ static void check_head(struct sim *s, size_t at, const struct sw_head *head)
 		s->n_sets++;
 		s->stats->n_sets++;
 	} else if (!sw_head_eq(&s->sets[i].head, head)) {
-		sim_fail(s, "equal-sets-equal-heads",
+		sim_fail(s, "same_set_same_head",
 			 "node %zu has the same %llu commits as another, or itself before, "
 			 "and another %s",
 			 at, (unsigned long long)head->count,
@@ -120,10 +120,10 @@ static void check_parents(struct sim *s, size_t at, const struct sw_commit *c)
 		size_t parent = find(s, &c->parents[i]);
 
 		if (!parent || !bit_get(&s->nodes[at].has, parent - 1))
-			sim_fail(s, "linear-and-causal",
+			sim_fail(s, "order_extends_causality",
 				 "node %zu holds a commit without its parent", at);
 		if (s->commits[parent - 1].stamp >= c->stamp)
-			sim_fail(s, "linear-and-causal",
+			sim_fail(s, "order_extends_causality",
 				 "node %zu holds a commit that is not after its parent", at);
 	}
 }
@@ -134,10 +134,11 @@ static void check_stamp(struct sim *s, size_t at, const struct sw_commit *c)
 	bool is_own = sw_key_eq(&c->author, sw_db_key(node->t.db));
 
 	if (is_own && c->stamp <= s->nodes[at].stamp)
-		sim_fail(s, "linear-and-causal", "node %zu stamped its commit below what it knew",
-			 at);
+		sim_fail(s, "order_extends_causality",
+			 "node %zu stamped its commit below what it knew", at);
 	if (!is_own && sw_hlc_ms(c->stamp) > test_env_wall(&s->net.nodes[at].t.env) + SW_SKEW_MS)
-		sim_fail(s, "held-back", "node %zu took a commit from %llu ms ahead", at,
+		sim_fail(s, "nothing_is_from_the_future",
+			 "node %zu took a commit from %llu ms ahead", at,
 			 (unsigned long long)(sw_hlc_ms(c->stamp) -
 					      test_env_wall(&s->net.nodes[at].t.env)));
 }
@@ -158,7 +159,7 @@ static void take(struct sim *s, size_t at, const struct sw_reader *r, uint64_t s
 	if (is_new)
 		check_stamp(s, at, &c);
 	if (bit_get(&node->has, i))
-		sim_fail(s, "linear-and-causal", "node %zu holds a commit twice", at);
+		sim_fail(s, "order_extends_causality", "node %zu holds a commit twice", at);
 	bit_set(&node->has, i);
 	for (size_t k = 0; k < SW_HASH_SIZE; k++)
 		node->set.b[k] ^= c.id.b[k];
@@ -178,7 +179,7 @@ static void read_store(struct sim *s, size_t at, bool is_new)
 	while (node->next_seq < next)
 		take(s, at, &r, node->next_seq++, is_new);
 	if (node->n != r.head.count)
-		sim_fail(s, is_new ? "linear-and-causal" : "no-half-commit",
+		sim_fail(s, is_new ? "order_extends_causality" : "commits_are_whole",
 			 "node %zu counts %llu commits and holds %llu", at,
 			 (unsigned long long)r.head.count, (unsigned long long)node->n);
 	if (node->n > 0)
@@ -219,7 +220,7 @@ void sim_check_reopened(struct sim *s, size_t at)
 	node->next_seq = 1;
 	node->stamp = 0;
 	read_store(s, at, false);
-	check_promises(s, at, "acknowledged-means-stored");
+	check_promises(s, at, "acknowledged_is_kept");
 }
 
 /* Promises */
@@ -229,8 +230,8 @@ static void promise(struct sim *s, size_t at, const struct sw_hash *id, const ch
 	size_t i = find(s, id);
 
 	if (!i || !bit_get(&s->nodes[at].has, i - 1))
-		sim_fail(s, "acknowledged-means-stored",
-			 "node %zu %s a commit that is not in its store", at, how);
+		sim_fail(s, "acknowledged_is_kept", "node %zu %s a commit that is not in its store",
+			 at, how);
 	bit_set(&s->nodes[at].promised, i - 1);
 }
 
@@ -321,7 +322,7 @@ static void check_lost(struct sim *s)
 			     w++)
 				if (s->nodes[k].promised.v[w] &
 				    ~(w < s->nodes[i].has.cap ? s->nodes[i].has.v[w] : 0))
-					sim_fail(s, "no-commit-lost",
+					sim_fail(s, "no_commit_is_lost",
 						 "node %zu lacks what node %zu had", i, k);
 	}
 }
@@ -380,14 +381,14 @@ void sim_check_end(struct sim *s)
 
 	for (size_t i = 0; i < s->net.n_nodes; i++)
 		if (!s->nodes[i].has_left)
-			check_promises(s, i, "no-commit-lost");
+			check_promises(s, i, "no_commit_is_lost");
 	check_lost(s);
 	check_oracle(s, 0);
 	for (size_t i = 0; i < s->net.n_nodes && n < VERIFY_NODES_MAX; i++) {
 		if (s->nodes[i].has_left)
 			continue;
 		if (sw_db_verify(s->net.nodes[i].t.db, &report) < 0)
-			sim_fail(s, "verify-is-clean", "node %zu: %s", i,
+			sim_fail(s, "verify_is_clean", "node %zu: %s", i,
 				 sw_fail_message(SW_ECORRUPT));
 		n++;
 	}

@@ -87,7 +87,7 @@ static void on_dropped(void *arg, size_t node, size_t peer, const char *reason)
 		  reason);
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
 		if (strstr(reason, lies[i]))
-			sim_fail(s, "honest-is-believed", "node %zu dropped node %zu: %s", node,
+			sim_fail(s, "honest_is_believed", "node %zu dropped node %zu: %s", node,
 				 peer, reason);
 }
 
@@ -154,7 +154,7 @@ static void revive(struct sim *s, size_t at)
 	net_reopen(&s->net, at);
 	sim_check_reopened(s, at);
 	if (node->n > 0 && sw_db_verify(s->net.nodes[at].t.db, &report) < 0)
-		sim_fail(s, "verify-is-clean", "node %zu after a crash: %s", at,
+		sim_fail(s, "verify_is_clean", "node %zu after a crash: %s", at,
 			 sw_fail_message(SW_ECORRUPT));
 	sim_work_open(s, at);
 	sim_work_check(s, at);
@@ -318,7 +318,7 @@ void sim_converge(struct sim *s)
 		return;
 	net_print(&s->net);
 	print_work(s);
-	sim_fail(s, "converges", "not all nodes have the same head after %llu s",
+	sim_fail(s, "held_back_enters", "not all nodes have the same head after %llu s",
 		 (unsigned long long)ms / 1000);
 }
 

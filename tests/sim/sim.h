@@ -7,19 +7,21 @@
  *
  * A *step* is a message delivered, a tick of an engine, or an action.
  *
- * Invariants, by the names under which a failure is reported:
+ * Invariants, by the names under which a failure is reported; those of core/FORMAT.md first:
  *
- *   acknowledged-means-stored  what a node has told a peer or a user is in its store, also after it crashed
- *   flushed-survives           a row whose close() returned survives a kill, one that was synced a power loss
- *   no-commit-lost             what any node that is still there ever held is everywhere in the end
- *   no-half-commit             after a restart the head is that of a set of whole commits
- *   equal-sets-equal-heads     whoever holds the same commits has the same head, ever
- *   linear-and-causal          commits come after their parents and have greater stamps; authors' stamps grow
- *   held-back                  nobody takes a commit from too far in the future
- *   honest-is-believed         nobody is dropped as a liar, since nobody is one
- *   converges                  after healing, all have one head within a minute, held-back commits included
- *   oracle                     the line and the state are those of the naive fold of core/FORMAT.md
- *   verify-is-clean
+ *   past_is_here, order_extends_causality
+ *   nothing_is_from_the_future
+ *   same_set_same_head       whoever holds the same commits has the same head, ever, and so had everybody before
+ *   commits_are_whole        after a restart the head is that of a set of whole commits
+ *   acknowledged_is_kept     what a node has told a peer or a user is in its store then, and after it crashed
+ *   held_back_enters         after healing, all have one head within a minute, commits once held back included
+ *
+ *   oracle                   in the end the line and the state are those of the naive fold of core/FORMAT.md
+ *   closed_is_kept           a row whose close() returned survives a kill, one that was synced a power loss
+ *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end
+ *   honest_is_believed       nobody is dropped as a liar, since nobody is one
+ *   verify_is_clean          after each crash, and in the end
+ *   write                    a program is told of no failure but those of its disk
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H

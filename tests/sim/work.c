@@ -53,7 +53,7 @@ void sim_work_open(struct sim *s, size_t at)
 		return;
 	rc = sw_work_open(s->net.nodes[at].t.db, NULL, &s->nodes[at].work);
 	if (rc < 0)
-		sim_fail(s, "flushed-survives", "the journal of node %zu cannot be opened: %s", at,
+		sim_fail(s, "closed_is_kept", "the journal of node %zu cannot be opened: %s", at,
 			 sw_fail_message(rc));
 	s->nodes[at].on_disk = journal_size(s, at);
 }
@@ -376,7 +376,7 @@ void sim_work_check(struct sim *s, size_t at)
 				hash = hash_of(&bytes);
 			if (!sw_hash_eq(&hash, &known->hash) &&
 			    !was_committed(s, at, row, &known->hash))
-				sim_fail(s, "flushed-survives",
+				sim_fail(s, "closed_is_kept",
 					 "node %zu has lost what was closed%s as %.*s/%.*s", at,
 					 known->is_synced ? " and synced" : "",
 					 (int)sim_table(row).n, (const char *)sim_table(row).p,
