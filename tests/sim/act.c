@@ -207,6 +207,33 @@ size_t sim_add_node(struct sim *s, bool with_ticket, struct rng *r)
 	return at;
 }
 
+/*
+ * Many at once: one commit lets all in, and each fetches it from one that was there before. (With a commit for each, most of
+ * the time would go into everybody's taking everybody's grant.)
+ */
+void sim_add_many(struct sim *s, size_t n, struct rng *r)
+{
+	struct sw_write_op *ops = calloc(n, sizeof(*ops));
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = n};
+	struct sw_hash id;
+
+	assert_non_null(ops);
+	for (size_t i = 0; i < n; i++) {
+		size_t at = net_add_clone(&s->net), to = rng_below(r, (uint32_t)at);
+
+		s->net.nodes[at].phase_ms = rng_below(r, 100);
+		s->nodes[at] = (struct sim_node){.next_seq = 1, .down_ms = 1000};
+		s->tickets[at].inviter = *sw_db_key(s->net.nodes[to].t.db);
+		net_connect(&s->net, at, to, &s->tickets[at]);
+		ops[i].op = (struct sw_op){.kind = SW_OP_GRANT,
+					   .member = *sw_db_key(s->net.nodes[at].t.db),
+					   .role = SW_ROLE_WRITER};
+	}
+	TEST_OK(sw_db_commit(s->net.nodes[0].t.db, &w, &id));
+	sim_check_told(s, 0, &id);
+	free(ops);
+}
+
 static void act_join(struct sim *s, struct rng *r)
 {
 	if (!sim_is_up(s, 0) || s->net.nodes[0].t.env.fail_in > 0 ||

@@ -384,7 +384,9 @@ void sim_check_end(struct sim *s)
 			check_promises(s, i, "no_commit_is_lost");
 	check_lost(s);
 	check_oracle(s, 0);
-	for (size_t i = 0; i < s->net.n_nodes && n < VERIFY_NODES_MAX; i++) {
+	for (size_t k = 0; k < s->net.n_nodes && n < VERIFY_NODES_MAX; k++) {
+		size_t i = (k + s->plan->seed) % s->net.n_nodes;
+
 		if (s->nodes[i].has_left)
 			continue;
 		if (sw_db_verify(s->net.nodes[i].t.db, &report) < 0)

@@ -217,7 +217,9 @@ void sim_init(struct sim *s, const struct sim_plan *plan, bool trace, struct sim
 	net_add_creator(&s->net);
 	sim_check_node(s, 0);
 	sim_work_open(s, 0);
-	for (size_t i = 1; i < plan->peers; i++)
+	if (plan->peers > BIG_WORLD)
+		sim_add_many(s, plan->peers - 1, &r);
+	for (size_t i = s->net.n_nodes; i < plan->peers; i++)
 		sim_add_node(s, rng_below(&r, 4) == 0, &r);
 }
 

@@ -185,6 +185,7 @@ void sim_mix(struct sim *s, struct sw_view bytes);
 /* act.c */
 void sim_act(struct sim *s, const struct sim_action *a);
 size_t sim_add_node(struct sim *s, bool with_ticket, struct rng *rng);
+void sim_add_many(struct sim *s, size_t n, struct rng *rng);
 /* The name of one of the SIM_ROWS rows. */
 struct sw_view sim_table(size_t row);
 struct sw_view sim_key(size_t row);
