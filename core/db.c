@@ -396,6 +396,16 @@ enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db)
 	return db->conflict;
 }
 
+void sw_db_set_clock_offset(struct sw_db *db, int64_t ms)
+{
+	db->clock_offset_ms = ms;
+}
+
+uint64_t sw_db_time_ms(const struct sw_db *db)
+{
+	return sw_env_wall_ms(db->env) + (uint64_t)db->clock_offset_ms;
+}
+
 void sw_db_head(struct sw_db *db, struct sw_head *out)
 {
 	pthread_mutex_lock(&db->head_lock);

@@ -64,6 +64,11 @@ struct sw_store *sw_db_store(const struct sw_db *db);
 const struct sw_shape *sw_db_shape(const struct sw_db *db);
 enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db);
 void sw_db_head(struct sw_db *db, struct sw_head *out);
+/*
+ * How far the time is ahead of this machine's clock, as far as is known: new commits are stamped, and others' held back,
+ * by the time. 0 in the beginning. Any thread.
+ */
+void sw_db_set_clock_offset(struct sw_db *db, int64_t ms);
 
 /* Reading: a transaction and the newest state in it. Short: none across a wait or a callback. */
 struct sw_reader {

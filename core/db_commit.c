@@ -246,7 +246,7 @@ static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_enterin
 	struct sw_db *db = m->db;
 	int rc = sw_history_next_seq(m->txn, &e->fold.seq);
 
-	e->fold.stamp = sw_hlc_next(db->hlc, sw_env_wall_ms(db->env));
+	e->fold.stamp = sw_hlc_next(db->hlc, sw_db_time_ms(db));
 	e->fold.mode = w->mode;
 	e->fold.changeset = sw_buf_view(&m->changeset);
 	if (rc == 0)

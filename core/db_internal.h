@@ -20,6 +20,7 @@ struct sw_db {
 	enum sw_conflict_mode conflict;
 	struct sw_shape *shape; /* valid once has_salt; set under write_lock before the first head */
 	struct sw_listener listener;
+	_Atomic int64_t clock_offset_ms;
 
 	pthread_mutex_t write_lock; /* one writer at a time; under it: */
 	uint64_t hlc;		    /* greatest stamp in the line */
@@ -51,6 +52,9 @@ enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold,
 		enum sw_origin origin) SW_MUST_CHECK;
+
+/* The wall clock, set right. */
+uint64_t sw_db_time_ms(const struct sw_db *db);
 
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;
 int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_MUST_CHECK;

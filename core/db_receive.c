@@ -17,7 +17,7 @@ struct receiving {
 	struct sw_entering **accepted; /* in order of arrival */
 	size_t n;
 	uint64_t next_seq;
-	uint64_t wall_ms;
+	uint64_t now_ms;
 };
 
 static int refuse(struct sw_incoming *v, const char *reason)
@@ -172,7 +172,7 @@ static int judge(struct receiving *r, struct sw_incoming *v, const struct sw_bat
 	rc = check_parents(r, c, v);
 	if (rc < 0 || v->taken != SW_TAKEN)
 		return rc;
-	if (sw_hlc_ms(c->stamp) > r->wall_ms + SW_SKEW_MS) {
+	if (sw_hlc_ms(c->stamp) > r->now_ms + SW_SKEW_MS) {
 		v->taken = SW_TAKEN_EARLY;
 		return 0;
 	}
@@ -288,7 +288,7 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 	*n_taken = 0;
 	pthread_mutex_lock(&db->write_lock);
 	had_salt = db->has_salt;
-	r.wall_ms = sw_env_wall_ms(db->env);
+	r.now_ms = sw_db_time_ms(db);
 	r.in = calloc(n + n_more + 1, sizeof(*r.in));
 	r.accepted = calloc(n + 1, sizeof(struct sw_entering *));
 	rc = r.in && r.accepted ? sw_txn_begin(db->store, true, &r.txn) : SW_ENOMEM;

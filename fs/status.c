@@ -8,6 +8,8 @@
 #include "fs/text.h"
 #include "net/swarm.h"
 
+#define CLOCK_MS 5000 /* a difference of clocks that is shown */
+
 /* Everything at one moment. */
 struct standing {
 	struct sw_head head;
@@ -54,10 +56,11 @@ static int look(struct sw_owner *o, struct standing *s)
 
 static json_t *peer_json(const struct sw_peer_status *p)
 {
-	return json_pack("{s:o, s:o, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "key",
+	return json_pack("{s:o, s:o, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "key",
 			 p->has_key ? sw_json_hex(p->key.b, SW_KEY_SIZE) : json_null(), "address",
 			 sw_json_text(sw_view_str(p->address)), "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "lag_commits",
-			 (json_int_t)p->lag_commits, "lag_ms", (json_int_t)p->lag_ms, "rtt_us",
+			 (json_int_t)p->lag_commits, "lag_ms", (json_int_t)p->lag_ms, "clock_ms",
+			 (json_int_t)p->clock_ms, "rtt_us",
 			 (json_int_t)p->rtt_us, "bytes_in", (json_int_t)p->bytes_in, "bytes_out",
 			 (json_int_t)p->bytes_out, "commits_in", (json_int_t)p->commits_in, "commits_out",
 			 (json_int_t)p->commits_out, "errors", (json_int_t)p->errors, "reconnects",
@@ -87,7 +90,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
@@ -97,7 +100,8 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    sw_json_hex(s->head.line.b, SW_HASH_SIZE), "root", sw_json_hex(s->head.state.b, SW_HASH_SIZE), "pending",
 	    (json_int_t)s->work.n_edits, "scratch", (json_int_t)s->work.n_scratch, "held",
 	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "batches",
-	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "conflicts",
+	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "clock_ms",
+	    (json_int_t)s->swarm.clock_ms, "conflicts",
 	    (json_int_t)s->n_conflicts, "conflicts_added", (json_int_t)o->n_conflicts, "conflicts_resolved",
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
@@ -184,6 +188,9 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 			      (unsigned long long)s->swarm.n_held);
 	if (s->n_conflicts)
 		sw_buf_printf(out, "conflicts %llu; 'swarmfs conflicts' lists them\n", (unsigned long long)s->n_conflicts);
+	if (llabs(s->swarm.clock_ms) > CLOCK_MS)
+		sw_buf_printf(out, "clock     this machine's is %lld s %s those of its peers; set it\n",
+			      llabs(s->swarm.clock_ms) / 1000, s->swarm.clock_ms > 0 ? "behind" : "ahead of");
 	if (o->n_diverged)
 		sw_buf_printf(out, "DIVERGED  equal commits gave unequal states; see the log\n");
 	for (size_t i = 0; i < s->n_listen; i++)

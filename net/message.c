@@ -11,11 +11,12 @@ static void put_type(enum sw_message_type type, struct sw_buf *out)
 	sw_buf_put_u8(out, (uint8_t)type);
 }
 
-void sw_message_hello(struct sw_buf *out)
+void sw_message_hello(uint64_t wall_ms, struct sw_buf *out)
 {
 	put_type(SW_MSG_HELLO, out);
 	sw_buf_put_varint(out, SW_PROTOCOL_VERSION);
 	sw_buf_put_bytes(out, sw_view_str("swarmfs " SWARMFS_VERSION));
+	sw_buf_put_u64(out, wall_ms);
 }
 
 static void put_hashes(const struct sw_hash *v, size_t n, struct sw_buf *out)
@@ -53,10 +54,17 @@ void sw_message_want(const struct sw_hash *v, size_t n, struct sw_buf *out)
 	put_hashes(v, n, out);
 }
 
-void sw_message_nonce(enum sw_message_type type, uint64_t nonce, struct sw_buf *out)
+void sw_message_ping(uint64_t nonce, struct sw_buf *out)
 {
-	put_type(type, out);
+	put_type(SW_MSG_PING, out);
 	sw_buf_put_u64(out, nonce);
+}
+
+void sw_message_pong(uint64_t nonce, uint64_t wall_ms, struct sw_buf *out)
+{
+	put_type(SW_MSG_PONG, out);
+	sw_buf_put_u64(out, nonce);
+	sw_buf_put_u64(out, wall_ms);
 }
 
 void sw_message_join(const uint8_t *secret, struct sw_buf *out)
@@ -214,6 +222,13 @@ static int get_tips(struct sw_rd *r, struct sw_message *m)
 	return 0;
 }
 
+/* As in a stamp, a time has 48 bits. */
+static int get_wall(struct sw_rd *r, struct sw_message *m)
+{
+	m->wall_ms = sw_rd_u64(r);
+	return m->wall_ms >> 48 ? SW_EFORMAT : 0;
+}
+
 static int decode_body(struct sw_rd *r, struct sw_message *m)
 {
 	uint8_t flag;
@@ -222,7 +237,7 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 	case SW_MSG_HELLO:
 		m->version = sw_rd_varint(r);
 		m->text = sw_rd_bytes(r, SW_MESSAGE_TEXT_MAX);
-		return 0;
+		return get_wall(r, m);
 	case SW_MSG_HEAD:
 		m->head.count = sw_rd_u64(r);
 		sw_rd_hash(r, &m->head.line);
@@ -246,9 +261,11 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 	case SW_MSG_RECORDS:
 		return unpack(r, m);
 	case SW_MSG_PING:
-	case SW_MSG_PONG:
 		m->nonce = sw_rd_u64(r);
 		return 0;
+	case SW_MSG_PONG:
+		m->nonce = sw_rd_u64(r);
+		return get_wall(r, m);
 	case SW_MSG_JOIN:
 		m->secret = sw_rd_take(r, SW_TICKET_SECRET_SIZE).p;
 		return 0;

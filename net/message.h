@@ -2,7 +2,7 @@
  * The messages that peers exchange inside a session; net/PROTOCOL.md draws the conversation.
  *
  *   message = type:u8 body                one session message each; nothing may follow the body
- *   HELLO   = version:varint software:bytes
+ *   HELLO   = version:varint software:bytes wall_ms:u64
  *   HEAD    = count:u64 line:hash state:hash n:varint tip:hash*n   tips strictly ascend
  *   PULL    = turn:varint n:varint id:hash*n   commits that the sender has, with all below them
  *   MORE    = turn:varint                 go on; when there is nothing, wait until there is
@@ -10,7 +10,7 @@
  *   WANT    = n:varint hash*n             records of large rows
  *   RECORDS = packed                      of: bytes*
  *   PING    = nonce:u64
- *   PONG    = nonce:u64
+ *   PONG    = nonce:u64 wall_ms:u64                  the answering machine's clock
  *   JOIN    = secret:16
  *   JOINED  = code:u8 text:bytes          0: you are a member now
  *   BYE     = text:bytes
@@ -62,6 +62,7 @@ struct sw_message {
 	bool more;		/* COMMITS */
 	struct sw_view body;	/* COMMITS RECORDS: walk it */
 	uint64_t nonce;		/* PING PONG */
+	uint64_t wall_ms;	/* HELLO PONG: the sender's clock, since 1970 */
 	const uint8_t *secret;	/* JOIN */
 	uint8_t code;		/* JOINED */
 	struct sw_buf unpacked;
@@ -71,12 +72,13 @@ struct sw_message {
 int sw_message_decode(struct sw_view bytes, struct sw_message *out) SW_MUST_CHECK;
 void sw_message_fini(struct sw_message *m);
 
-void sw_message_hello(struct sw_buf *out);
+void sw_message_hello(uint64_t wall_ms, struct sw_buf *out);
 void sw_message_head(const struct sw_head *head, const struct sw_hash *tips, size_t n, struct sw_buf *out);
 void sw_message_pull(uint64_t turn, const struct sw_hash *v, size_t n, struct sw_buf *out);
 void sw_message_more(uint64_t turn, struct sw_buf *out);
 void sw_message_want(const struct sw_hash *v, size_t n, struct sw_buf *out);
-void sw_message_nonce(enum sw_message_type type, uint64_t nonce, struct sw_buf *out);
+void sw_message_ping(uint64_t nonce, struct sw_buf *out);
+void sw_message_pong(uint64_t nonce, uint64_t wall_ms, struct sw_buf *out);
 void sw_message_join(const uint8_t *secret, struct sw_buf *out);
 void sw_message_joined(uint8_t code, const char *text, struct sw_buf *out);
 void sw_message_bye(const char *text, struct sw_buf *out);

@@ -85,6 +85,7 @@ struct sw_peer_status {
 	enum sw_peer_state state;
 	uint64_t lag_commits;  /* commits that one of the two is not known to have */
 	uint64_t lag_ms;       /* for how long the heads have differed without a break; 0 in sync */
+	int64_t clock_ms;      /* its clock is ahead of ours by so much; 0: or not known yet */
 	uint64_t rtt_us;       /* of the last ping; 0: none yet */
 	uint64_t bytes_in;     /* on the wire, over all its connections */
 	uint64_t bytes_out;
@@ -104,6 +105,7 @@ struct sw_swarm_status {
 	uint64_t n_refused;	/* commits refused, since the start */
 	uint64_t n_batches;	/* taken by the database, since the start */
 	uint64_t commits_in;
+	int64_t clock_ms;	/* the peers' clocks, as a whole, are ahead of ours by so much */
 	uint64_t bytes_in;	/* since the start, peers that are gone included */
 	uint64_t bytes_out;
 };

@@ -55,6 +55,7 @@ static struct peer *find(const struct sw_sync *s, uint64_t id)
 static void sweep(struct sw_sync *s)
 {
 	struct peer **at = &s->peers;
+	bool gone = false;
 
 	s->n_members = 0;
 	while (*at) {
@@ -62,12 +63,15 @@ static void sweep(struct sw_sync *s)
 
 		if (p->dropped) {
 			*at = p->next;
+			gone |= p->has_clock;
 			peer_free(p);
 		} else {
 			s->n_members += p->phase == PHASE_MEMBER;
 			at = &p->next;
 		}
 	}
+	if (gone)
+		sw_sync_clocks(s);
 }
 
 void sw_sync_drop(struct sw_sync *s, struct peer *p, const char *reason, bool say_bye)
@@ -223,6 +227,13 @@ static bool asks_too_often(struct peer *p, uint64_t now_ms)
 	return ++p->n_pulls > SW_SYNC_PULLS_MAX;
 }
 
+/* The answer to our last PING: half of the way back is what its clock has gone on since. */
+static void note_pong(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	p->rtt_us = (now_ms - p->pinged_ms) * 1000;
+	sw_sync_note_clock(s, p, m->wall_ms, (now_ms - p->pinged_ms) / 2);
+}
+
 static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
 	SW_BUF out = {0};
@@ -235,6 +246,8 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 				*c = '?';
 		if (m->version != SW_PROTOCOL_VERSION)
 			sw_sync_drop(s, p, "it speaks another version of the protocol", true);
+		else
+			sw_sync_note_clock(s, p, m->wall_ms, 0);
 		break;
 	case SW_MSG_HEAD:
 		handle_head(s, p, m, now_ms);
@@ -258,13 +271,13 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		sw_records_take(s, p, m, now_ms);
 		break;
 	case SW_MSG_PING:
-		sw_message_nonce(SW_MSG_PONG, m->nonce, &out);
+		sw_message_pong(m->nonce, sw_env_wall_ms(sw_db_env(s->db)), &out);
 		if (sw_sync_send(s, p, &out) == SW_EAGAIN)
 			sw_sync_drop(s, p, "it does not read", false);
 		break;
 	case SW_MSG_PONG:
 		if (m->nonce == p->n_pings)
-			p->rtt_us = (now_ms - p->pinged_ms) * 1000;
+			note_pong(s, p, m, now_ms);
 		sw_pull_note_pong(s, p, m->nonce, now_ms);
 		break;
 	case SW_MSG_JOIN:
@@ -376,7 +389,7 @@ uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	SW_BUF ping = {0};
 
 	p->pinged_ms = now_ms;
-	sw_message_nonce(SW_MSG_PING, p->n_pings + 1, &ping);
+	sw_message_ping(p->n_pings + 1, &ping);
 	return sw_sync_send(s, p, &ping) == 0 ? ++p->n_pings : 0;
 }
 
@@ -429,6 +442,7 @@ bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, 
 	out->commits_out = p->commits_out;
 	snprintf(out->software, sizeof(out->software), "%s", p->software);
 	out->rtt_us = p->rtt_us;
+	out->clock_ms = p->clock_ms;
 	out->state = p->phase == PHASE_MEMBER ? SW_PEER_SYNCING : SW_PEER_JOINING;
 	if (p->has_head && p->behind_ms == 0)
 		out->state = SW_PEER_IN_SYNC;
@@ -442,6 +456,7 @@ bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, 
 void sw_sync_counters(const struct sw_sync *s, struct sw_sync_counters *out)
 {
 	*out = s->counters;
+	out->clock_ms = s->clock_ms;
 }
 
 bool sw_sync_is_synced(const struct sw_sync *s, uint64_t *have, uint64_t *want)

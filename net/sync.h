@@ -18,6 +18,7 @@
 #define SW_SYNC_CONNECTED_TWICE "it is connected already"
 #define SW_SYNC_CLOSING		"this peer is closing"
 #define SW_SYNC_PULLS_MAX  100	 /* of one peer in a second */
+#define SW_SYNC_CLOCK_MS   5000	 /* a clock that differs by more is warned of */
 #define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
 #define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
 #define SW_SYNC_STAGED_MAX ((size_t)512 << 20) /* bytes of large rows on their way in, per peer */
@@ -62,6 +63,7 @@ struct sw_sync_counters {
 	uint64_t n_refused;
 	uint64_t n_batches; /* taken by the database */
 	uint64_t commits_in;
+	int64_t clock_ms; /* how far the clocks of the others are ahead of ours */
 };
 void sw_sync_counters(const struct sw_sync *s, struct sw_sync_counters *out);
 /* Whether some peer's head, as told, is ours, or was taken whole once: a clone is done. */

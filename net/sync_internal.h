@@ -74,6 +74,9 @@ struct peer {
 	size_t n_tips;
 	bool lacks; /* we lack one of them */
 	bool said_diverged;
+	bool has_clock;
+	unsigned n_clock_off; /* times in a row that it was far from the time */
+	int64_t clock_ms; /* its clock, ahead of ours by so much */
 	uint64_t pulls_since_ms; /* it has made n_pulls since then */
 	unsigned n_pulls;
 	struct sw_head told; /* ours, as we told it */
@@ -104,6 +107,9 @@ struct sw_sync {
 	size_t n_members;     /* peers that are past joining */
 	uint64_t complained_ms; /* of a failure of our own, last */
 	bool moved;	      /* commits were taken in this step: the others are told at its end */
+	int64_t clock_ms;      /* the median of the clocks, ahead of ours by so much */
+	size_t n_clocks;       /* ours among them */
+	bool said_clock;
 	struct sw_key inviter; /* of the ticket that we dialled with last */
 	bool has_inviter;
 	struct ban bans[BANS_MAX];
@@ -124,6 +130,10 @@ int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message) SW_M
 void sw_sync_settle(struct sw_sync *s, uint64_t now_ms);
 void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* What a peer's clock showed age_ms ago. */
+void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms);
+/* Some clocks have gone with their peers. */
+void sw_sync_clocks(struct sw_sync *s);
 /* Send a PING; its nonce, or 0 when it could not be sent now. */
 uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Drop a peer for what it sent, and do not believe it for a while. */

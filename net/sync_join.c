@@ -32,7 +32,7 @@ static void become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	SW_BUF hello = {0};
 
 	p->phase = PHASE_MEMBER;
-	sw_message_hello(&hello);
+	sw_message_hello(sw_env_wall_ms(sw_db_env(s->db)), &hello);
 	if (sw_sync_send(s, p, &hello) < 0)
 		return;
 	sw_sync_tell_head(s, p, now_ms);

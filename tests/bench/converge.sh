@@ -68,7 +68,7 @@ set output "$svg"
 set multiplot layout 1,2
 set logscale xy
 set grid
-set key top left
+set key bottom right
 set xlabel "crossing commits of 5 peers"
 set ylabel "ms until all are equal"
 plot "$tmp/converge.dat" using 1:2 with linespoints title "measured", \\

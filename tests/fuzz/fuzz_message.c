@@ -62,8 +62,10 @@ static void encode_again(const struct sw_message *m, struct sw_view bytes)
 		sw_message_want(m->hashes, m->n_hashes, &out);
 		break;
 	case SW_MSG_PING:
+		sw_message_ping(m->nonce, &out);
+		break;
 	case SW_MSG_PONG:
-		sw_message_nonce(m->type, m->nonce, &out);
+		sw_message_pong(m->nonce, m->wall_ms, &out);
 		break;
 	case SW_MSG_JOIN:
 		sw_message_join(m->secret, &out);

@@ -54,7 +54,7 @@ static void sample(size_t which, struct sw_buf *out)
 	commit_make(&c, &changeset, which == 4);
 	sw_body_put_commit(&c, sw_buf_view(&changeset), &body);
 	switch (which) {
-	case 0: sw_message_hello(out); break;
+	case 0: sw_message_hello(1790000000000, out); break;
 	case 1: sw_message_head(&head, hashes, 3, out); break;
 	case 2: sw_message_pull(300, hashes, 5, out); break;
 	case 3: sw_message_more(1, out); break;
@@ -66,8 +66,8 @@ static void sample(size_t which, struct sw_buf *out)
 		sw_buf_put_bytes(&body, sw_view_str("\004data"));
 		assert_int_equal(sw_message_records(sw_buf_view(&body), out), 0);
 		break;
-	case 8: sw_message_nonce(SW_MSG_PING, 1ull << 40, out); break;
-	case 9: sw_message_nonce(SW_MSG_PONG, 0, out); break;
+	case 8: sw_message_ping(1ull << 40, out); break;
+	case 9: sw_message_pong(0, 1790000000000, out); break;
 	case 10: sw_message_join(secret, out); break;
 	case 11: sw_message_joined(2, "expired", out); break;
 	default: sw_message_bye("so long", out); break;
@@ -89,8 +89,8 @@ static bool encode_again(const struct sw_message *msg, struct sw_buf *out)
 	case SW_MSG_PULL: sw_message_pull(msg->turn, msg->hashes, msg->n_hashes, out); return true;
 	case SW_MSG_MORE: sw_message_more(msg->turn, out); return true;
 	case SW_MSG_WANT: sw_message_want(msg->hashes, msg->n_hashes, out); return true;
-	case SW_MSG_PING:
-	case SW_MSG_PONG: sw_message_nonce(msg->type, msg->nonce, out); return true;
+	case SW_MSG_PING: sw_message_ping(msg->nonce, out); return true;
+	case SW_MSG_PONG: sw_message_pong(msg->nonce, msg->wall_ms, out); return true;
 	case SW_MSG_JOIN: sw_message_join(msg->secret, out); return true;
 	case SW_MSG_JOINED: sw_message_joined(msg->code, text, out); return true;
 	case SW_MSG_BYE: sw_message_bye(text, out); return true;

@@ -617,6 +617,45 @@ static void a_commit_from_the_future_waits(void **state)
 	net_fini(&net);
 }
 
+/* A clock that is wrong among right ones holds nobody back: neither its own commits nor those of others. */
+static void most_clocks_are_right(void **state)
+{
+	static const int64_t skews[] = {-3600000, 3600000};
+	struct sw_sync_counters counters;
+	struct net net;
+
+	(void)state;
+	make_mesh(&net, 4, test_seed());
+	for (size_t i = 0; i < 2; i++) {
+		net.nodes[3].skew_ms = skews[i];
+		n_log_lines = 0;
+		net_run(&net, 11000); /* two PINGs at least */
+		assert_int_equal(n_log_lines, 4); /* it says so itself, and the others of it */
+		sw_sync_counters(net.nodes[3].sync, &counters);
+		assert_in_range(counters.clock_ms + skews[i] + 1000, 900, 1100);
+		sw_sync_counters(net.nodes[0].sync, &counters);
+		assert_in_range(counters.clock_ms + 1000, 900, 1100);
+		put(&net, 0, "a", i ? "from the past" : "from the future");
+		net_converge(&net, 500);
+		put(&net, 3, "a", i ? "it is now" : "it was then");
+		net_converge(&net, 500);
+		assert_row(&net, 1, "a", i ? "it is now" : "it was then");
+		net.nodes[3].skew_ms = 0;
+		net_run(&net, 11000);
+		sw_sync_counters(net.nodes[3].sync, &counters);
+		assert_in_range(counters.clock_ms + 1000, 900, 1100);
+	}
+	/* Without the others its own clock is all it has. */
+	net.nodes[3].skew_ms = 3600000;
+	net_run(&net, 6000);
+	for (size_t i = 0; i < net.n_links; i++)
+		if (net.links[i].ends[0] == 3)
+			net_cut(&net, &net.links[i]);
+	sw_sync_counters(net.nodes[3].sync, &counters);
+	assert_int_equal(counters.clock_ms, 0);
+	net_fini(&net);
+}
+
 static void a_dead_link_is_found(void **state)
 {
 	struct net net;
@@ -1159,6 +1198,7 @@ int main(void)
 	    cmocka_unit_test(large_rows_come_whole),
 	    cmocka_unit_test(many_large_rows_do_not_wait_for_each_other),
 	    cmocka_unit_test(a_commit_from_the_future_waits),
+	    cmocka_unit_test(most_clocks_are_right),
 	    cmocka_unit_test(a_dead_link_is_found),
 	    cmocka_unit_test(a_full_disk_is_not_the_peers_fault),
 	    cmocka_unit_test(a_wrong_ticket_is_refused),

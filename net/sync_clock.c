@@ -1,0 +1,81 @@
+/*
+ * Clocks: what those of others show, and whether ours can be right. A commit stamped too far ahead of the time waits,
+ * and so the time is the median of our clock and those of the peers that are connected: one that is wrong, be it
+ * ours, holds nobody back. Of an even number the one that is nearer to ours counts.
+ */
+#include "net/sync_internal.h"
+
+#include <stdlib.h>
+
+#include "core/log.h"
+
+#define CLOCKS_MAX 64 /* that are asked; of more, any will do */
+
+static int by_value(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* How far the others' clocks, as a whole, are ahead of ours. */
+static int64_t median(struct sw_sync *s)
+{
+	int64_t v[CLOCKS_MAX] = {0}; /* the first is ours */
+	size_t n = 1;
+
+	for (const struct peer *p = s->peers; p && n < CLOCKS_MAX; p = p->next)
+		if (!p->dropped && p->has_clock)
+			v[n++] = p->clock_ms;
+	s->n_clocks = n;
+	qsort(v, n, sizeof(v[0]), by_value);
+	if (n % 2 == 1 || llabs(v[n / 2]) < llabs(v[n / 2 - 1]))
+		return v[n / 2];
+	return v[n / 2 - 1];
+}
+
+static void warn_of_ours(struct sw_sync *s)
+{
+	bool is_off = llabs(s->clock_ms) > SW_SYNC_CLOCK_MS;
+
+	if (is_off && !s->said_clock)
+		sw_log(SW_LOG_WARN, "the clock of this machine is %lld s %s those of its peers; set it",
+		       llabs(s->clock_ms) / 1000, s->clock_ms > 0 ? "behind" : "ahead of");
+	if (!is_off && s->said_clock)
+		sw_log(SW_LOG_INFO, "the clock of this machine agrees with those of its peers again");
+	s->said_clock = is_off;
+}
+
+static void warn_of(struct sw_sync *s, struct peer *p)
+{
+	char key[SW_HASH_HEX_SIZE];
+	int64_t off = p->clock_ms - s->clock_ms;
+
+	/* The second time, when it is known which of us is wrong. */
+	p->n_clock_off = llabs(off) > SW_SYNC_CLOCK_MS ? p->n_clock_off + 1 : 0;
+	if (p->n_clock_off != 2)
+		return;
+	sw_hex(p->key.b, SW_KEY_SIZE, key);
+	if (s->n_clocks < 3)
+		sw_log(SW_LOG_WARN, "the clocks of this machine and of the peer %.12s differ by %lld s; one of them is wrong",
+		       key, llabs(off) / 1000);
+	else
+		sw_log(SW_LOG_WARN, "the clock of the peer %.12s is %lld s %s; its commits %s", key, llabs(off) / 1000,
+		       off > 0 ? "ahead" : "behind",
+		       off > 0 ? "wait until their time has come" : "are sorted before what was written earlier");
+}
+
+void sw_sync_clocks(struct sw_sync *s)
+{
+	s->clock_ms = median(s);
+	sw_db_set_clock_offset(s->db, s->clock_ms);
+	warn_of_ours(s);
+}
+
+void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms)
+{
+	p->clock_ms = (int64_t)(wall_ms + age_ms) - (int64_t)sw_env_wall_ms(sw_db_env(s->db));
+	p->has_clock = true;
+	sw_sync_clocks(s);
+	warn_of(s, p);
+}
