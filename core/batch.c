@@ -62,7 +62,8 @@ int sw_batch_add(struct sw_batch *b, struct sw_view raw)
 	c = &b->v[b->n];
 	c->raw = raw;
 	c->vouched = 0;
-	c->is_known = c->is_genuine = false;
+	c->is_known = c->is_out = c->is_genuine = false;
+	c->signature = SW_SIGNATURE_UNKNOWN;
 	c->is_decoded = sw_commit_decode(raw, &c->commit) == 0;
 	enter(b, b->n++);
 	return 0;
@@ -87,36 +88,54 @@ static uint64_t bit_of(struct sw_key *authors, size_t *n, const struct sw_key *a
 	return UINT64_C(1) << (*n)++;
 }
 
-void sw_batch_prove(struct sw_batch *b, const struct sw_key *self)
+static bool is_signed(struct sw_batch_commit *c)
 {
-	struct sw_key authors[VOUCHERS_MAX];
-	size_t n_authors = 0;
+	if (c->signature == SW_SIGNATURE_UNKNOWN)
+		c->signature = sw_commit_verify(c->raw, &c->commit) == 0 ? SW_SIGNATURE_GOOD : SW_SIGNATURE_BAD;
+	return c->signature == SW_SIGNATURE_GOOD;
+}
 
-	for (size_t i = b->n; i-- > 0;) {
-		struct sw_batch_commit *c = &b->v[i];
-		uint64_t bit;
+/* What vouches for a commit vouches for what is below it. */
+static void pass_on(struct sw_batch *b, const struct sw_batch_commit *c, uint64_t bits)
+{
+	for (size_t k = 0; bits && k < c->commit.n_parents; k++) {
+		size_t parent = sw_batch_find(b, &c->commit.parents[k]);
 
-		if (!c->is_decoded)
-			continue;
-		bit = bit_of(authors, &n_authors, &c->commit.author);
-		if (!c->is_known)
-			c->is_genuine = (self && sw_key_eq(self, &c->commit.author)) ||
-					(c->vouched & bit) ||
-					sw_commit_verify(c->raw, &c->commit) == 0;
-		for (size_t k = 0; k < c->commit.n_parents; k++) {
-			size_t parent = sw_batch_find(b, &c->commit.parents[k]);
-
-			if (parent != SIZE_MAX)
-				b->v[parent].vouched |= c->vouched | (c->is_genuine ? bit : 0);
-		}
+		if (parent != SIZE_MAX)
+			b->v[parent].vouched |= bits;
 	}
 }
 
-size_t sw_batch_first_unproven(const struct sw_batch *b)
+size_t sw_batch_prove(struct sw_batch *b, size_t n)
 {
-	size_t i = 0;
+	struct sw_key authors[VOUCHERS_MAX];
+	size_t n_authors = 0, first = n;
 
-	while (i < b->n && (b->v[i].is_known || b->v[i].is_genuine))
-		i++;
-	return i;
+	for (size_t i = 0; i < n; i++)
+		b->v[i].vouched = 0;
+	for (size_t i = n; i-- > 0;) {
+		struct sw_batch_commit *c = &b->v[i];
+		uint64_t bit;
+
+		c->is_genuine = false;
+		if (!c->is_decoded || c->is_out)
+			continue;
+		bit = bit_of(authors, &n_authors, &c->commit.author);
+		if (!c->is_known) {
+			c->is_genuine = (c->vouched & bit) || is_signed(c);
+			if (!c->is_genuine)
+				first = i;
+		}
+		pass_on(b, c, c->vouched | (c->is_genuine ? bit : 0));
+	}
+	return first;
+}
+
+size_t sw_batch_closed(struct sw_batch *b)
+{
+	size_t n = b->n, first;
+
+	while ((first = sw_batch_prove(b, n)) < n)
+		n = first;
+	return n;
 }

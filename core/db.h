@@ -65,8 +65,8 @@ const struct sw_shape *sw_db_shape(const struct sw_db *db);
 enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db);
 void sw_db_head(struct sw_db *db, struct sw_head *out);
 /*
- * How far the time is ahead of this machine's clock, as far as is known: new commits are stamped, and others' held back,
- * by the time. 0 in the beginning. Any thread.
+ * How far the time is ahead of this machine's clock, as far as is known: others' commits are held back by it,
+ * and new ones are stamped by the earlier of the two. 0 in the beginning. Any thread.
  */
 void sw_db_set_clock_offset(struct sw_db *db, int64_t ms);
 
@@ -140,6 +140,7 @@ enum sw_taken {
 	SW_TAKEN_ALREADY,    /* was here */
 	SW_TAKEN_ORPHAN,     /* a parent is missing */
 	SW_TAKEN_EARLY,	     /* stamped too far in the future: offer it again later */
+	SW_TAKEN_UNPROVEN,   /* its signature is wrong, and what vouches for it was not taken */
 	SW_TAKEN_INCOMPLETE, /* records of large rows are missing */
 	SW_TAKEN_REFUSED,    /* malformed, not genuine, or its author may not write */
 };
@@ -154,8 +155,8 @@ struct sw_incoming {
 };
 
 /*
- * Take a batch, parents before children. The n_more commits that follow in v are not taken yet; their signatures may
- * vouch for those that are (core/batch.h). `records` (may be NULL) holds records of large rows that came
+ * Take a batch, parents before children. The n_more commits that follow in v are not taken yet: what only
+ * they vouch for (core/batch.h) is UNPROVEN. `records` (may be NULL) holds records of large rows that came
  * along; it is emptied when something was taken. missing(), when not NULL, is called with each record that
  * commits lack. The commits that can be taken are in the line, durably, when this returns 0; a
  * failure means that nothing changed.

@@ -240,13 +240,21 @@ static int seal(struct making *m, const struct sw_write *w, const struct sw_hash
 			     : sw_history_put(m->txn, c->seq, &m->commit.id, sw_buf_view(&m->raw));
 }
 
+/* Never ahead of our own clock: a stamp too early does no harm, one in the future is held back by all, with what follows. */
+static uint64_t stamp_ms(const struct sw_db *db)
+{
+	uint64_t time = sw_db_time_ms(db), own = sw_env_wall_ms(db->env);
+
+	return time < own ? time : own;
+}
+
 /* The last stamp in the line is given by the head: a new one is greater, whatever the clock says. */
 static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_entering *e, struct sw_fold_result *out)
 {
 	struct sw_db *db = m->db;
 	int rc = sw_history_next_seq(m->txn, &e->fold.seq);
 
-	e->fold.stamp = sw_hlc_next(db->hlc, sw_db_time_ms(db));
+	e->fold.stamp = sw_hlc_next(db->hlc, stamp_ms(db));
 	e->fold.mode = w->mode;
 	e->fold.changeset = sw_buf_view(&m->changeset);
 	if (rc == 0)

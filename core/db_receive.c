@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define ROUNDS_MAX 8 /* then only commits with a good signature of their own are taken */
+
 struct receiving {
 	struct sw_db *db;
 	struct sw_txn *txn;
@@ -15,6 +17,7 @@ struct receiving {
 	struct sw_batch batch;
 	struct sw_entering *in;	      /* by place in the batch; those that were accepted */
 	struct sw_entering **accepted; /* in order of arrival */
+	bool *is_doubtful; /* by place: what vouches for it is not to be taken */
 	size_t n;
 	uint64_t next_seq;
 	uint64_t now_ms;
@@ -134,13 +137,15 @@ static int check_allowed(const struct receiving *r, const struct sw_commit *c, e
 }
 
 /* Everything about one commit; v->taken says what came of it. */
-static int judge(struct receiving *r, struct sw_incoming *v, const struct sw_batch_commit *in, enum sw_mode *mode)
+static int judge(struct receiving *r, struct sw_incoming *all, size_t place, enum sw_mode *mode)
 {
+	const struct sw_batch_commit *in = &r->batch.v[place];
 	const struct sw_commit *c = &in->commit;
+	struct sw_incoming *v = &all[place];
 	struct sw_changeset changes;
 	struct sw_hash hash;
 	struct sw_op op;
-	size_t n_blobs;
+	size_t n_blobs, first;
 	int rc;
 
 	v->taken = SW_TAKEN;
@@ -149,8 +154,15 @@ static int judge(struct receiving *r, struct sw_incoming *v, const struct sw_bat
 		return refuse(v, "its header is malformed");
 	v->id = c->id;
 	v->author = c->author;
-	if (in->is_known || find_accepted(r, &c->id)) {
-		v->taken = SW_TAKEN_ALREADY;
+	/* Of two that are equal the first counts. */
+	first = sw_batch_find(&r->batch, &c->id);
+	if (in->is_known || first != place) {
+		v->taken = in->is_known || all[first].taken == SW_TAKEN ? SW_TAKEN_ALREADY : all[first].taken;
+		v->reason = all[first].reason;
+		return 0;
+	}
+	if (r->is_doubtful[place]) {
+		v->taken = SW_TAKEN_UNPROVEN;
 		return 0;
 	}
 	if (c->n_parents > 0 && !sw_hash_eq(&c->database, &r->db->id))
@@ -256,25 +268,96 @@ static int prove(struct receiving *r, const struct sw_incoming *v, size_t n)
 		rc = rc == SW_ENOTFOUND ? 0 : rc;
 	}
 	if (rc == 0)
-		sw_batch_prove(&r->batch, NULL);
+		sw_batch_prove(&r->batch, r->batch.n);
 	return rc;
 }
 
-static int receive(struct receiving *r, struct sw_incoming *v, size_t n, size_t n_more)
+/*
+ * A commit without a good signature of its own is taken together with what vouches for it, or not at all: it could not be
+ * passed on. So the proof must hold among those that were accepted; true if it does.
+ */
+static bool is_proven_by_accepted(struct receiving *r, size_t round)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < r->batch.n; i++)
+		r->batch.v[i].is_out = r->in[i].fold.seq == 0;
+	sw_batch_prove(&r->batch, r->batch.n);
+	for (size_t i = 0; i < r->batch.n; i++) {
+		const struct sw_batch_commit *c = &r->batch.v[i];
+
+		if (c->is_out || c->signature == SW_SIGNATURE_GOOD || (c->is_genuine && round < ROUNDS_MAX))
+			continue;
+		r->is_doubtful[i] = true;
+		all = false;
+	}
+	return all;
+}
+
+static int judge_all(struct receiving *r, struct sw_incoming *v, size_t n)
 {
 	int rc = sw_history_next_seq(r->txn, &r->next_seq);
 
-	if (rc == 0)
-		rc = prove(r, v, n + n_more);
+	memset(r->in, 0, (r->batch.n + 1) * sizeof(*r->in));
+	r->n = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		enum sw_mode mode = SW_MODE_MERGE;
 
-		rc = judge(r, &v[i], &r->batch.v[i], &mode);
+		rc = judge(r, v, i, &mode);
 		if (rc == 0 && v[i].taken == SW_TAKEN)
 			rc = accept(r, &v[i], &r->batch.v[i].commit, mode, &r->in[i]);
 	}
+	return rc;
+}
+
+static int begin(struct receiving *r, struct sw_nodes *records)
+{
+	int rc = sw_txn_begin(r->db->store, true, &r->txn);
+
+	if (rc == 0)
+		rc = sw_nodes_new(r->txn, &r->nodes);
+	if (rc == 0 && records)
+		rc = sw_nodes_absorb(r->nodes, records);
+	return rc;
+}
+
+/* What came along is kept for the next try; what does not fit into memory is asked for again. */
+static int give_up(struct receiving *r, struct sw_nodes *records, bool had_salt)
+{
+	int rc = records && r->nodes ? sw_nodes_absorb(records, r->nodes) : 0;
+
+	r->db->has_salt = had_salt;
+	r->n = 0;
+	sw_txn_abort(SW_TAKE(r->txn));
+	sw_nodes_free(SW_TAKE(r->nodes));
+	return rc;
+}
+
+/* Each round takes out what the one before could not prove. Who makes us do many is not worth it. */
+static int receive(struct receiving *r, struct sw_incoming *v, size_t n, size_t n_more, struct sw_nodes *records)
+{
+	bool had_salt = r->db->has_salt;
+	int rc = begin(r, records);
+	size_t round = 0;
+
+	if (rc == 0)
+		rc = prove(r, v, n + n_more);
+	if (rc == 0)
+		rc = judge_all(r, v, n);
+	while (rc == 0 && !is_proven_by_accepted(r, round++)) {
+		rc = give_up(r, records, had_salt);
+		if (rc == 0)
+			rc = begin(r, records);
+		if (rc == 0)
+			rc = judge_all(r, v, n);
+	}
 	if (rc == 0 && r->n > 0)
 		rc = fold_all(r);
+	if (rc < 0 || r->n == 0) {
+		int kept = give_up(r, records, had_salt);
+
+		rc = rc < 0 ? rc : kept;
+	}
 	return rc;
 }
 
@@ -282,34 +365,20 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 		  sw_ref_fn missing, void *missing_arg, size_t *n_taken)
 {
 	struct receiving r = {.db = db, .missing = missing, .missing_arg = missing_arg};
-	bool had_salt;
 	int rc;
 
-	*n_taken = 0;
 	pthread_mutex_lock(&db->write_lock);
-	had_salt = db->has_salt;
 	r.now_ms = sw_db_time_ms(db);
 	r.in = calloc(n + n_more + 1, sizeof(*r.in));
 	r.accepted = calloc(n + 1, sizeof(struct sw_entering *));
-	rc = r.in && r.accepted ? sw_txn_begin(db->store, true, &r.txn) : SW_ENOMEM;
-	if (rc == 0)
-		rc = sw_nodes_new(r.txn, &r.nodes);
-	if (rc == 0 && records)
-		rc = sw_nodes_absorb(r.nodes, records);
-	if (rc == 0)
-		rc = receive(&r, v, n, n_more);
-	if (rc == 0)
-		*n_taken = r.n;
-	if (rc < 0 || r.n == 0) {
-		db->has_salt = had_salt;
-		/* Keep what came along for the next try; what does not fit into memory is asked for again. */
-		if (records && r.nodes && sw_nodes_absorb(records, r.nodes) < 0)
-			rc = SW_ENOMEM;
-	}
+	r.is_doubtful = calloc(n + n_more + 1, sizeof(*r.is_doubtful));
+	rc = r.in && r.accepted && r.is_doubtful ? receive(&r, v, n, n_more, records) : SW_ENOMEM;
+	*n_taken = rc == 0 ? r.n : 0;
 	sw_txn_abort(r.txn);
 	sw_nodes_free(r.nodes);
 	sw_batch_fini(&r.batch);
 	free(r.accepted);
+	free(r.is_doubtful);
 	free(r.in);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;

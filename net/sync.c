@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 
+#define TICK_GAP_MS	1000
 #define SAME_HEAD_TIMES 5 /* a head that was told already is told again so many times less often */
 
 int sw_sync_new(struct sw_db *db, const struct sw_sync_hooks *hooks, const struct sw_swarm_timers *timers,
@@ -230,6 +231,7 @@ static bool asks_too_often(struct peer *p, uint64_t now_ms)
 /* The answer to our last PING: half of the way back is what its clock has gone on since. */
 static void note_pong(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
+	p->awaits_pong = false;
 	p->rtt_us = (now_ms - p->pinged_ms) * 1000;
 	sw_sync_note_clock(s, p, m->wall_ms, (now_ms - p->pinged_ms) / 2);
 }
@@ -276,7 +278,7 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 			sw_sync_drop(s, p, "it does not read", false);
 		break;
 	case SW_MSG_PONG:
-		if (m->nonce == p->n_pings)
+		if (m->nonce == p->n_pings && p->awaits_pong)
 			note_pong(s, p, m, now_ms);
 		sw_pull_note_pong(s, p, m->nonce, now_ms);
 		break;
@@ -388,9 +390,12 @@ uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	SW_BUF ping = {0};
 
-	p->pinged_ms = now_ms;
 	sw_message_ping(p->n_pings + 1, &ping);
-	return sw_sync_send(s, p, &ping) == 0 ? ++p->n_pings : 0;
+	if (sw_sync_send(s, p, &ping) != 0)
+		return 0;
+	p->pinged_ms = now_ms;
+	p->awaits_pong = true;
+	return ++p->n_pings;
 }
 
 static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -407,8 +412,22 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		sw_sync_ping(s, p, now_ms);
 }
 
+/* If we were busy, or asleep, it is not the peers who were silent: what they said is not read yet. */
+static void excuse(struct sw_sync *s, uint64_t now_ms)
+{
+	uint64_t gap = s->ticked_ms > 0 ? now_ms - s->ticked_ms : 0;
+
+	s->ticked_ms = now_ms;
+	if (gap < TICK_GAP_MS)
+		return;
+	s->bulk_ms += gap;
+	for (struct peer *p = s->peers; p; p = p->next)
+		p->heard_ms += gap;
+}
+
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 {
+	excuse(s, now_ms);
 	tick_held(s, now_ms);
 	if (!s->bulk)
 		sw_pull_end_bulk(s, NULL, now_ms);

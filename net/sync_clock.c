@@ -9,8 +9,6 @@
 
 #include "core/log.h"
 
-#define CLOCKS_MAX 64 /* that are asked; of more, any will do */
-
 static int by_value(const void *a, const void *b)
 {
 	const int64_t *x = a, *y = b;
@@ -21,17 +19,23 @@ static int by_value(const void *a, const void *b)
 /* How far the others' clocks, as a whole, are ahead of ours. */
 static int64_t median(struct sw_sync *s)
 {
-	int64_t v[CLOCKS_MAX] = {0}; /* the first is ours */
 	size_t n = 1;
+	int64_t *v, out;
 
-	for (const struct peer *p = s->peers; p && n < CLOCKS_MAX; p = p->next)
-		if (!p->dropped && p->has_clock)
-			v[n++] = p->clock_ms;
+	for (const struct peer *p = s->peers; p; p = p->next)
+		n += !p->dropped && p->has_clock;
+	v = calloc(n, sizeof(*v)); /* the first is ours */
 	s->n_clocks = n;
-	qsort(v, n, sizeof(v[0]), by_value);
-	if (n % 2 == 1 || llabs(v[n / 2]) < llabs(v[n / 2 - 1]))
-		return v[n / 2];
-	return v[n / 2 - 1];
+	if (!v)
+		return s->clock_ms;
+	for (const struct peer *p = s->peers; p; p = p->next)
+		if (!p->dropped && p->has_clock)
+			v[--n] = p->clock_ms;
+	n = s->n_clocks;
+	qsort(v, n, sizeof(*v), by_value);
+	out = n % 2 == 1 || llabs(v[n / 2]) < llabs(v[n / 2 - 1]) ? v[n / 2] : v[n / 2 - 1];
+	free(v);
+	return out;
 }
 
 static void warn_of_ours(struct sw_sync *s)

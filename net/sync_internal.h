@@ -48,6 +48,8 @@ struct pulling {
 	size_t n, at;
 	size_t end; /* those from at to here have all their records, or wait for them */
 	bool early; /* one of the batch could not be taken yet */
+	bool unproven; /* one of the batch only together with what follows it */
+	bool whole; /* the next batch is to be taken in one piece */
 	struct sw_nodes *records;
 	uint64_t allowed; /* bytes of records that these commits can need */
 	struct sw_hash *wants; /* a stack, so that a tree is fetched in depth */
@@ -64,6 +66,7 @@ struct peer {
 	bool dialled;
 	bool dropped; /* gone: freed at the end of the step */
 	uint64_t since_ms, heard_ms, pinged_ms, told_ms;
+	bool awaits_pong;
 	uint64_t n_pings; /* the number of the last is its nonce */
 	uint64_t rtt_us;
 	uint64_t commits_in, commits_out;
@@ -110,6 +113,7 @@ struct sw_sync {
 	int64_t clock_ms;      /* the median of the clocks, ahead of ours by so much */
 	size_t n_clocks;       /* ours among them */
 	bool said_clock;
+	uint64_t ticked_ms; /* last */
 	struct sw_key inviter; /* of the ticket that we dialled with last */
 	bool has_inviter;
 	struct ban bans[BANS_MAX];

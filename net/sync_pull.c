@@ -192,6 +192,10 @@ static const struct sw_incoming *look_at(struct sw_sync *s, struct pulling *pull
 		case SW_TAKEN_REFUSED:
 			s->counters.n_refused++;
 			return &pull->v[i];
+		case SW_TAKEN_UNPROVEN:
+			pull->unproven = true;
+			pull->early = true;
+			break;
 		default:
 			pull->early = true; /* below one that must wait, or its records went missing: again later */
 		}
@@ -254,6 +258,7 @@ static void finish(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	bool early = p->pull.early, more = p->pull.more;
 
+	p->pull.whole = p->pull.unproven;
 	if (early) {
 		retry_later(s, p, now_ms);
 		return;
@@ -318,7 +323,7 @@ void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message 
 		return;
 	}
 	pull->asked = false;
-	pull->early = false;
+	pull->early = pull->unproven = false;
 	pull->more = m->more;
 	sw_buf_put_view(&pull->body, m->body);
 	rc = pull->body.rc;
@@ -326,6 +331,8 @@ void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message 
 		rc = parse_body(s, pull);
 	if (rc == SW_EFORMAT) {
 		sw_sync_distrust(s, p, "it sent a malformed commit");
+	} else if (rc == 0 && pull->n == 0) {
+		sw_sync_distrust(s, p, "it sent no commits, and said so");
 	} else if (rc < 0) {
 		complain(s, rc, now_ms);
 		retry_later(s, p, now_ms);

@@ -74,7 +74,7 @@ int sw_records_scan(struct sw_sync *s, struct pulling *pull)
 	if (rc < 0)
 		return rc;
 	scan.here = r.nodes;
-	while (rc == 0 && pull->end < pull->n && size < WINDOW_BYTES)
+	while (rc == 0 && pull->end < pull->n && (size < WINDOW_BYTES || pull->whole))
 		rc = scan_changeset(&scan, pull->v[pull->end++].changeset, &size);
 	sw_reader_end(&r);
 	pull->allowed = size;

@@ -323,20 +323,19 @@ static int fill_batch(struct sw_sync *sync, const struct sw_reader *r, const str
  */
 static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b)
 {
-	size_t n = SW_MESSAGE_COMMITS_MAX;
-	int rc;
+	struct sw_batch headers = {0};
+	size_t n;
+	int rc = fill_batch(sync, r, s, SW_MESSAGE_COMMITS_MAX, b, &headers);
 
-	do {
-		struct sw_batch headers = {0};
-
-		sw_buf_fini(&b->body);
-		rc = fill_batch(sync, r, s, n, b, &headers);
-		sw_batch_prove(&headers, sw_db_key(sync->db));
-		n = sw_batch_first_unproven(&headers);
-		sw_batch_fini(&headers);
-	} while (rc == 0 && n > 0 && n < b->n);
-	if (rc == 0 && n == 0 && b->n > 0)
-		rc = sw_fail(SW_ECORRUPT, "a commit in the store has a wrong signature; run 'swarmfs verify'");
+	n = sw_batch_closed(&headers);
+	sw_batch_fini(&headers);
+	if (rc < 0 || n == b->n)
+		return rc;
+	if (n == 0)
+		return sw_fail(SW_ECORRUPT, "a commit in the store has a wrong signature; run 'swarmfs verify'");
+	sw_buf_fini(&b->body);
+	rc = fill_batch(sync, r, s, n, b, &headers);
+	sw_batch_fini(&headers);
 	return rc;
 }
 

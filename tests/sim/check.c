@@ -128,6 +128,24 @@ static void check_parents(struct sim *s, size_t at, const struct sw_commit *c)
 	}
 }
 
+/* How far a node believes that the time is ahead of its clock. */
+static int64_t clock_of(const struct sim *s, size_t at)
+{
+	struct sw_sync_counters counters = {0};
+
+	if (s->net.nodes[at].sync)
+		sw_sync_counters(s->net.nodes[at].sync, &counters);
+	return counters.clock_ms;
+}
+
+/* The time by which a node holds commits back, now or when it was looked at last. */
+static uint64_t time_of(struct sim *s, size_t at)
+{
+	int64_t before = s->nodes[at].clock_ms, now = clock_of(s, at);
+
+	return test_env_wall(&s->net.nodes[at].t.env) + (uint64_t)(now > before ? now : before);
+}
+
 static void check_stamp(struct sim *s, size_t at, const struct sw_commit *c)
 {
 	const struct net_node *node = &s->net.nodes[at];
@@ -136,11 +154,10 @@ static void check_stamp(struct sim *s, size_t at, const struct sw_commit *c)
 	if (is_own && c->stamp <= s->nodes[at].stamp)
 		sim_fail(s, "order_extends_causality",
 			 "node %zu stamped its commit below what it knew", at);
-	if (!is_own && sw_hlc_ms(c->stamp) > test_env_wall(&s->net.nodes[at].t.env) + SW_SKEW_MS)
+	if (!is_own && sw_hlc_ms(c->stamp) > time_of(s, at) + SW_SKEW_MS)
 		sim_fail(s, "nothing_is_from_the_future",
 			 "node %zu took a commit from %llu ms ahead", at,
-			 (unsigned long long)(sw_hlc_ms(c->stamp) -
-					      test_env_wall(&s->net.nodes[at].t.env)));
+			 (unsigned long long)(sw_hlc_ms(c->stamp) - time_of(s, at)));
 }
 
 static void take(struct sim *s, size_t at, const struct sw_reader *r, uint64_t seq, bool is_new)
@@ -196,6 +213,7 @@ void sim_check_node(struct sim *s, size_t at)
 	sw_db_head(s->net.nodes[at].t.db, &head);
 	if (head.count != s->nodes[at].n)
 		read_store(s, at, true);
+	s->nodes[at].clock_ms = clock_of(s, at);
 }
 
 static void check_promises(struct sim *s, size_t at, const char *invariant)

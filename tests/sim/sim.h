@@ -121,6 +121,7 @@ struct sim_node {
 	struct sw_hash set; /* XOR of the ids */
 	uint64_t n, next_seq;
 	uint64_t stamp; /* the greatest */
+	int64_t clock_ms; /* what it believed when it was looked at last */
 };
 
 struct sim_commit {

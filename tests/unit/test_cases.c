@@ -843,6 +843,43 @@ static void a_clone_whose_first_batch_fails_tries_again(void **state)
 	test_db_close(&b);
 }
 
+/* Only a hostile peer sends a commit twice in one message. */
+static void what_stands_twice_in_a_batch_is_taken_once(void **state)
+{
+	struct sw_op ops[] = {row_op("a", NULL, "1"), row_op("b", NULL, "2")};
+	struct made parent, child, spoiled = {0};
+	size_t n_taken;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	make(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, &ops[0], 1, &parent);
+	make(&p, 0, MS(2001), &parent.id, SW_MODE_MERGE, &ops[1], 1, &child);
+	sw_buf_put_view(&spoiled.raw, sw_buf_view(&child.raw));
+	sw_buf_put_view(&spoiled.changeset, sw_buf_view(&child.changeset));
+	spoiled.raw.p[spoiled.raw.n - 1] ^= 1;
+	p.a.env.now_ms = p.b.env.now_ms = 1790000003000;
+	for (size_t k = 0; k < 2; k++) {
+		const struct made *order[] = {k ? &spoiled : &child, &parent, &child, &child};
+		struct sw_incoming in[4];
+
+		for (size_t i = 0; i < 4; i++)
+			in[i] = (struct sw_incoming){.commit = sw_buf_view(&order[i]->raw),
+						     .changeset = sw_buf_view(&order[i]->changeset)};
+		TEST_OK(sw_db_receive(k ? p.b.db : p.a.db, in, 4, 0, NULL, NULL, NULL, &n_taken));
+		assert_int_equal(n_taken, 1);
+		assert_int_equal(in[1].taken, SW_TAKEN);
+		assert_int_equal(in[3].taken, in[0].taken);
+	}
+	assert_int_equal(give(&p.a, &child).taken, SW_TAKEN);
+	assert_int_equal(give(&p.b, &child).taken, SW_TAKEN);
+	assert_true(same_head(&p));
+	pair_close(&p);
+	made_fini(&parent);
+	made_fini(&child);
+	made_fini(&spoiled);
+}
+
 /* Signatures are not part of a commit's id. Who signs a commit signs the ids of all below it. */
 static void a_later_signature_of_the_author_vouches(void **state)
 {
@@ -876,11 +913,17 @@ static void a_later_signature_of_the_author_vouches(void **state)
 	assert_int_equal(in[0].taken, SW_TAKEN_REFUSED);
 	m[1].raw.p[m[1].raw.n - 1] ^= 1;
 
-	/* It vouches even if it is not to be taken yet. */
+	/* They are taken together or not at all: one alone could not be passed on. */
 	TEST_OK(sw_db_receive(p.b.db, in, 1, 1, NULL, NULL, NULL, &n_taken));
-	assert_int_equal(in[0].taken, SW_TAKEN);
-	assert_int_equal(n_taken, 1);
-	assert_int_equal(give(&p.b, &m[1]).taken, SW_TAKEN);
+	assert_int_equal(in[0].taken, SW_TAKEN_UNPROVEN);
+	assert_int_equal(n_taken, 0);
+	p.b.env.now_ms = 1790000002000 - SW_SKEW_MS; /* the first of them is due, the other is not */
+	for (size_t i = 0; i < 2; i++) {
+		TEST_OK(sw_db_receive(p.b.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
+		assert_int_equal(n_taken, 2 * i);
+		assert_int_equal(in[0].taken, i ? SW_TAKEN : SW_TAKEN_UNPROVEN);
+		p.b.env.now_ms = 1790000003000;
+	}
 	TEST_OK(sw_db_receive(p.a.db, in, 2, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(n_taken, 2);
 	assert_true(same_head(&p));
@@ -910,6 +953,7 @@ int main(void)
 	    cmocka_unit_test(a_grant_counts_for_what_comes_after_it),
 	    cmocka_unit_test(a_second_genesis_is_refused),
 	    cmocka_unit_test(a_later_signature_of_the_author_vouches),
+	    cmocka_unit_test(what_stands_twice_in_a_batch_is_taken_once),
 	    cmocka_unit_test(a_failed_step_changes_nothing),
 	    cmocka_unit_test(a_clone_whose_first_batch_fails_tries_again),
 	};
