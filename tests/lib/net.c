@@ -124,7 +124,7 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 	struct net_pipe *p = &l->pipes[end];
 	struct net_message *m;
 
-	if (p->bytes + bytes.n > net->queue_max + p->largest && p->bytes > 0) {
+	if (p->bytes + bytes.n > net->queue_max + 2 * p->largest && p->bytes > 0) {
 		p->was_full = true;
 		return SW_EAGAIN;
 	}

@@ -93,7 +93,7 @@ struct net {
 	unsigned delay_ms_max;
 	unsigned lose_heads;   /* one in so many HEADs is lost; 0: none */
 	unsigned break_one_in; /* a message in so many breaks its link; 0: none */
-	size_t queue_max; /* bytes that wait in a pipe, beside one message of any size */
+	size_t queue_max; /* bytes that wait in a pipe, beside two of any size: commits and records */
 	size_t map_size; /* of stores; 0: the default */
 	struct net_node *nodes;
 	size_t n_nodes, nodes_max;

@@ -202,7 +202,7 @@ void sim_init(struct sim *s, const struct sim_plan *plan, bool trace, struct sim
 	net_init_for(&s->net, plan->seed, plan->nodes_max, LINKS_MAX(plan->nodes_max));
 	s->net.map_size = MAP_SIZE;
 	s->net.delay_ms_max = 1 + rng_below(&r, rng_below(&r, 3) ? 20 : 300);
-	s->net.queue_max = rng_below(&r, 3) ? NET_QUEUE_MAX : 1000 + rng_below(&r, 60000);
+	s->net.queue_max = rng_below(&r, 3) ? NET_QUEUE_MAX : 100000 + rng_below(&r, 200000);
 	s->net.watch = (struct net_watch){.arg = s,
 					  .sent = on_sent,
 					  .delivered = on_delivered,
