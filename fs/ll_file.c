@@ -22,17 +22,48 @@ unsigned sw_open_flags(int flags)
 	return out;
 }
 
-int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, struct fuse_file_info *fi)
+static struct sw_open *open_new(struct sw_mount *m, struct sw_inode *i, bool is_dir)
 {
 	struct sw_open *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->inode = i;
+	o->is_dir = is_dir;
+	pthread_mutex_lock(&m->opens_lock);
+	o->next = m->opens;
+	if (o->next)
+		o->next->prev = o;
+	m->opens = o;
+	pthread_mutex_unlock(&m->opens_lock);
+	return o;
+}
+
+static void open_unlink(struct sw_mount *m, struct sw_open *o)
+{
+	pthread_mutex_lock(&m->opens_lock);
+	if (o->next)
+		o->next->prev = o->prev;
+	if (o->prev)
+		o->prev->next = o->next;
+	else
+		m->opens = o->next;
+	pthread_mutex_unlock(&m->opens_lock);
+	sw_buf_fini(&o->text);
+	free(o);
+}
+
+int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, struct fuse_file_info *fi)
+{
+	struct sw_open *o = open_new(m, i, false);
 	int rc = o ? sw_inode_opened(&m->inodes, i, h) : SW_ENOMEM;
 
 	if (rc < 0) {
 		sw_handle_release(m->work, h);
-		free(o);
+		if (o)
+			open_unlink(m, o);
 		return rc;
 	}
-	o->inode = i;
 	o->handle = *h;
 	fi->fh = (uint64_t)(uintptr_t)o;
 	fi->keep_cache = 1;
@@ -61,8 +92,7 @@ void sw_open_free(struct sw_mount *m, struct sw_open *o)
 		sw_control_release(m, o);
 		sw_conflicts_release(m, o);
 	}
-	sw_buf_fini(&o->text);
-	free(o);
+	open_unlink(m, o);
 }
 
 /* A row as it was somewhere: its bytes are known and do not change. */
@@ -74,12 +104,11 @@ static bool is_version(const struct sw_inode *i)
 
 static int open_text(struct sw_mount *m, struct sw_inode *i, struct fuse_file_info *fi)
 {
-	struct sw_open *o = calloc(1, sizeof(*o));
+	struct sw_open *o = open_new(m, i, false);
 	int rc = 0;
 
 	if (!o)
 		return SW_ENOMEM;
-	o->inode = i;
 	if (i->type == SW_NODE_CONFLICT_FILE)
 		rc = sw_conflicts_open(m, o);
 	else if (i->type != SW_NODE_SNAP_ROW)
@@ -290,20 +319,29 @@ static void close_dir(struct sw_mount *m, struct sw_open *o)
 	if (o->head_pinned)
 		sw_db_unpin(m->db, &o->head.line);
 	sw_conflicts_release(m, o);
-	free(o);
+	open_unlink(m, o);
+}
+
+void sw_opens_close(struct sw_mount *m)
+{
+	while (m->opens) {
+		if (m->opens->is_dir)
+			close_dir(m, m->opens);
+		else
+			sw_open_free(m, m->opens);
+	}
 }
 
 void sw_ll_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct sw_mount *m = sw_req_mount(req);
-	struct sw_open *o = calloc(1, sizeof(*o));
+	struct sw_open *o = open_new(m, sw_inode_by_id(&m->inodes, ino), true);
 	int rc;
 
 	if (!o) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	o->inode = sw_inode_by_id(&m->inodes, ino);
 	rc = open_dir(m, o);
 	if (rc < 0) {
 		close_dir(m, o);

@@ -542,6 +542,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_o
 	pthread_mutex_init(&m->notice_lock, NULL);
 	pthread_cond_init(&m->notice_cond, NULL);
 	pthread_mutex_init(&m->event_lock, NULL);
+	pthread_mutex_init(&m->opens_lock, NULL);
 	rc = sw_inodes_init(&m->inodes, work);
 	if (rc == 0)
 		rc = sw_inode_get(&m->inodes, SW_NODE_ROOT_DIR, NULL, sw_view(NULL, 0), sw_view(NULL, 0), 0,
@@ -602,10 +603,12 @@ void sw_mount_free(struct sw_mount *m)
 		fuse_session_destroy(m->se);
 	}
 	sw_work_on_merge(m->work, NULL, NULL);
+	sw_opens_close(m);
 	sw_inodes_fini(&m->inodes);
 	pthread_mutex_destroy(&m->notice_lock);
 	pthread_cond_destroy(&m->notice_cond);
 	pthread_mutex_destroy(&m->event_lock);
+	pthread_mutex_destroy(&m->opens_lock);
 	free(m->mountpoint);
 	free(m);
 }

@@ -38,11 +38,16 @@ struct sw_mount {
 	/* Readers of .swarm/events, each a ring of its own lines. */
 	pthread_mutex_t event_lock;
 	struct sw_event_reader *event_readers;
+
+	pthread_mutex_t opens_lock;
+	struct sw_open *opens; /* all that are open; under opens_lock */
 };
 
 /* What an open file or directory is; fi->fh points at it. */
 struct sw_open {
+	struct sw_open *next, *prev; /* in sw_mount.opens */
 	struct sw_inode *inode;
+	bool is_dir;
 	struct sw_handle handle; /* ROW */
 	struct sw_list *list;	 /* root and tables */
 	struct sw_head head;	 /* .commits: the line, pinned */
@@ -161,6 +166,8 @@ void sw_ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_fi
 int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h,
 		  struct fuse_file_info *fi) SW_MUST_CHECK;
 void sw_open_free(struct sw_mount *m, struct sw_open *o);
+/* The session is over: close what programs had open still, as if they had ended. */
+void sw_opens_close(struct sw_mount *m);
 unsigned sw_open_flags(int flags);
 
 #endif

@@ -202,6 +202,8 @@ PY
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o644)
 os.write(fd, b"closed")
 os.close(os.dup(fd))
+other = os.open(sys.argv[1] + "-open", os.O_WRONLY | os.O_CREAT, 0o644)
+os.write(other, b"so far")
 print("dup closed", flush=True)
 time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 		holder=$!
@@ -215,6 +217,8 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	mount_a
 	[ "$(cat "$A/t/KILL")" = closed ]
 	[ "$(cat "$A/t/TERM")" = closed ]
+	# Who is asked to end closes what programs have open.
+	[ "$(cat "$A/t/TERM-open")" = "so far" ]
 	"$sf" verify "$A"
 }
 

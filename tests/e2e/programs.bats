@@ -27,6 +27,28 @@ edited_once() {
 	done
 }
 
+# edits_of ROW...: commits in history that touched it, for each.
+edits_of() {
+	local row
+	until_true 10 settled "$A"
+	for row; do
+		"$sf" log "$A" --table "${row%/*}" --row "${row#*/}" --json | wc -l
+	done | tr '\n' ' '
+}
+
+# edits_first ROWS COMMAND...: of these rows, the first was edited once, the others not. The table's own mtime is not a row's.
+edits_first() {
+	local rows=$1 before after
+	shift
+	# shellcheck disable=SC2086
+	before=$(edits_of $rows)
+	"$@"
+	# shellcheck disable=SC2086
+	after=$(edits_of $rows)
+	echo "$*: $before, then $after"
+	[ "$after" = "$((${before%% *} + 1)) ${before#* }" ]
+}
+
 # ever_named TABLE NAME...: in all of history these were the names in that table.
 ever_named() {
 	local table=$1 id
@@ -98,9 +120,9 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	[ "$(count_of "$A")" = "$before" ]
 	# Over rows that exist: one edit of those that changed.
 	echo changed >"$DIR/src/1"
-	one_edit r/1 rsync -a "$DIR/src/" "$A/r/"
-	one_edit c/1 cp -a "$DIR/src/." "$A/c/"
-	one_edit x/1 bash -c "tar -C '$DIR/src' -c 1 | tar -C '$A/x' -x"
+	edits_first "r/1 r/2 r/3" rsync -a "$DIR/src/" "$A/r/"
+	edits_first "c/1 c/2 c/3" cp -a "$DIR/src/." "$A/c/"
+	edits_first "x/1 x/2 x/3" bash -c "tar -C '$DIR/src' -c 1 | tar -C '$A/x' -x"
 	for t in r c x; do
 		ever_named $t 1 2 3
 		diff -r "$DIR/src" "$A/$t"
