@@ -42,6 +42,18 @@ void sw_hex(const uint8_t *p, size_t n, char *out)
 	sodium_bin2hex(out, 2 * n + 1, p, n);
 }
 
+int sw_base64(struct sw_view bytes, struct sw_buf *out)
+{
+	size_t size = sodium_base64_ENCODED_LEN(bytes.n, sodium_base64_VARIANT_ORIGINAL);
+	uint8_t *to = sw_buf_reserve(out, size);
+
+	if (!to)
+		return SW_ENOMEM;
+	sodium_bin2base64((char *)to, size, bytes.p, bytes.n, sodium_base64_VARIANT_ORIGINAL);
+	out->n += size - 1; /* not its NUL */
+	return 0;
+}
+
 int sw_unhex(struct sw_view text, uint8_t *out, size_t n)
 {
 	size_t got = 0;

@@ -77,6 +77,8 @@ static inline void sw_rd_hash(struct sw_rd *r, struct sw_hash *out)
 void sw_hex(const uint8_t *p, size_t n, char *out);
 /* Exactly n bytes from 2 * n hexadecimal digits; SW_EFORMAT otherwise. */
 int sw_unhex(struct sw_view text, uint8_t *out, size_t n) SW_MUST_CHECK;
+/* Append base64 (RFC 4648, with padding). SW_ENOMEM. */
+int sw_base64(struct sw_view bytes, struct sw_buf *out) SW_MUST_CHECK;
 
 /* SipHash-2-4 key; made by sw_sip_derive() from the salt and a purpose. */
 struct sw_sip_key {

@@ -65,30 +65,6 @@ static void put_text(struct log *l, const struct sw_commit_info *info)
 	sw_buf_printf(&l->out, "\n");
 }
 
-static int put_json(struct log *l, const struct sw_commit_info *info)
-{
-	const struct sw_commit *c = &info->commit;
-	char name[SW_COMMIT_NAME_SIZE], time[SW_TEXT_TIME_SIZE], *text;
-	json_t *parents = json_array(), *o;
-
-	sw_commit_name(&info->order, name);
-	sw_text_time(sw_hlc_ms(c->stamp), time);
-	for (size_t i = 0; i < c->n_parents; i++)
-		json_array_append_new(parents, sw_json_hex(c->parents[i].b, SW_HASH_SIZE));
-	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:o}", "id",
-		      sw_json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
-		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "mode",
-		      sw_text_mode(info->mode), "message", sw_json_text(c->message), "rows",
-		      (json_int_t)info->n_rows, "tables", (json_int_t)info->n_tables, "parents", parents);
-	text = o ? json_dumps(o, JSON_PRESERVE_ORDER) : NULL;
-	json_decref(o);
-	if (!text)
-		return SW_ENOMEM;
-	sw_buf_printf(&l->out, "%s\n", text);
-	free(text);
-	return 0;
-}
-
 /* Whether the commit has an operation on the table or row asked for. */
 static int concerns(const struct log *l, const struct sw_commit_info *info, bool *out)
 {
@@ -119,7 +95,7 @@ static int show(struct log *l, const struct sw_reader *r, const struct sw_order 
 		return rc;
 	l->left--;
 	if (l->is_json)
-		return put_json(l, &info);
+		return sw_commit_json(&info, &l->out);
 	put_text(l, &info);
 	return l->out.rc;
 }

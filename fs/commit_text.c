@@ -1,7 +1,10 @@
 #include "fs/commit_text.h"
 
+#include <stdlib.h>
+
 #include "core/hlc.h"
 #include "fs/commit_name.h"
+#include "fs/json_out.h"
 #include "fs/text.h"
 
 static int count_ops(struct sw_commit_info *info)
@@ -89,5 +92,33 @@ int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, stru
 	put_hash(out, "changeset", c->changeset.b, SW_HASH_SIZE);
 	put_hash(out, "signature", c->sig.b, SW_SIG_SIZE);
 	sw_commit_put_message(out, c->message);
+	return out->rc;
+}
+
+int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out)
+{
+	const struct sw_commit *c = &info->commit;
+	const struct sw_hash *database = sw_hash_is_zero(&c->database) ? &c->id : &c->database;
+	char name[SW_COMMIT_NAME_SIZE], time[SW_TEXT_TIME_SIZE], *text;
+	json_t *parents = json_array(), *o;
+
+	sw_commit_name(&info->order, name);
+	sw_text_time(sw_hlc_ms(c->stamp), time);
+	for (size_t i = 0; i < c->n_parents; i++)
+		json_array_append_new(parents, sw_json_hex(c->parents[i].b, SW_HASH_SIZE));
+	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
+		      sw_json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
+		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "mode",
+		      sw_text_mode(info->mode), "message", sw_json_text(c->message), "rows",
+		      (json_int_t)info->n_rows, "tables", (json_int_t)info->n_tables, "parents", parents, "database",
+		      sw_json_hex(database->b, SW_HASH_SIZE), "rule", (json_int_t)c->rule, "state",
+		      sw_json_hex(c->state.b, SW_HASH_SIZE), "changeset", sw_json_hex(c->changeset.b, SW_HASH_SIZE),
+		      "signature", sw_json_hex(c->sig.b, SW_SIG_SIZE));
+	text = o ? json_dumps(o, JSON_PRESERVE_ORDER) : NULL;
+	json_decref(o);
+	if (!text)
+		return SW_ENOMEM;
+	sw_buf_printf(out, "%s\n", text);
+	free(text);
 	return out->rc;
 }

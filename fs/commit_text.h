@@ -1,4 +1,4 @@
-/* Commits as text: for `swarmfs show` and the file .commit of a snapshot. */
+/* Commits as text and JSON: for `swarmfs show` and `log`, and the file .commit of a snapshot. */
 #ifndef SW_FS_COMMIT_TEXT_H
 #define SW_FS_COMMIT_TEXT_H
 
@@ -21,7 +21,10 @@ int sw_commit_info(const struct sw_reader *r, const struct sw_order *order,
 /* One "name  value" a line: id, name, time, author, outcome, ...; the message is last, its lines indented. */
 int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out) SW_MUST_CHECK;
 
-/* That last part: nothing when there is no message. */
+/* The same as one JSON object on a line of its own. */
+int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out) SW_MUST_CHECK;
+
+/* The text's last part: nothing when there is no message. */
 void sw_commit_put_message(struct sw_buf *out, struct sw_view message);
 
 #endif

@@ -86,6 +86,21 @@ diff_of() { "$sf" diff "$DIR/s" "$@"; }
 	done
 }
 
+@test "show --json: the commit as log has it, the row with its bytes" {
+	setup_history
+	local id
+	id=$("$sf" log "$DIR/s" --json -n 1 | jq -r .id)
+	[ ${#id} = 64 ]
+	[ "$("$sf" show "$DIR/s" HEAD --json)" = "$("$sf" log "$DIR/s" --json -n 1)" ]
+	[ "$("$sf" show "$DIR/s" "$id" --json | jq -r .state)" = "$("$sf" show "$DIR/s" HEAD | awk '$1 == "state" { print $2 }')" ]
+	"$sf" show "$DIR/s" HEAD t/1.json --json | jq -e '.table == "t" and .row == "1.json" and .mode == "0644" and (.mtime_ns > 0)'
+	[ "$("$sf" show "$DIR/s" HEAD t/1.json --json | jq -j .text)" = "$("$sf" show "$DIR/s" HEAD t/1.json)" ]
+	mkdir -p "$DIR/raw/b"
+	printf '\377\0\376' >"$DIR/raw/b/raw"
+	"$sf" import "$DIR/s" "$DIR/raw"
+	"$sf" show "$DIR/s" HEAD b/raw --json | jq -r .base64 | base64 -d | cmp - "$DIR/raw/b/raw"
+}
+
 @test "show: a row as of a commit" {
 	setup_history
 	[ "$("$sf" show "$DIR/s" HEAD t/1.json)" = '{"id":1,"n":2,"c":true}' ]
