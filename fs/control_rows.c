@@ -112,7 +112,7 @@ static int take_table(struct rows *s, const struct sw_import_sink *sink)
 static int take_row(struct rows *s, const struct sw_import_sink *sink)
 {
 	struct sw_import_meta meta;
-	uint8_t fixed[11];
+	uint8_t fixed[11] = {0};
 	struct sw_rd r = sw_rd(sw_view(fixed, sizeof(fixed)));
 	bool has_meta;
 	int rc = take_bytes(s, SW_NAME_MAX, &s->key);
