@@ -40,17 +40,25 @@ is_sentence() {
 	[[ $1 != *Sanitizer* ]]
 }
 
-# each_fails PATTERN STORE COMMAND...: each of them with that store; at once, since some wait a while for a
-# store that is in use.
-each_fails() {
-	local pattern=$1 store=$2 c argv pids=()
-	shift 2
+# call_each STORE COMMAND...: $DIR/out.COMMAND has what each said of that store, $DIR/rc.COMMAND its exit code.
+call_each() {
+	local store=$1 c argv pids=()
+	shift
 	for c; do
 		call "$c" "$store"
 		(timeout 60 "${argv[@]}" >"$DIR/out.$c" 2>&1 && echo 0 >"$DIR/rc.$c" || echo $? >"$DIR/rc.$c") &
+		# One after the other, since each may find the store in use by another.
+		[ -n "$at_once" ] || wait $!
 		pids+=($!)
 	done
-	wait "${pids[@]}"
+	[ -z "$at_once" ] || wait "${pids[@]}"
+}
+
+# [at_once=1] each_fails PATTERN STORE COMMAND...: each of them with that store; at_once where each waits a while.
+each_fails() {
+	local pattern=$1 store=$2 c at_once=${at_once:-}
+	shift 2
+	call_each "$store" "$@"
 	for c; do
 		echo "swarmfs $c on $store -> $(cat "$DIR/rc.$c"): $(cat "$DIR/out.$c")"
 		[ "$(cat "$DIR/rc.$c")" = 1 ]
@@ -175,8 +183,8 @@ setup_good() {
 	local holder=$! all c
 	until_true 5 bash -c "! flock -n '$DIR/good/lock' true"
 	mapfile -t all < <(for c in $(store_commands); do [[ " umount invite init clone " == *" $c "* ]] || echo "$c"; done)
-	each_fails "in use by process" "$DIR/good" "${all[@]}"
-	each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite init clone
+	at_once=1 each_fails "in use by process" "$DIR/good" "${all[@]}"
+	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite init clone
 	kill "$holder"
 	wait "$holder" || true
 	# Somebody who serves it: it is used through that, or refused with the process's number.
