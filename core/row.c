@@ -71,52 +71,13 @@ void sw_table_encode(const struct sw_table *t, struct sw_buf *out)
 	sw_buf_put_varint(out, t->n_rows);
 }
 
-/* Bytes of the UTF-8 sequence at p (Unicode 15, table 3-7), or 0 when it is ill-formed. */
-static size_t utf8_sequence(const uint8_t *p, size_t n)
-{
-	uint8_t lo = 0x80, hi = 0xbf;
-	size_t len;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf)
-		len = 2;
-	else if (p[0] >= 0xe0 && p[0] <= 0xef)
-		len = 3;
-	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-		len = 4;
-	else
-		return 0;
-	if (len > n)
-		return 0;
-	if (p[0] == 0xe0)
-		lo = 0xa0;
-	else if (p[0] == 0xed)
-		hi = 0x9f;
-	else if (p[0] == 0xf0)
-		lo = 0x90;
-	else if (p[0] == 0xf4)
-		hi = 0x8f;
-	if (p[1] < lo || p[1] > hi)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	return len;
-}
-
 int sw_name_check(struct sw_view name)
 {
 	if (name.n > SW_NAME_MAX)
 		return SW_ETOOLONG;
 	if (name.n == 0 || (name.n <= 2 && name.p[0] == '.' && name.p[name.n - 1] == '.'))
 		return SW_EINVAL;
-	for (size_t i = 0; i < name.n;) {
-		size_t len = utf8_sequence(name.p + i, name.n - i);
-
-		if (len == 0 || name.p[i] == '\0' || name.p[i] == '/')
-			return SW_EINVAL;
-		i += len;
-	}
+	if (memchr(name.p, '\0', name.n) || memchr(name.p, '/', name.n))
+		return SW_EINVAL;
 	return 0;
 }

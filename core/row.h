@@ -43,7 +43,7 @@ int sw_table_decode(struct sw_view value, struct sw_table *out) SW_MUST_CHECK;
 void sw_table_encode(const struct sw_table *t, struct sw_buf *out);
 
 /*
- * Whether a name may be a row or table: valid UTF-8, 1 to 255 bytes, no NUL or '/', not "." or "..".
+ * Whether a name may be a row or table: 1 to 255 bytes, no NUL or '/', not "." or "..".
  * 0, SW_ETOOLONG or SW_EINVAL.
  */
 int sw_name_check(struct sw_view name) SW_MUST_CHECK;

@@ -69,7 +69,7 @@ static bool is_scratch(struct sw_view key)
 
 	if (n == 0)
 		return false;
-	if (p[n - 1] == '~' || (p[0] == '#' && n > 1 && p[n - 1] == '#'))
+	if (n > 1 && (p[n - 1] == '~' || (p[0] == '#' && n > 2 && p[n - 1] == '#')))
 		return true;
 	if (p[0] != '.')
 		return false;

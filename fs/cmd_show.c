@@ -100,9 +100,10 @@ static int put_row_json(struct sw_snap *snap, struct sw_view table, struct sw_vi
 	if (rc < 0)
 		return rc;
 	snprintf(mode, sizeof(mode), "%04o", row.mode);
-	o = json_pack("{s:o, s:o, s:I, s:s, s:I, s:o}", "table", sw_json_text(table), "row", sw_json_text(key), "size",
-		      (json_int_t)row.size, "mode", mode, "mtime_ns", (json_int_t)row.mtime_ns,
-		      is_text ? "text" : "base64", sw_json_text(sw_buf_view(is_text ? &bytes : &base64)));
+	o = json_pack("{s:o, s:o, s:I, s:s, s:I, s:o}", "table", sw_json_name(table), "row",
+		      sw_json_name(key), "size", (json_int_t)row.size, "mode", mode, "mtime_ns",
+		      (json_int_t)row.mtime_ns, is_text ? "text" : "base64",
+		      sw_json_text(sw_buf_view(is_text ? &bytes : &base64)));
 	rc = o && json_dumpf(o, out, JSON_PRESERVE_ORDER) == 0 ? 0 : SW_ENOMEM;
 	json_decref(o);
 	fputc('\n', out);

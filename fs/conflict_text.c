@@ -68,7 +68,7 @@ static const char *what_was_lost(const struct view *v)
 static void put_name(struct sw_buf *out, const char *label, struct sw_view name)
 {
 	sw_buf_printf(out, "%-10s ", label);
-	sw_text_put(out, name, SIZE_MAX);
+	sw_text_put_name(out, name);
 	sw_buf_printf(out, "\n");
 }
 
@@ -147,10 +147,10 @@ static int begin_json(const struct sw_conflict *c, const struct sw_commit *commi
 	sw_hex(c->commit.b, SW_HASH_SIZE, id);
 	sw_hex(commit->author.b, SW_KEY_SIZE, author);
 	sw_buf_printf(out, "{\"table\": ");
-	rc = sw_json_put_text(out, sw_conflict_table(c));
+	rc = sw_json_put_name(out, sw_conflict_table(c));
 	sw_buf_printf(out, ", \"row\": ");
 	if (rc == 0)
-		rc = sw_json_put_text(out, sw_conflict_key_of(c));
+		rc = sw_json_put_name(out, sw_conflict_key_of(c));
 	sw_buf_printf(out,
 		      ", \"commit\": \"%s\", \"name\": \"%s\", \"time\": \"%s\", \"author\": "
 		      "\"%s\", \"outcome\": \"%s\"",
@@ -241,9 +241,7 @@ int sw_conflict_line(const struct sw_reader *r, const struct sw_conflict *c, str
 	sw_text_time(sw_hlc_ms(commit.stamp), time);
 	sw_hex(c->commit.b, SW_HASH_SIZE, id);
 	sw_hex(commit.author.b, SW_KEY_SIZE, author);
-	sw_text_put(out, sw_conflict_table(c), SW_NAME_MAX);
-	sw_buf_printf(out, "/");
-	sw_text_put(out, sw_conflict_key_of(c), SW_NAME_MAX);
+	sw_text_put_path(out, sw_conflict_table(c), sw_conflict_key_of(c));
 	sw_buf_printf(out, "/%.*s  %s  %.8s  %s\n", SW_COMMIT_ID_DIGITS, id, time, author,
 		      sw_outcome_name(outcome));
 	return out->rc;

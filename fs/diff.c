@@ -68,8 +68,8 @@ static int write_stat(struct walk *w)
 {
 	if (w->n_added + w->n_changed + w->n_removed == 0)
 		return 0;
-	sw_text_put(&w->out, w->table, SW_NAME_MAX);
-	sw_buf_printf(&w->out, "/  %llu added, %llu changed, %llu removed\n",
+	sw_text_put_path(&w->out, w->table, sw_view(NULL, 0));
+	sw_buf_printf(&w->out, "  %llu added, %llu changed, %llu removed\n",
 		      (unsigned long long)w->n_added, (unsigned long long)w->n_changed,
 		      (unsigned long long)w->n_removed);
 	w->total_added += w->n_added;

@@ -88,9 +88,7 @@ int sw_diff_write_text(const struct sw_nodes *nodes, const struct sw_difference 
 	int rc = load_both(nodes, d, &both);
 
 	sw_buf_printf(out, "%c ", !d->before ? 'A' : !d->after ? 'D' : d->is_same_content ? 'T' : 'M');
-	sw_text_put(out, d->table, SW_NAME_MAX);
-	sw_buf_printf(out, "/");
-	sw_text_put(out, d->key, SW_NAME_MAX);
+	sw_text_put_path(out, d->table, d->key);
 	if (d->is_same_content)
 		put_attributes_text(out, d->before, d->after);
 	else
@@ -163,10 +161,10 @@ int sw_diff_write_json(const struct sw_nodes *nodes, const struct sw_difference 
 		      : !d->after	   ? "removed"
 		      : d->is_same_content ? "attributes"
 					   : "changed");
-	rc = sw_json_put_string(out, d->table);
+	rc = sw_json_put_name(out, d->table);
 	if (rc == 0 && d->key.n > 0) {
 		sw_buf_printf(out, ", \"row\": ");
-		rc = sw_json_put_string(out, d->key);
+		rc = sw_json_put_name(out, d->key);
 	}
 	put_side_json(out, d, "before", d->before);
 	put_side_json(out, d, "after", d->after);

@@ -82,8 +82,6 @@ int sw_import_check_name(const struct sw_import *im, uint64_t where, const char 
 		cause = "contains '/'";
 	else if (memchr(name.p, 0, name.n))
 		cause = "contains a NUL byte";
-	else if (!sw_json_is_utf8(name))
-		cause = "is not UTF-8";
 	return sw_import_fail(im, SW_EFORMAT, where, "the %s \"%s\" %s; give it another", what,
 			      sw_import_show(name, shown), cause);
 }

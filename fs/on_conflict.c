@@ -187,9 +187,7 @@ static void run_for(const struct sw_on_conflict *r, const struct sw_conflict *c)
 
 	if (rc == 0 && status == 0)
 		return;
-	sw_text_put(&name, sw_conflict_table(c), SW_NAME_MAX);
-	sw_buf_put_u8(&name, '/');
-	sw_text_put(&name, sw_conflict_key_of(c), SW_NAME_MAX);
+	sw_text_put_path(&name, sw_conflict_table(c), sw_conflict_key_of(c));
 	sw_buf_put_u8(&name, 0);
 	if (name.rc < 0)
 		return;

@@ -243,7 +243,7 @@ static const char *what_happened(const struct sw_change *c)
 static void put_name(struct sw_buf *out, const char *label, struct sw_view name)
 {
 	sw_buf_printf(out, ",\"%s\":", label);
-	if (sw_json_put_text(out, name) < 0)
+	if (sw_json_put_name(out, name) < 0)
 		out->rc = SW_ENOMEM;
 }
 

@@ -22,6 +22,18 @@ static struct sw_view cut(struct sw_view v, size_t max)
 	return sw_view(v.p, max);
 }
 
+/* The n bytes at p as an escape. */
+static void put_escape(struct sw_buf *out, const uint8_t *p, size_t n)
+{
+	if (*p == '\n')
+		sw_buf_printf(out, "\\n");
+	else if (*p == '\t')
+		sw_buf_printf(out, "\\t");
+	else
+		for (size_t i = 0; i < n; i++)
+			sw_buf_printf(out, "\\x%02x", p[i]);
+}
+
 void sw_text_put(struct sw_buf *out, struct sw_view v, size_t max)
 {
 	bool is_cut = v.n > max;
@@ -35,17 +47,63 @@ void sw_text_put(struct sw_buf *out, struct sw_view v, size_t max)
 
 		if (n == 0)
 			sw_buf_put_u8(out, v.p[i]);
-		else if (v.p[i] == '\n')
-			sw_buf_printf(out, "\\n");
-		else if (v.p[i] == '\t')
-			sw_buf_printf(out, "\\t");
 		else
-			for (size_t j = 0; j < n; j++)
-				sw_buf_printf(out, "\\x%02x", v.p[i + j]);
+			put_escape(out, v.p + i, n);
 		i += n > 1;
 	}
 	if (is_cut)
 		sw_buf_printf(out, "...");
+}
+
+static bool needs_quotes(struct sw_view name)
+{
+	bool is_utf8 = sw_json_is_utf8(name);
+
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] == '"' || name.p[i] == '\\' || unsafe_at(name, i, is_utf8) > 0)
+			return true;
+	return false;
+}
+
+static void put_quoted(struct sw_buf *out, struct sw_view name)
+{
+	bool is_utf8 = sw_json_is_utf8(name);
+
+	for (size_t i = 0; i < name.n; i++) {
+		size_t n = unsafe_at(name, i, is_utf8);
+
+		if (name.p[i] == '"' || name.p[i] == '\\')
+			sw_buf_put_u8(out, '\\');
+		if (n == 0)
+			sw_buf_put_u8(out, name.p[i]);
+		else
+			put_escape(out, name.p + i, n);
+		i += n > 1;
+	}
+}
+
+void sw_text_put_name(struct sw_buf *out, struct sw_view name)
+{
+	const char *quote = needs_quotes(name) ? "\"" : "";
+
+	sw_buf_printf(out, "%s", quote);
+	if (*quote)
+		put_quoted(out, name);
+	else
+		sw_buf_put_view(out, name);
+	sw_buf_printf(out, "%s", quote);
+}
+
+void sw_text_put_path(struct sw_buf *out, struct sw_view table, struct sw_view key)
+{
+	const char *quote = needs_quotes(table) || needs_quotes(key) ? "\"" : "";
+	void (*put)(struct sw_buf *, struct sw_view) = *quote ? put_quoted : sw_buf_put_view;
+
+	sw_buf_printf(out, "%s", quote);
+	put(out, table);
+	sw_buf_put_u8(out, '/');
+	put(out, key);
+	sw_buf_printf(out, "%s", quote);
 }
 
 void sw_text_print(FILE *out, struct sw_view v)

@@ -16,7 +16,14 @@
 
 /* Append v, control characters and what is not UTF-8 as \xNN; at most max bytes of v, then "...". */
 void sw_text_put(struct sw_buf *out, struct sw_view v, size_t max);
-/* The same, straight to a stream. */
+/*
+ * Append a name of a table or row, or TABLE/ROW (key empty: TABLE/). What a terminal would obey,
+ * what is not UTF-8, and what has a quote or a backslash stands in double quotes, with \\ \" \n \t
+ * and \xNN in it: so no two look alike.
+ */
+void sw_text_put_name(struct sw_buf *out, struct sw_view name);
+void sw_text_put_path(struct sw_buf *out, struct sw_view table, struct sw_view key);
+/* The same as sw_text_put(), straight to a stream. */
 void sw_text_print(FILE *out, struct sw_view v);
 
 /* 2026-11-21T01:33:25.123Z */

@@ -86,7 +86,8 @@ static void check_values(struct sw_view bytes)
 		must(sw_view_eq(sw_buf_view(&again), bytes));
 	}
 	if (sw_name_check(bytes) == 0)
-		must(bytes.n > 0 && bytes.n <= SW_NAME_MAX && !memchr(bytes.p, 0, bytes.n));
+		must(bytes.n > 0 && bytes.n <= SW_NAME_MAX && !memchr(bytes.p, 0, bytes.n) &&
+		     !memchr(bytes.p, '/', bytes.n));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -427,10 +427,11 @@ static void a_directory_of_directories_is_tables(void **state)
 	put_file("db/README", sw_view_str("r\n"));
 	assert_refused("db", &defaults, SW_EFORMAT, "1 files and 3 directories", "--table");
 	assert_import("db", &named, "t:\nt/README r\n");
-	put_file("db/one/\xff", sw_view_str(""));
+	put_file("db/one/\xff", sw_view_str("3\n"));
 	assert_import("db", &named, "t:\nt/README r\n");
 	assert_int_equal(unlink("db/README"), 0);
-	assert_refused("db", &defaults, SW_EFORMAT, "file name \"?\"", "is not UTF-8");
+	/* Names of files are bytes, and so are names of rows. */
+	assert_import("db", &defaults, "one:\none/x 1\none/\xff 3\nthree:\ntwo:\ntwo/x 2\n");
 }
 
 /* The same rows as an array and as lines, of all sizes around those of the reads. */

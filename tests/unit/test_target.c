@@ -4,6 +4,8 @@
 
 #include <limits.h>
 
+#include "core/row.h"
+#include "fs/json_out.h"
 #include "fs/mountinfo.h"
 #include "fs/text.h"
 
@@ -130,6 +132,62 @@ static void a_terminal_is_given_no_orders(void **state)
 	assert_shown("\x80\x80\x80", 3, 2, "...");
 }
 
+static void assert_path_shown(struct sw_view table, struct sw_view key, const char *text,
+			      const char *json)
+{
+	SW_BUF b = {0};
+	SW_BUF j = {0};
+
+	sw_text_put_path(&b, table, key);
+	sw_buf_put_u8(&b, 0);
+	assert_string_equal((char *)b.p, text);
+	TEST_OK(sw_json_put_name(&j, key));
+	sw_buf_put_u8(&j, 0);
+	assert_string_equal((char *)j.p, json);
+}
+
+/* What differs in bytes differs in text, and JSON is UTF-8 whatever the name is. */
+static void names_are_told_apart(void **state)
+{
+	const struct sw_view t = sw_view_str("t");
+
+	(void)state;
+	assert_path_shown(t, sw_view_str("r.json"), "t/r.json", "\"r.json\"");
+	assert_path_shown(t, sw_view_str("a b"), "t/a b", "\"a b\"");
+	assert_path_shown(t, sw_view_str("caf\xc3\xa9"), "t/caf\xc3\xa9", "\"caf\xc3\xa9\"");
+	assert_path_shown(t, sw_view_str("caf\xe9"), "\"t/caf\\xe9\"", "\"/caf%E9\"");
+	assert_path_shown(t, sw_view_str("caf\\xe9"), "\"t/caf\\\\xe9\"", "\"caf\\\\xe9\"");
+	assert_path_shown(t, sw_view_str("caf%E9"), "t/caf%E9", "\"caf%E9\"");
+	assert_path_shown(t, sw_view_str("%\n\xff\x7f"), "\"t/%\\n\\xff\\x7f\"",
+			  "\"/%25%0A%FF%7F\"");
+	assert_path_shown(t, sw_view_str("a\nb"), "\"t/a\\nb\"", "\"a\\nb\"");
+	assert_path_shown(t, sw_view_str("\""), "\"t/\\\"\"", "\"\\\"\"");
+	assert_path_shown(sw_view_str("\xff"), sw_view_str("r"), "\"\\xff/r\"", "\"r\"");
+	assert_path_shown(sw_view_str("\xff"), sw_view_str(""), "\"\\xff/\"", "\"\"");
+}
+
+/* Every byte but NUL and '/', at every length that a name may have. */
+static void names_are_bytes(void **state)
+{
+	uint8_t name[SW_NAME_MAX + 1];
+
+	(void)state;
+	for (unsigned byte = 0; byte < 256; byte++) {
+		memset(name, (int)byte, sizeof(name));
+		for (size_t n = 0; n <= sizeof(name); n++) {
+			int want = 0;
+
+			if (n > SW_NAME_MAX)
+				want = SW_ETOOLONG;
+			else if (n == 0 || byte == 0 || byte == '/' || (byte == '.' && n <= 2))
+				want = SW_EINVAL;
+			assert_int_equal(sw_name_check(sw_view(name, n)), want);
+		}
+	}
+	assert_int_equal(sw_name_check(sw_view("a\0b", 3)), SW_EINVAL);
+	assert_int_equal(sw_name_check(sw_view_str("\xe9/")), SW_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +195,8 @@ int main(void)
 	    cmocka_unit_test(paths_become_absolute_and_follow_links),
 	    cmocka_unit_test(spans_and_sizes),
 	    cmocka_unit_test(a_terminal_is_given_no_orders),
+	    cmocka_unit_test(names_are_told_apart),
+	    cmocka_unit_test(names_are_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,8 @@ static const struct vector {
 	{"id", "3e1d3661f132966dac125a52df03250487b875817c4ae85dd6a8f7e3790e3252"},
 	{"put", "00010501740172000000000000000000000000000000000000000000000000000000000000000001a400"
 	     "000000000003e8000568656c6c6f00"},
+	{"bytes", "00010502fffe04636166e900000000000000000000000000000000000000"
+		  "0000000000000000000000000001a400000000000003e8000568656c6c6f00"},
 	{"fourth", "000205017406722e6a736f6eb0faee9671cde3c7c20ef200d7a40295f184b5443b7ce9aa11af5afd0073b5a801a40000000059682f00000d7b2278223a312c2279223a327d01010179d9d31878c66d42bb49676c9fa81bff7cf652b6c3e3e767a1ac826d0fbb4d9d8105017401733ba42519851fab4047a59f5969ee5987be88c93af57ab66d4960397e1b11101801a40000000059682f000005746872656500"},
 	{"line", "06a043f5cdc4b499c2a18be5b9bb6d06d5a4ced743ba9dcb2ccf3a3c6037d80e"},
 	{"state", "e44a491f2ba83ecb8b1bb4f74ed9fff19af455f94b6f00626029ba92d94013b6"},
@@ -158,6 +160,7 @@ static void changesets_and_commits(void **state)
 	uint8_t seed[SW_KEY_SEED_SIZE];
 	struct sw_identity *id;
 	struct sw_nodes *nodes;
+	size_t n_blobs;
 	SW_BUF genesis = {0};
 	SW_BUF raw = {0};
 	SW_BUF merge = {0};
@@ -181,6 +184,12 @@ static void changesets_and_commits(void **state)
 	assert_int_equal(sw_commit_verify(sw_buf_view(&raw), &again), 0);
 	sw_changeset_encode(SW_MODE_MERGE, &put, 1, &merge, NULL);
 	check("put", sw_buf_view(&merge));
+	put.table = sw_view("\xff\xfe", 2);
+	put.key = sw_view_str("caf\xe9");
+	sw_buf_reset(&merge);
+	sw_changeset_encode(SW_MODE_MERGE, &put, 1, &merge, NULL);
+	check("bytes", sw_buf_view(&merge));
+	assert_int_equal(sw_changeset_check(sw_buf_view(&merge), &n_blobs), 0);
 	sw_nodes_free(nodes);
 	sw_identity_free(id);
 }
