@@ -11,7 +11,6 @@
 #define META_DATABASE "database"
 #define META_SALT     "salt"
 #define META_CONFLICT "conflict"
-#define META_HEAD     "head"
 #define META_HLC      "hlc"
 
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out)
@@ -24,44 +23,10 @@ int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value)
 	return sw_txn_put(txn, SW_SPACE_META, sw_view_str(name), value);
 }
 
-static int damaged(const char *what)
+int sw_db_damaged(const char *what)
 {
 	return sw_fail(SW_ECORRUPT, "the store's %s is damaged; restore the store from a backup or "
 				    "clone it again", what);
-}
-
-int sw_head_load(struct sw_txn *txn, struct sw_head *out)
-{
-	struct sw_view v;
-	struct sw_rd r;
-	int rc = sw_meta_get(txn, META_HEAD, &v);
-
-	*out = (struct sw_head){0};
-	if (rc == SW_ENOTFOUND)
-		return 0;
-	if (rc < 0)
-		return rc;
-	r = sw_rd(v);
-	out->count = sw_rd_u64(&r);
-	sw_rd_hash(&r, &out->line);
-	sw_rd_hash(&r, &out->state);
-	return sw_rd_done(&r) < 0 ? damaged("head") : 0;
-}
-
-static int head_save(struct sw_txn *txn, const struct sw_head *head, uint64_t hlc)
-{
-	SW_BUF b = {0};
-	uint8_t stamp[8];
-	int rc;
-
-	sw_buf_put_u64(&b, head->count);
-	sw_buf_put_hash(&b, &head->line);
-	sw_buf_put_hash(&b, &head->state);
-	if (b.rc < 0)
-		return b.rc;
-	sw_set_u64(stamp, hlc);
-	rc = sw_meta_put(txn, META_HEAD, sw_buf_view(&b));
-	return rc < 0 ? rc : sw_meta_put(txn, META_HLC, sw_view(stamp, sizeof(stamp)));
 }
 
 static void use_salt(struct sw_db *db, const struct sw_hash *salt)
@@ -99,6 +64,7 @@ static struct sw_db *db_new(const struct sw_env *env)
 	db->env = env;
 	pthread_mutex_init(&db->write_lock, NULL);
 	pthread_mutex_init(&db->head_lock, NULL);
+	pthread_mutex_init(&db->memtable_lock, NULL);
 	return db;
 }
 
@@ -106,13 +72,15 @@ void sw_db_close(struct sw_db *db)
 {
 	if (!db)
 		return;
-	if (db->store && sw_db_tidy(db) < 0) {
-		/* What could not be given up now is given up at the next open. */
+	if (db->memtable && sw_db_checkpoint(db) < 0) {
+		/* What could not be written or given up now is at the next open. */
 	}
+	sw_memtable_unref(db->memtable);
 	sw_store_close(db->store);
 	sw_identity_free(db->identity);
 	pthread_mutex_destroy(&db->write_lock);
 	pthread_mutex_destroy(&db->head_lock);
+	pthread_mutex_destroy(&db->memtable_lock);
 	free(db->pins);
 	free(db->shape);
 	free(db);
@@ -142,7 +110,7 @@ static int check_format(struct sw_txn *txn, const char *dir)
 	r = sw_rd(v);
 	format = sw_rd_varint(&r);
 	if (sw_rd_done(&r) < 0 || format == 0)
-		return damaged("format number");
+		return sw_db_damaged("format number");
 	if (format > SW_STORE_FORMAT)
 		return sw_fail(SW_EVERSION,
 			       "the store %s has format %llu, this swarmfs knows up to %d; use a "
@@ -158,14 +126,14 @@ static int load_settings(struct sw_db *db, struct sw_txn *txn)
 	int rc = sw_meta_get(txn, META_DATABASE, &v);
 
 	if (rc < 0 || v.n != SW_HASH_SIZE)
-		return damaged("database id");
+		return sw_db_damaged("database id");
 	memcpy(db->id.b, v.p, v.n);
 	rc = sw_meta_get(txn, META_SALT, &v);
 	if (rc == 0 && v.n == SW_HASH_SIZE) {
 		memcpy(salt.b, v.p, v.n);
 		use_salt(db, &salt);
 	} else if (rc != SW_ENOTFOUND) {
-		return damaged("salt");
+		return sw_db_damaged("salt");
 	}
 	rc = sw_meta_get(txn, META_CONFLICT, &v);
 	if (rc == 0 && v.n == 1)
@@ -173,8 +141,7 @@ static int load_settings(struct sw_db *db, struct sw_txn *txn)
 	rc = sw_meta_get(txn, META_HLC, &v);
 	if (rc == 0 && v.n == 8)
 		db->hlc = sw_get_u64(v.p);
-	db->n_drops = (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
-	return sw_head_load(txn, &db->head);
+	return sw_db_load_heads(db, txn);
 }
 
 static int load(struct sw_db *db)
@@ -208,7 +175,9 @@ int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
 	if (rc == 0)
 		rc = load(db);
 	if (rc == 0)
-		rc = sw_db_tidy(db); /* roots that were pinned when the process ended */
+		rc = sw_db_remember(db);
+	if (rc == 0)
+		rc = sw_db_tidy(db);
 	if (rc < 0) {
 		sw_db_close(db);
 		return rc;
@@ -252,6 +221,8 @@ static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
 	rc = sw_store_open(dir, SW_STORE_CREATE, env, &db->store);
 	if (rc == 0)
 		rc = sw_keyfile_create(path, env, &db->identity);
+	if (rc == 0)
+		rc = sw_memtable_new(&db->memtable);
 	if (rc < 0) {
 		sw_db_close(db);
 		return rc;
@@ -306,7 +277,7 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 	if (rc == 0)
 		rc = sw_history_index(txn, 1, e.fold.stamp, e.fold.changeset);
 	if (rc == 0)
-		rc = sw_nodes_new(txn, &nodes);
+		rc = sw_db_nodes(db, txn, &nodes);
 	if (rc == 0)
 		rc = sw_fold_run(txn, nodes, db->shape, &sw_hash_zero, &sw_hash_zero, &e.fold, 1, &fold);
 	if (rc == 0) {
@@ -446,9 +417,9 @@ static int line_edit_cmp(const void *a, const void *b)
 	return memcmp(a, b, SW_ORDER_SIZE);
 }
 
-static int edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		     struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
-		     struct sw_hash *line)
+int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *before,
+		    struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
+		    struct sw_hash *line)
 {
 	size_t total = n + fold->n_flips;
 	struct line_edit *list = calloc(total, sizeof(*list));
@@ -460,81 +431,17 @@ static int edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *node
 	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++) {
 		list[n + i].outcome = (uint8_t)fold->flips[i].outcome;
 		rc = sw_history_order(txn, fold->flips[i].seq, &list[n + i].order);
-		if (rc == 0)
-			rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
 	}
 	if (rc == 0) {
 		qsort(list, total, sizeof(*list), line_edit_cmp);
 		for (size_t i = 0; i < total; i++)
 			edits[i] = (struct sw_edit){.key = sw_order_view(&list[i].order),
 						    .value = sw_view(&list[i].outcome, 1)};
-		rc = sw_tree_apply(nodes, db->shape, SW_PURPOSE_LINE, &db->head.line, edits, total, line);
+		rc = sw_tree_apply(nodes, db->shape, SW_PURPOSE_LINE, before, edits, total, line);
 	}
 	free(list);
 	free(edits);
 	return rc;
-}
-
-static size_t pins_of(const struct sw_db *db, const struct sw_hash *root)
-{
-	for (size_t i = 0; i < db->n_pins; i++)
-		if (sw_hash_eq(&db->pins[i].root, root))
-			return db->pins[i].n;
-	return 0;
-}
-
-/* An old root goes, or waits until its last pin is gone. head_lock is held. */
-static int drop_root(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		     const struct sw_hash *old, const struct sw_hash *new, int64_t *n_drops)
-{
-	if (sw_hash_eq(old, new) || sw_hash_is_zero(old) || pins_of(db, old) == 0)
-		return sw_nodes_release(nodes, old);
-	++*n_drops;
-	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(old), sw_view("", 0));
-}
-
-/* A root that comes back while it waits to go keeps the reference that it still has. */
-static int take_root(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *root, int64_t *n_drops)
-{
-	struct sw_view v;
-	int rc = sw_txn_get(txn, SW_SPACE_DROPS, sw_hash_view(root), &v);
-
-	if (rc == SW_ENOTFOUND)
-		return sw_nodes_retain(nodes, root);
-	if (rc < 0)
-		return rc;
-	--*n_drops;
-	return sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(root));
-}
-
-/* Move the roots and write. head_lock is held. Ends the transaction. */
-static int move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		     const struct sw_head *head, uint64_t hlc)
-{
-	int64_t n_drops = (int64_t)db->n_drops;
-	int rc = take_root(txn, nodes, &head->state, &n_drops);
-
-	if (rc == 0)
-		rc = take_root(txn, nodes, &head->line, &n_drops);
-	if (rc == 0)
-		rc = drop_root(db, txn, nodes, &db->head.state, &head->state, &n_drops);
-	if (rc == 0)
-		rc = drop_root(db, txn, nodes, &db->head.line, &head->line, &n_drops);
-	if (rc == 0)
-		rc = sw_nodes_flush(nodes);
-	if (rc == 0)
-		rc = head_save(txn, head, hlc);
-	if (rc < 0) {
-		sw_txn_abort(txn);
-		return rc;
-	}
-	rc = sw_txn_commit(txn);
-	if (rc < 0)
-		return rc;
-	db->head = *head;
-	db->hlc = hlc;
-	db->n_drops = (size_t)n_drops;
-	return 0;
 }
 
 /* Someone who holds exactly what we hold signed a root: it must be ours. */
@@ -564,28 +471,32 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
 	uint64_t hlc = db->hlc;
-	int rc = 0;
+	int rc;
 
-	/* By order, so parents come first: a tip that has a child in the batch goes again. */
-	for (size_t i = 0; rc == 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct sw_entering *e = commits[i];
 
 		sw_order_make(e->commit->stamp, &e->commit->author, &e->commit->id, &e->order);
 		if (e->commit->stamp > hlc)
 			hlc = e->commit->stamp;
-		rc = enter_commit(txn, nodes, e);
 	}
+	rc = sw_db_edit_line(db, txn, nodes, &db->head.line, commits, n, fold, &head.line);
 	if (rc == 0)
-		rc = edit_line(db, txn, nodes, commits, n, fold, &head.line);
+		rc = sw_memtable_add(db->memtable, nodes);
+	sw_nodes_set_memtable(nodes, db->memtable);
+	/* By order, so parents come first: a tip that has a child in the batch goes again. */
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = enter_commit(txn, nodes, commits[i]);
+	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++)
+		rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
 	if (rc < 0) {
 		sw_txn_abort(txn);
 		return rc;
 	}
 	if (origin == SW_FROM_PEER)
 		compare_roots(db, txn, commits, n, &head.state, &diverged);
-	pthread_mutex_lock(&db->head_lock);
-	rc = move_head(db, txn, nodes, &head, hlc);
-	pthread_mutex_unlock(&db->head_lock);
+	/* Folded again from an earlier state, commits would not turn over a second time. */
+	rc = sw_db_move_head(db, txn, nodes, &head, hlc, fold->n_flips > 0);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < fold->changes.n; i++)
@@ -595,139 +506,4 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (diverged && db->listener.diverged)
 		db->listener.diverged(db->listener.arg, diverged, &head.state);
 	return 0;
-}
-
-/* Pins */
-
-static int pin(struct sw_db *db, const struct sw_hash *root)
-{
-	struct sw_pin *v;
-
-	for (size_t i = 0; i < db->n_pins; i++) {
-		if (sw_hash_eq(&db->pins[i].root, root)) {
-			db->pins[i].n++;
-			return 0;
-		}
-	}
-	v = realloc(db->pins, (db->n_pins + 1) * sizeof(*v));
-	if (!v)
-		return SW_ENOMEM;
-	db->pins = v;
-	db->pins[db->n_pins++] = (struct sw_pin){*root, 1};
-	return 0;
-}
-
-int sw_db_pin_head(struct sw_db *db, struct sw_hash *state)
-{
-	int rc;
-
-	pthread_mutex_lock(&db->head_lock);
-	*state = db->head.state;
-	rc = pin(db, state);
-	pthread_mutex_unlock(&db->head_lock);
-	return rc;
-}
-
-int sw_db_pin_line(struct sw_db *db, struct sw_head *head)
-{
-	int rc;
-
-	pthread_mutex_lock(&db->head_lock);
-	*head = db->head;
-	rc = pin(db, &head->line);
-	pthread_mutex_unlock(&db->head_lock);
-	return rc;
-}
-
-void sw_db_unpin(struct sw_db *db, const struct sw_hash *state)
-{
-	pthread_mutex_lock(&db->head_lock);
-	for (size_t i = 0; i < db->n_pins; i++) {
-		if (!sw_hash_eq(&db->pins[i].root, state))
-			continue;
-		if (--db->pins[i].n == 0)
-			db->pins[i] = db->pins[--db->n_pins];
-		break;
-	}
-	pthread_mutex_unlock(&db->head_lock);
-}
-
-/* Give up the waiting roots that nobody pins. head_lock is held: no new pin can reach them anyway. */
-static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, size_t *n)
-{
-	struct sw_view found, value;
-	struct sw_hash at = sw_hash_zero;
-	int rc;
-
-	while ((rc = sw_txn_ceil(txn, SW_SPACE_DROPS, sw_hash_view(&at), &found, &value)) > 0) {
-		if (found.n != SW_HASH_SIZE)
-			return damaged("list of pinned roots");
-		memcpy(at.b, found.p, SW_HASH_SIZE);
-		if (pins_of(db, &at) == 0) {
-			rc = sw_nodes_release(nodes, &at);
-			if (rc == 0)
-				rc = sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(&at));
-			if (rc < 0)
-				return rc;
-			(*n)++;
-		}
-		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
-			;
-		if (sw_hash_is_zero(&at))
-			break;
-	}
-	return rc < 0 ? rc : sw_nodes_flush(nodes);
-}
-
-int sw_db_tidy(struct sw_db *db)
-{
-	struct sw_nodes *nodes = NULL;
-	struct sw_txn *txn = NULL;
-	size_t n = 0;
-	int rc = 0;
-
-	pthread_mutex_lock(&db->write_lock);
-	if (db->n_drops > 0) {
-		rc = sw_txn_begin(db->store, true, &txn);
-		if (rc == 0)
-			rc = sw_nodes_new(txn, &nodes);
-		pthread_mutex_lock(&db->head_lock);
-		if (rc == 0)
-			rc = give_up(db, txn, nodes, &n);
-		if (rc == 0 && n > 0)
-			rc = sw_txn_commit(txn);
-		else
-			sw_txn_abort(txn);
-		if (rc == 0)
-			db->n_drops -= n;
-		pthread_mutex_unlock(&db->head_lock);
-		sw_nodes_free(nodes);
-	}
-	pthread_mutex_unlock(&db->write_lock);
-	return rc;
-}
-
-int sw_reader_begin(struct sw_db *db, struct sw_reader *out)
-{
-	struct sw_reader r = {0};
-	int rc = sw_txn_begin(db->store, false, &r.txn);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_nodes_new(r.txn, &r.nodes);
-	if (rc == 0)
-		rc = sw_head_load(r.txn, &r.head);
-	if (rc < 0) {
-		sw_reader_end(&r);
-		return rc;
-	}
-	*out = r;
-	return 0;
-}
-
-void sw_reader_end(struct sw_reader *r)
-{
-	sw_nodes_free(r->nodes);
-	sw_txn_abort(r->txn);
-	*r = (struct sw_reader){0};
 }

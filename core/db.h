@@ -74,6 +74,7 @@ void sw_db_set_clock_offset(struct sw_db *db, int64_t ms);
 struct sw_reader {
 	struct sw_txn *txn;
 	struct sw_nodes *nodes;
+	struct sw_memtable *memtable; /* that nodes reads from */
 	struct sw_head head;
 };
 int sw_reader_begin(struct sw_db *db, struct sw_reader *out) SW_MUST_CHECK;

@@ -432,7 +432,7 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 	else
 		rc = sw_fail(SW_EAGAIN, "the database has not arrived yet; wait until a peer is connected");
 	if (rc == 0)
-		rc = sw_nodes_new(m.txn, &m.nodes);
+		rc = sw_db_nodes(db, m.txn, &m.nodes);
 	if (rc == 0) {
 		m.head = db->head; /* only writers change it */
 		rc = make(&m, w, id);

@@ -26,7 +26,7 @@ struct sw_db {
 	uint64_t hlc;		    /* greatest stamp in the line */
 
 	/*
-	 * head_lock is held from the moment a writer decides which roots go until the new head is
+	 * head_lock is held from the moment a checkpoint decides which roots go until the new head is
 	 * published, so that nobody can pin a root that is about to go. Order: write_lock, head_lock.
 	 */
 	pthread_mutex_t head_lock;
@@ -34,6 +34,13 @@ struct sw_db {
 	struct sw_pin *pins;
 	size_t n_pins;
 	size_t n_drops; /* roots in SW_SPACE_DROPS */
+	_Atomic bool has_unpinned; /* perhaps some of them can go */
+
+	/* Under write_lock, but for the pointer, which readers copy under memtable_lock. See db_checkpoint.c. */
+	struct sw_memtable *memtable; /* what the head needs beyond what is written */
+	struct sw_head written;	      /* the last checkpoint */
+	uint64_t written_seq;	      /* the number of the last commit in it */
+	pthread_mutex_t memtable_lock;
 };
 
 /* A commit on its way into the line. */
@@ -59,7 +66,33 @@ uint64_t sw_db_time_ms(const struct sw_db *db);
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;
 int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_MUST_CHECK;
 
+/* "The store's WHAT is damaged": SW_ECORRUPT. */
+int sw_db_damaged(const char *what);
+
+/* The line after more commits, whose orders and outcomes are set, and after flips. */
+int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *before,
+		    struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
+		    struct sw_hash *line) SW_MUST_CHECK;
+
+/* db_checkpoint.c */
+
 int sw_head_load(struct sw_txn *txn, struct sw_head *out) SW_MUST_CHECK;
+/* The head of the last checkpoint, and the number of the last commit in it. */
+int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq) SW_MUST_CHECK;
+int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
+/* Fill the memtable by folding again the commits since the last checkpoint. */
+int sw_db_remember(struct sw_db *db) SW_MUST_CHECK;
+/*
+ * Write the transaction, with a new head whose records are in the memtable or the store; as a checkpoint if it must be one or is
+ * time for one. nodes has what was retained. Ends the transaction.
+ */
+int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+		    uint64_t hlc, bool must_checkpoint) SW_MUST_CHECK;
+/* Write the trees of the head, and give up roots whose pins are gone. */
+int sw_db_checkpoint(struct sw_db *db) SW_MUST_CHECK;
+/* A writer's records: the transaction's, and those of the memtable. */
+int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
+
 /* Set the salt and the conflict mode that the first commit carries. */
 int sw_db_set_genesis(struct sw_db *db, struct sw_txn *txn, const struct sw_hash *salt,
 		      enum sw_conflict_mode conflict) SW_MUST_CHECK;

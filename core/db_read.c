@@ -261,26 +261,23 @@ struct sw_snap {
 static int snap_build(struct sw_snap *s, const struct sw_hash *commit)
 {
 	bool moved = false;
-	struct sw_txn *txn;
+	struct sw_reader r;
 	struct sw_order at;
-	struct sw_head head;
 	uint64_t seq;
-	int rc = sw_txn_begin(s->db->store, false, &txn);
+	int rc = sw_reader_begin(s->db, &r);
 
 	if (rc < 0)
 		return rc;
-	sw_nodes_set_txn(s->nodes, txn);
-	rc = sw_head_load(txn, &head);
+	sw_nodes_read_through(s->nodes, r.nodes);
+	rc = sw_history_seq(r.txn, commit, &seq);
 	if (rc == 0)
-		rc = sw_history_seq(txn, commit, &seq);
+		rc = sw_history_order(r.txn, seq, &at);
 	if (rc == 0)
-		rc = sw_history_order(txn, seq, &at);
-	if (rc == 0)
-		moved = !sw_hash_eq(&head.state, &s->base);
+		moved = !sw_hash_eq(&r.head.state, &s->base);
 	if (rc == 0 && !moved)
-		rc = sw_fold_at(txn, s->nodes, s->db->shape, &head.state, &head.line, &at, &s->state);
-	sw_nodes_set_txn(s->nodes, NULL);
-	sw_txn_abort(txn);
+		rc = sw_fold_at(r.txn, s->nodes, s->db->shape, &r.head.state, &r.head.line, &at, &s->state);
+	sw_nodes_read_through(s->nodes, NULL);
+	sw_reader_end(&r);
 	return rc < 0 ? rc : moved;
 }
 

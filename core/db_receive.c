@@ -315,7 +315,7 @@ static int begin(struct receiving *r, struct sw_nodes *records)
 	int rc = sw_txn_begin(r->db->store, true, &r->txn);
 
 	if (rc == 0)
-		rc = sw_nodes_new(r->txn, &r->nodes);
+		rc = sw_db_nodes(r->db, r->txn, &r->nodes);
 	if (rc == 0 && records)
 		rc = sw_nodes_absorb(r->nodes, records);
 	return rc;

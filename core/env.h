@@ -23,6 +23,8 @@ struct sw_env {
 	int (*fault)(void *arg, const char *step);
 	/* Address space for each store's data file; 0: 1 TiB. For a process with very many stores. */
 	size_t map_size;
+	/* A store writes its trees after so many commits (core/db_checkpoint.c); 0: 1,000. */
+	uint64_t checkpoint_commits;
 };
 
 static inline uint64_t sw_env_wall_ms(const struct sw_env *env)

@@ -16,7 +16,9 @@ struct slot {
 
 struct sw_nodes {
 	struct sw_txn *txn;
+	struct sw_memtable *memtable;
 	const struct sw_nodes *under[2];
+	const struct sw_nodes *below; /* read through; see sw_nodes_read_through() */
 	struct slot *slots; /* open addressing, linear probing; the hash is its own hash function */
 	size_t cap;	    /* power of two */
 	size_t n;
@@ -66,9 +68,14 @@ void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under)
 	s->under[s->under[0] != NULL] = under;
 }
 
-void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn)
+void sw_nodes_set_memtable(struct sw_nodes *s, struct sw_memtable *m)
 {
-	s->txn = txn;
+	s->memtable = m;
+}
+
+void sw_nodes_read_through(struct sw_nodes *s, const struct sw_nodes *below)
+{
+	s->below = below;
 }
 
 size_t sw_nodes_bytes(const struct sw_nodes *s)
@@ -142,9 +149,9 @@ static int store_get(const struct sw_nodes *s, const struct sw_hash *hash, struc
 	return sw_txn_get(s->txn, SW_SPACE_NODES, sw_hash_view(hash), out);
 }
 
-static bool in_memory(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+bool sw_nodes_find(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
 {
-	const struct slot *slot = s ? find(s, hash) : NULL;
+	const struct slot *slot = find(s, hash);
 
 	if (!slot || !slot->bytes)
 		return false;
@@ -152,12 +159,20 @@ static bool in_memory(const struct sw_nodes *s, const struct sw_hash *hash, stru
 	return true;
 }
 
+/* What is not in the store, or need not be looked for there. */
+static bool in_memory(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (s->under[i] && sw_nodes_find(s->under[i], hash, out))
+			return true;
+	return sw_nodes_find(s, hash, out) || (s->memtable && sw_memtable_get(s->memtable, hash, out));
+}
+
 static int lookup(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
 {
-	if (in_memory(s, hash, out) || in_memory(s->under[0], hash, out) ||
-	    in_memory(s->under[1], hash, out))
+	if (in_memory(s, hash, out))
 		return 0;
-	return store_get(s, hash, out);
+	return s->below ? lookup(s->below, hash, out) : store_get(s, hash, out);
 }
 
 int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
@@ -189,7 +204,7 @@ int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash)
 
 	assert(bytes.n > 0);
 	sw_hash_compute(SW_DOMAIN_NODE, bytes, hash);
-	if (lookup(s, hash, &have) == 0)
+	if (s->below ? sw_nodes_find(s, hash, &have) : lookup(s, hash, &have) == 0)
 		return 0;
 	rc = slot_of(s, hash, &slot);
 	if (rc < 0)
@@ -231,28 +246,27 @@ int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from)
 
 static int ref_add(void *arg, const struct sw_hash *hash);
 
-/* The references that a record holds count once it is itself referred to and not yet stored. */
-static int count_new(struct sw_nodes *s, struct slot *slot)
-{
-	struct sw_view bytes = sw_view(slot->bytes, slot->n);
-
-	slot->seen_refs = true;
-	return sw_record_refs(bytes, ref_add, s);
-}
-
-/* Recursion is as deep as the tree: each new record is entered once. */
+/*
+ * A record that is not stored will be, now that something refers to it: the references that it holds count too.
+ * Recursion is as deep as the tree: each new record is entered once.
+ */
 static int ref_add(void *arg, const struct sw_hash *hash)
 {
 	struct sw_nodes *s = arg;
+	struct sw_view bytes, stored;
 	struct slot *slot;
 	int rc = slot_of(s, hash, &slot);
 
 	if (rc < 0)
 		return rc;
 	slot->delta++;
-	if (slot->bytes && !slot->seen_refs)
-		return count_new(s, slot);
-	return 0;
+	if (slot->seen_refs)
+		return 0;
+	slot->seen_refs = true;
+	if (!in_memory(s, hash, &bytes))
+		return 0;
+	rc = store_get(s, hash, &stored);
+	return rc == SW_ENOTFOUND ? sw_record_refs(bytes, ref_add, s) : rc;
 }
 
 static int ref_drop(void *arg, const struct sw_hash *hash)
@@ -345,7 +359,7 @@ static int follow_releases(struct sw_nodes *s)
 
 static int write_slot(struct sw_nodes *s, const struct slot *slot)
 {
-	struct sw_view key = sw_hash_view(&slot->hash);
+	struct sw_view key = sw_hash_view(&slot->hash), bytes;
 	int64_t before, after;
 	uint8_t count[8];
 	int rc = stored_count(s, &slot->hash, &before);
@@ -359,11 +373,11 @@ static int write_slot(struct sw_nodes *s, const struct slot *slot)
 		rc = sw_txn_del(s->txn, SW_SPACE_NODES, key);
 		return rc < 0 || before == 1 ? rc : sw_txn_del(s->txn, SW_SPACE_REFS, key);
 	}
-	if (after < 0 || (before == 0 && !slot->bytes))
+	if (after < 0 || (before == 0 && !in_memory(s, &slot->hash, &bytes)))
 		return sw_fail(SW_ECORRUPT, "a record of the store is referred to but missing; run "
 					    "'swarmfs verify'");
 	if (before == 0) {
-		rc = sw_txn_put(s->txn, SW_SPACE_NODES, key, sw_view(slot->bytes, slot->n));
+		rc = sw_txn_put(s->txn, SW_SPACE_NODES, key, bytes);
 		if (rc < 0)
 			return rc;
 		before = 1;

@@ -1,6 +1,6 @@
 /*
- * A set of content-addressed records as one reader or writer sees it: those of a store's transaction,
- * and on top of them, in memory, the ones added since.
+ * A set of content-addressed records as one reader or writer sees it: those of a store's transaction, above them those of a
+ * memtable, and on top, in memory, the ones added since.
  *
  * References are counted, so that superseded nodes go the moment nothing refers to them: a record lives
  * while another record, or a root that somebody retained, refers to it. Counting happens once per
@@ -9,6 +9,7 @@
 #ifndef SW_CORE_NODES_H
 #define SW_CORE_NODES_H
 
+#include "core/memtable.h"
 #include "core/node.h"
 #include "core/store.h"
 
@@ -21,8 +22,13 @@ void sw_nodes_freep(struct sw_nodes **s);
 
 /* Look through the records of `under` too, after those of this set; twice at most. Borrowed; read-only use. */
 void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under);
-/* Change the transaction below (a snapshot's records outlive the transaction that began it). */
-void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn);
+/* Look through a memtable too (borrowed; NULL for none). */
+void sw_nodes_set_memtable(struct sw_nodes *s, struct sw_memtable *m);
+/*
+ * Read through another set for a while (NULL: no longer), and keep every record that is put: this set outlives what is below
+ * it, as a snapshot's does.
+ */
+void sw_nodes_read_through(struct sw_nodes *s, const struct sw_nodes *below);
 
 /*
  * The record's bytes, borrowed: from memory until the set is freed, from the store until its
@@ -31,6 +37,8 @@ void sw_nodes_set_txn(struct sw_nodes *s, struct sw_txn *txn);
  */
 int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out) SW_MUST_CHECK;
 bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash);
+/* Whether the set itself holds it in memory, and its bytes. */
+bool sw_nodes_find(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out);
 
 /* Add a record; nothing is written before the flush. Adding one that is there is fine. */
 int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash) SW_MUST_CHECK;
@@ -43,8 +51,8 @@ size_t sw_nodes_bytes(const struct sw_nodes *s);
 int sw_nodes_retain(struct sw_nodes *s, const struct sw_hash *root) SW_MUST_CHECK;
 int sw_nodes_release(struct sw_nodes *s, const struct sw_hash *root) SW_MUST_CHECK;
 /*
- * Write what the retained roots need, delete what nothing refers to any more. The set is empty
- * afterwards. SW_ECORRUPT when a count would become negative.
+ * Write what the retained roots need, from this set and the memtable; delete what nothing refers to any more. The set is
+ * empty afterwards. SW_ECORRUPT when a count would become negative.
  */
 int sw_nodes_flush(struct sw_nodes *s) SW_MUST_CHECK;
 

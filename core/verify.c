@@ -312,10 +312,14 @@ static int count_roots(struct verify *v, struct counts *c)
 {
 	struct sw_view found, value;
 	struct sw_hash at = sw_hash_zero;
-	int rc = count_ref(c, &v->head.line);
+	struct sw_head written;
+	uint64_t seq;
+	int rc = sw_written_load(v->txn, &written, &seq);
 
-	if (rc == 0 && !sw_hash_is_zero(&v->head.state))
-		rc = count_ref(c, &v->head.state);
+	if (rc == 0 && !sw_hash_is_zero(&written.line))
+		rc = count_ref(c, &written.line);
+	if (rc == 0 && !sw_hash_is_zero(&written.state))
+		rc = count_ref(c, &written.state);
 	for (size_t i = 0; rc == 0 && i < v->n; i++) {
 		struct sw_changeset changes;
 		struct sw_op op;

@@ -56,12 +56,15 @@ static inline int test_env_fault(void *arg, const char *step)
 
 static inline void test_env_init(struct test_env *t, uint64_t seed)
 {
+	static const uint64_t checkpoint[] = {0, 1, 2, 7};
+
 	*t = (struct test_env){.rng = {seed}, .now_ms = 1790000000000};
 	t->env = (struct sw_env){.arg = t,
 				 .wall_ms = test_env_wall,
 				 .mono_ms = test_env_mono,
 				 .random = test_env_random,
-				 .fault = test_env_fault};
+				 .fault = test_env_fault,
+				 .checkpoint_commits = checkpoint[seed % 4]};
 }
 
 #endif
