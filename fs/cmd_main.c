@@ -8,6 +8,7 @@
 
 #include "fs/cmd.h"
 #include "fs/control.h"
+#include "fs/mount_options.h"
 #include "fs/target.h"
 
 #define BUSY_WAIT_MS 3000 /* for a short command of somebody else, or an owner that is starting */
@@ -155,6 +156,13 @@ static void open_standard(void)
 				_exit(SW_EXIT_FAILED);
 }
 
+static int run_as_helper(char **argv)
+{
+	char *words[6];
+
+	return run(&sw_cmd_mount, sw_mount_helper_words(argv, words), words);
+}
+
 int sw_cmd_main(int argc, char **argv)
 {
 	const struct sw_cmd *cmd;
@@ -178,6 +186,8 @@ int sw_cmd_main(int argc, char **argv)
 		sw_cmd_print_help(cmd, stdout);
 		return SW_EXIT_OK;
 	}
+	if (sw_mount_is_helper_call(argc, argv))
+		return run_as_helper(argv);
 	cmd = sw_cmd_find(argv[1]);
 	return cmd ? run(cmd, argc - 1, argv + 1) : usage_error(argv[1]);
 }

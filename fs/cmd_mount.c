@@ -11,6 +11,7 @@
 #include "fs/diff.h"
 #include "fs/live.h"
 #include "fs/mount.h"
+#include "fs/mount_options.h"
 #include "fs/status.h"
 #include "fs/target.h"
 
@@ -43,28 +44,6 @@ static int default_store(const char *point, struct sw_buf *out)
 	}
 	sw_buf_put_u8(out, 0);
 	return out->rc;
-}
-
-/* show_control is ours; the rest of -o goes to FUSE. */
-static int split_options(const struct sw_args *args, struct sw_buf *fuse, bool *show_control)
-{
-	const char *all[SW_OWNER_URLS_MAX];
-	size_t n = sw_args_all(args, "options", all, SW_OWNER_URLS_MAX);
-
-	*show_control = false;
-	for (size_t i = 0; i < n && i < SW_OWNER_URLS_MAX; i++) {
-		for (const char *p = all[i]; *p;) {
-			size_t len = strcspn(p, ",");
-
-			if (len == strlen("show_control") && memcmp(p, "show_control", len) == 0)
-				*show_control = true;
-			else if (len > 0)
-				sw_buf_printf(fuse, "%s%.*s", fuse->n ? "," : "", (int)len, p);
-			p += len + (p[len] == ',');
-		}
-	}
-	sw_buf_put_u8(fuse, 0);
-	return fuse->rc;
 }
 
 /* The texts of control files */
@@ -133,11 +112,13 @@ static int serve_mount(struct mounting *m, struct sw_mount *mount)
 	return rc;
 }
 
-static int run_mount(struct mounting *m, const char *point, const char *fuse_options, bool show_control)
+static int run_mount(struct mounting *m, const char *point, const struct sw_mount_line *line)
 {
 	struct sw_mount_options options = {.mountpoint = point,
-					   .fuse_options = *fuse_options ? fuse_options : NULL,
-					   .show_control = show_control};
+					   .fuse_options = (const char *)line->fuse.p,
+					   .show_control = line->show_control,
+					   .uid = line->uid,
+					   .gid = line->gid};
 	struct sw_mount *mount = NULL;
 	int rc = sw_live_open(&m->live);
 
@@ -159,21 +140,18 @@ static int run_mount(struct mounting *m, const char *point, const char *fuse_opt
 	return rc;
 }
 
-static int run(struct sw_ctx *ctx, const struct sw_args *args)
+/* The line is parsed. */
+static int run_line(struct sw_ctx *ctx, const struct sw_mount_line *line)
 {
-	const char *store = sw_args_get(args, "store");
+	const char *store = sw_args_get(&line->args, "store");
 	struct mounting m = {0};
 	SW_BUF default_dir = {0};
-	SW_BUF fuse_options = {0};
 	char *point = NULL;
-	bool show_control;
 	int code = SW_EXIT_OK;
-	int rc = sw_path_absolute(args->operands[0], &point);
+	int rc = sw_path_absolute(line->args.operands[0], &point);
 
 	m.live.daemon.fd = -1;
 	signal(SIGPIPE, SIG_IGN);
-	if (rc == 0)
-		rc = split_options(args, &fuse_options, &show_control);
 	if (rc == 0 && !store) {
 		rc = default_store(point, &default_dir);
 		store = (const char *)default_dir.p;
@@ -181,10 +159,10 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	if (rc == 0)
 		rc = sw_mount_check(point);
 	if (rc == 0)
-		rc = sw_live_begin(&m.live, args, store);
+		rc = sw_live_begin(&m.live, &line->args, store);
 	m.live.options.mount_point = point;
 	if (rc == 0)
-		rc = run_mount(&m, point, (const char *)fuse_options.p, show_control);
+		rc = run_mount(&m, point, line);
 	if (rc < 0)
 		code = sw_live_fail(&m.live, ctx, rc);
 	sw_live_end(&m.live);
@@ -192,10 +170,34 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	return code;
 }
 
+static int run(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_mount_line line;
+	int rc = sw_mount_line_parse(args, &line);
+
+	if (rc < 0)
+		return sw_ctx_fail(ctx, rc);
+	rc = run_line(ctx, &line);
+	sw_mount_line_fini(&line);
+	return rc;
+}
+
+static int check(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	struct sw_mount_line line;
+	int rc = sw_mount_line_parse(args, &line);
+
+	if (rc < 0)
+		return sw_ctx_usage(ctx, args, "%s", sw_fail_message(rc));
+	rc = sw_live_check(ctx, &line.args);
+	sw_mount_line_fini(&line);
+	return rc;
+}
+
 static const struct sw_option options[] = {
     {"store", 's', "DIR", "where the database is kept on this machine"},
     SW_LIVE_OPTIONS,
-    {"options", 'o', "OPT,...", "mount options, as for other FUSE file systems; and show_control"},
+    {"options", 'o', "OPT,...", "mount options, as for other FUSE file systems (see below)"},
     {0},
 };
 
@@ -208,11 +210,14 @@ const struct sw_cmd sw_cmd_mount = {
 	       "root), NAME being the escaped path of the mount point. A store that does not exist is made: a clone\n"
 	       "when a ticket is given, else a new database. History is in MOUNTPOINT/.commits, what was\n"
 	       "overwritten unseen in MOUNTPOINT/.conflicts, status in MOUNTPOINT/.swarm; they are there by name, but listed\n"
-	       "only with -o show_control. When the mount runs in the background its log is STORE/log.\n",
+	       "only with -o show_control. When the mount runs in the background its log is STORE/log.\n"
+	       "After -o: ro, allow_other, uid=N and gid=N (who owns the files), show_control, and what mount(8) knows;\n"
+	       "also the options above, as in -o listen=tcp://0.0.0.0:7777. So fstab can have\n"
+	       "    STORE MOUNTPOINT fuse.swarmfs allow_other,listen=tcp://0.0.0.0:7777,_netdev 0 0\n",
     .options = options,
     .min_operands = 1,
     .max_operands = 1,
     .where = SW_CMD_HERE,
-    .check = sw_live_check,
+    .check = check,
     .run = run,
 };

@@ -94,8 +94,8 @@ void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct sta
 {
 	st->st_mode = (attr->is_table ? S_IFDIR : S_IFREG) | attr->mode;
 	st->st_nlink = attr->is_table ? 2 : 1;
-	st->st_uid = m->uid;
-	st->st_gid = m->gid;
+	st->st_uid = m->options.uid;
+	st->st_gid = m->options.gid;
 	st->st_size = attr->is_table ? 4096 : (off_t)attr->size;
 	st->st_blocks = (st->st_size + 511) / 512;
 	st->st_blksize = 4096;
@@ -480,15 +480,17 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 		sw_log(level <= FUSE_LOG_ERR ? SW_LOG_ERROR : SW_LOG_DEBUG, "%s", line);
 }
 
+/* The path of the store, in which libfuse takes commas and backslashes for its own unless they are escaped. */
 static int add_arguments(struct sw_mount *m, struct fuse_args *args)
 {
-	char text[4600];
+	const char *options = m->options.fuse_options;
+	SW_BUF text = {0};
 
-	if (snprintf(text, sizeof(text), "-ofsname=%s,subtype=swarmfs,default_permissions%s%s",
-		     sw_db_dir(m->db), m->options.fuse_options ? "," : "",
-		     m->options.fuse_options ? m->options.fuse_options : "") >= (int)sizeof(text))
-		return sw_fail(SW_EINVAL, "the mount options are too long");
-	if (fuse_opt_add_arg(args, "swarmfs") < 0 || fuse_opt_add_arg(args, text) < 0)
+	sw_buf_printf(&text, "-osubtype=swarmfs,default_permissions%s%s,fsname=", *options ? "," : "", options);
+	for (const char *p = sw_db_dir(m->db); *p; p++)
+		sw_buf_printf(&text, "%s%c", *p == ',' || *p == '\\' ? "\\" : "", *p);
+	sw_buf_put_u8(&text, 0);
+	if (text.rc < 0 || fuse_opt_add_arg(args, "swarmfs") < 0 || fuse_opt_add_arg(args, (char *)text.p) < 0)
 		return SW_ENOMEM;
 	return 0;
 }
@@ -505,7 +507,7 @@ static int mount_session(struct sw_mount *m)
 		m->se = fuse_session_new(&args, &operations, sizeof(operations), m);
 		if (!m->se)
 			rc = sw_fail(SW_EINVAL, "the mount options '%s' were refused (%s); leave out what is unknown",
-				     m->options.fuse_options ? m->options.fuse_options : "", said);
+				     m->options.fuse_options, said);
 	}
 	if (rc == 0 && fuse_session_mount(m->se, m->mountpoint) < 0)
 		rc = sw_fail(SW_EDENIED, "cannot mount on %s (%s); mounting needs the package fuse3, and in a "
@@ -535,8 +537,6 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_o
 	m->db = db;
 	m->work = work;
 	m->options = *options;
-	m->uid = getuid();
-	m->gid = getgid();
 	m->started_ns = (int64_t)(sw_env_wall_ms(sw_db_env(db)) * 1000000);
 	m->notices_end = &m->notices;
 	pthread_mutex_init(&m->notice_lock, NULL);

@@ -7,6 +7,8 @@
 #ifndef SW_FS_MOUNT_H
 #define SW_FS_MOUNT_H
 
+#include <sys/types.h>
+
 #include "core/conflicts.h"
 #include "core/work.h"
 
@@ -25,8 +27,10 @@ struct sw_mount_texts {
 
 struct sw_mount_options {
 	const char *mountpoint;
-	const char *fuse_options; /* comma separated, as after -o; may be NULL */
+	const char *fuse_options; /* comma separated, as after -o; may be empty */
 	bool show_control;	  /* list the dot directories in the root */
+	uid_t uid;		  /* who owns all files */
+	gid_t gid;
 	struct sw_mount_texts texts;
 };
 

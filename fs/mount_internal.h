@@ -20,8 +20,6 @@ struct sw_mount {
 	char *mountpoint;
 	struct fuse_session *se;
 	struct sw_inodes inodes;
-	uid_t uid;
-	gid_t gid;
 	int64_t started_ns;
 	pthread_t main_thread;
 	void (*ready)(void *arg);
