@@ -246,8 +246,8 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 	n->has_base_text = false;
 	if (n->is_scratch)
 		w->n_scratch--;
-	else
-		w->n_edits--;
+	else if (--w->n_edits == 0)
+		w->error[0] = '\0'; /* whatever failed was about rows that wait, and none does */
 }
 
 void sw_name_touch(struct sw_work *w, struct sw_name *n)

@@ -292,6 +292,31 @@ static void numbers_of_a_lost_journal_are_not_given_again(void **state)
 	end(&s);
 }
 
+/* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
+static void an_error_ends_with_the_rows_that_it_was_about(void **state)
+{
+	struct sw_work_status st;
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("n"), SW_OPEN_WRITE | SW_OPEN_CREATE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("new")));
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_ENOSPC;
+	sw_handle_release(s.w, &h);
+	s.t.env.fail_in = 0;
+	sw_work_status(s.w, &st);
+	assert_true(st.error[0] != '\0');
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("n")));
+	pass(&s, 5000);
+	sw_work_status(s.w, &st);
+	assert_int_equal(st.n_edits, 0);
+	assert_string_equal(st.error, "");
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +326,7 @@ int main(void)
 	    cmocka_unit_test(only_the_net_effect_of_a_name_counts),
 	    cmocka_unit_test(a_sync_commits_a_row_that_exists_and_keeps_a_new_one),
 	    cmocka_unit_test(what_was_flushed_survives_a_crash),
+	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	};
 
