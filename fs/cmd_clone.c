@@ -13,20 +13,15 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
-	struct sw_args as_serve = {.cmd = args->cmd};
 	struct sw_live live;
 	struct sw_head head;
-	static const struct sw_option peer = {"peer", 'p', "", ""}, foreground = {"foreground", 'f', NULL, ""};
 	int code = SW_EXIT_OK;
-	int rc;
+	int rc = sw_live_init(&live, args->operands[1]);
 
 	signal(SIGPIPE, SIG_IGN);
 	sw_log_set_level(SW_LOG_ERROR); /* what goes wrong is said once, at the end */
-	as_serve.options[0].option = &peer;
-	as_serve.options[0].value = args->operands[0];
-	as_serve.options[1].option = &foreground;
-	as_serve.n_options = 2;
-	rc = sw_live_begin(&live, &as_serve, args->operands[1]);
+	live.peers[0] = args->operands[0];
+	live.options.n_peers = 1;
 	live.progress = ctx->is_terminal ? ctx->err : NULL;
 	if (rc == 0)
 		rc = sw_live_open(&live);

@@ -107,7 +107,7 @@ static int serve_mount(struct mounting *m, struct sw_mount *mount)
 	atomic_store(&m->mount, mount);
 	rc = sw_mount_run(mount, on_ready, m);
 	/* Whoever commits must have stopped before the mount that is told of it goes. */
-	sw_owner_stop(m->live.owner);
+	sw_live_stop(&m->live);
 	atomic_store(&m->mount, NULL);
 	return rc;
 }
@@ -151,6 +151,7 @@ static int run_line(struct sw_ctx *ctx, const struct sw_mount_line *line)
 	int rc = sw_path_absolute(line->args.operands[0], &point);
 
 	m.live.daemon.fd = -1;
+	m.live.service_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
 	if (rc == 0 && !store) {
 		rc = default_store(point, &default_dir);

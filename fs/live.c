@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/log.h"
+#include "fs/arrival.h"
 #include "fs/env_system.h"
+#include "fs/service.h"
 #include "fs/target.h"
 #include "fs/text.h"
 #include "net/swarm.h"
@@ -15,16 +18,31 @@
 #define SILENCE_MS	60000 /* after which it is given up: peers retry within that time */
 #define HEARTBEATS_SIZE 4096  /* bytes that come in without anything arriving */
 
+static int parse_log_level(const char *text, enum sw_log_level *out)
+{
+	for (int level = SW_LOG_ERROR; level <= SW_LOG_DEBUG; level++) {
+		if (strcmp(text, sw_log_level_name((enum sw_log_level)level)) == 0) {
+			*out = (enum sw_log_level)level;
+			return 0;
+		}
+	}
+	return SW_EINVAL;
+}
+
 int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	const char *settle = sw_args_get(args, "settle"), *urls[SW_OWNER_URLS_MAX];
 	const char *conflict = sw_args_get(args, "conflict");
+	const char *log_level = sw_args_get(args, "log-level");
 	enum sw_conflict_mode mode;
+	enum sw_log_level level;
 	uint64_t ms;
 
+	if (log_level && parse_log_level(log_level, &level) < 0)
+		return sw_ctx_usage(ctx, args, "--log-level is 'error', 'warning', 'info' or 'debug', not '%s'",
+				    log_level);
 	if (conflict && sw_text_parse_conflict_mode(conflict, &mode) < 0)
 		return sw_ctx_usage(ctx, args, "--conflict is 'merge' or 'drop', not '%s'", conflict);
-
 	if (settle && sw_text_parse_number(settle, 60000, &ms) < 0)
 		return sw_ctx_usage(ctx, args, "--settle is a number of milliseconds up to 60000, not '%s'", settle);
 	if (sw_args_all(args, "peer", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX ||
@@ -50,33 +68,57 @@ static int find_program(const char *text, char **out)
 	return rc;
 }
 
-int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store)
+int sw_live_init(struct sw_live *live, const char *store)
+{
+	struct sw_owner_options *o = &live->options;
+
+	*live = (struct sw_live){.daemon.fd = -1, .service_fd = -1};
+	o->has_work = true;
+	o->has_swarm = true;
+	o->listen = live->listen;
+	o->peers = live->peers;
+	o->advertise = live->advertise;
+	return sw_path_absolute(store, &live->store);
+}
+
+static int take_options(struct sw_live *live, const struct sw_args *args)
 {
 	struct sw_owner_options *o = &live->options;
 	const char *settle = sw_args_get(args, "settle"), *program = sw_args_get(args, "on-conflict");
+	const char *log_level = sw_args_get(args, "log-level");
+	enum sw_log_level level = SW_LOG_INFO;
 	uint64_t ms = 0;
-	int rc;
+	int rc = 0;
 
-	*live = (struct sw_live){.daemon.fd = -1};
-	rc = sw_path_absolute(store, &live->store);
-	if (rc == 0 && settle)
+	if (settle)
 		rc = sw_text_parse_number(settle, 60000, &ms);
+	if (rc == 0 && log_level)
+		rc = parse_log_level(log_level, &level);
 	if (rc == 0 && program)
 		rc = find_program(program, &live->on_conflict);
 	if (rc < 0)
 		return rc;
+	sw_log_set_level(level);
 	o->on_conflict = live->on_conflict;
 	live->conflict_mode = sw_args_get(args, "conflict");
-	o->has_work = true;
-	o->has_swarm = true;
 	o->work.settle_ms = (uint32_t)ms;
 	o->n_listen = sw_args_all(args, "listen", live->listen, SW_OWNER_URLS_MAX);
 	o->n_peers = sw_args_all(args, "peer", live->peers, SW_OWNER_URLS_MAX);
 	o->n_advertise = sw_args_all(args, "advertise", live->advertise, SW_OWNER_URLS_MAX);
-	o->listen = live->listen;
-	o->peers = live->peers;
-	o->advertise = live->advertise;
-	return sw_args_has(args, "foreground") ? 0 : sw_daemon_fork(&live->daemon);
+	return 0;
+}
+
+int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store)
+{
+	int rc = sw_live_init(live, store);
+
+	if (rc == 0)
+		rc = take_options(live, args);
+	if (rc == 0 && !sw_args_has(args, "foreground"))
+		rc = sw_daemon_fork(&live->daemon);
+	if (rc == 0)
+		live->service_fd = sw_service_open();
+	return rc;
 }
 
 /* A store for the database of the first ticket, or a new database. */
@@ -92,6 +134,8 @@ static int make_store(struct sw_live *live, struct sw_db **out)
 		rc = sw_ticket_decode(live->peers[i], &t);
 		if (rc == 0)
 			rc = sw_db_create_clone(live->store, &sw_env_system, &t.database, out);
+		if (rc == 0)
+			rc = sw_arrival_begin(live->store);
 		sw_ticket_fini(&t);
 		return rc;
 	}
@@ -127,6 +171,7 @@ int sw_live_open(struct sw_live *live)
 		sw_db_close(db);
 		return rc;
 	}
+	live->options.is_arriving = sw_arrival_is_pending(live->store);
 	return sw_owner_open_db(db, &live->options, &live->owner);
 }
 
@@ -152,11 +197,12 @@ static bool is_moving(struct sw_live *live, uint64_t *bytes, unsigned *silent_ms
 		*bytes = status.bytes_in;
 		*silent_ms = 0;
 	}
-	if (live->progress) {
-		sw_text_size(status.bytes_in, size);
+	sw_text_size(status.bytes_in, size);
+	sw_service_tell(live->service_fd, "STATUS=waiting for the database: %s received, %llu commits", size,
+			(unsigned long long)status.commits_in);
+	if (live->progress)
 		fprintf(live->progress, "\r%s received, %llu commits ... ", size,
 			(unsigned long long)status.commits_in);
-	}
 	sw_swarm_status_fini(&status);
 	return *silent_ms < SILENCE_MS;
 }
@@ -189,8 +235,10 @@ int sw_live_start(struct sw_live *live)
 	if (head.count == 0 && (!live->owner->swarm || live->options.n_peers == 0))
 		return sw_fail(SW_EAGAIN, "the store %s waits for a database that never arrived; give a ticket with "
 					  "--peer", live->store);
-	if (head.count == 0)
+	if (head.count == 0 || live->options.is_arriving)
 		rc = wait_for_database(live);
+	if (rc == 0)
+		rc = sw_arrival_end(live->store);
 	if (rc == 0)
 		sw_owner_arrived(live->owner);
 	sw_daemon_survive(&live->daemon);
@@ -203,10 +251,22 @@ void sw_live_ready(struct sw_live *live)
 
 	snprintf(path, sizeof(path), "%s/log", live->store);
 	sw_daemon_ready(&live->daemon, path);
+	sw_service_tell(live->service_fd, "READY=1\nMAINPID=%ld\nSTATUS=serving %s%s%s", (long)getpid(), live->store,
+			live->options.mount_point ? " at " : "",
+			live->options.mount_point ? live->options.mount_point : "");
+}
+
+void sw_live_stop(struct sw_live *live)
+{
+	if (!live->owner || live->owner->has_stopped)
+		return;
+	sw_service_tell(live->service_fd, "STOPPING=1\nSTATUS=committing what is whole");
+	sw_owner_stop(live->owner);
 }
 
 int sw_live_fail(struct sw_live *live, struct sw_ctx *ctx, int rc)
 {
+	sw_service_tell(live->service_fd, "STATUS=%s", sw_fail_message(rc));
 	if (live->daemon.fd < 0)
 		return sw_ctx_fail(ctx, rc);
 	sw_daemon_tell(&live->daemon, SW_EXIT_FAILED, sw_fail_message(rc));
@@ -215,7 +275,10 @@ int sw_live_fail(struct sw_live *live, struct sw_ctx *ctx, int rc)
 
 void sw_live_end(struct sw_live *live)
 {
+	sw_live_stop(live);
 	sw_owner_close(live->owner);
+	if (live->service_fd >= 0)
+		close(live->service_fd);
 	free(live->store);
 	free(live->on_conflict);
 }

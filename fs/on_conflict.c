@@ -19,8 +19,9 @@
 #include "fs/text.h"
 #include "fs/thread.h"
 
-#define STOP_MS 2000 /* between asking a program to end and making it */
-#define N_OWN   9    /* variables of ours, at most */
+#define STOP_MS       2000 /* between asking a program to end and making it */
+#define N_OWN         9    /* variables of ours, at most */
+#define ARGUMENT_SIZE (SW_NAME_MAX + 3)
 
 struct queued {
 	struct queued *next;
@@ -155,17 +156,23 @@ static int await(const struct sw_on_conflict *r, pid_t pid)
 	return status;
 }
 
+/* Others choose the names: none may be an option to a program that never expected one. */
+static void put_argument(struct sw_view name, char out[static ARGUMENT_SIZE])
+{
+	snprintf(out, ARGUMENT_SIZE, "%s%.*s", name.p[0] == '-' ? "./" : "", (int)name.n,
+		 (const char *)name.p);
+}
+
 static int run_program(const struct sw_on_conflict *r, const struct sw_conflict *c, int *status)
 {
-	char table[SW_NAME_MAX + 1], key[SW_NAME_MAX + 1], id[SW_HASH_HEX_SIZE];
+	char table[ARGUMENT_SIZE], key[ARGUMENT_SIZE], id[SW_HASH_HEX_SIZE];
 	char *program = strdup(r->program), *argv[] = {program, table, key, id, NULL}, **env;
 	SW_BUF facts = {0};
 	pid_t pid;
 	int rc = program ? put_facts(r, c, &facts) : SW_ENOMEM;
 
-	snprintf(table, sizeof(table), "%.*s", (int)c->table_n,
-		 (const char *)sw_conflict_table(c).p);
-	snprintf(key, sizeof(key), "%.*s", (int)c->key_n, (const char *)sw_conflict_key_of(c).p);
+	put_argument(sw_conflict_table(c), table);
+	put_argument(sw_conflict_key_of(c), key);
 	sw_hex(c->commit.b, SW_HASH_SIZE, id);
 	env = rc == 0 ? make_environment(&facts) : NULL;
 	if (rc == 0 && !env)
@@ -263,7 +270,7 @@ int sw_on_conflict_start(struct sw_db *db, const char *program, const char *moun
 		r->n_threads += rc == 0;
 	}
 	if (rc < 0) {
-		sw_on_conflict_stop(r);
+		sw_on_conflict_free(r);
 		return rc;
 	}
 	*out = r;
@@ -290,7 +297,7 @@ void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *c
 	if (!r)
 		return;
 	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < changes->n; i++)
+	for (size_t i = 0; !r->stop && i < changes->n; i++)
 		if (changes->v[i].kind == SW_CHANGE_CONFLICT && changes->v[i].exists)
 			add(r, &changes->v[i]);
 	pthread_cond_broadcast(&r->wake);
@@ -309,8 +316,15 @@ void sw_on_conflict_stop(struct sw_on_conflict *r)
 	pthread_mutex_unlock(&r->lock);
 	if (r->stop_fd >= 0 && write(r->stop_fd, &one, sizeof(one)) < 0)
 		sw_log(SW_LOG_WARN, "waiting for the --on-conflict programs that run");
-	for (size_t i = 0; i < r->n_threads; i++)
-		pthread_join(r->threads[i], NULL);
+	while (r->n_threads > 0)
+		pthread_join(r->threads[--r->n_threads], NULL);
+}
+
+void sw_on_conflict_free(struct sw_on_conflict *r)
+{
+	if (!r)
+		return;
+	sw_on_conflict_stop(r);
 	while (r->queue) {
 		struct queued *q = r->queue;
 

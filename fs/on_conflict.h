@@ -3,11 +3,12 @@
  *
  *     PROGRAM TABLE ROW COMMIT
  *
- * COMMIT being the full id of the commit that lost. No shell is involved. The environment has,
- * besides what the owner's has, SWARMFS_TABLE, SWARMFS_ROW, SWARMFS_COMMIT, SWARMFS_AUTHOR (a
- * public key), SWARMFS_TIME, SWARMFS_OUTCOME (applied or dropped), SWARMFS_STORE and, in a mount,
- * SWARMFS_MOUNT and SWARMFS_CONFLICT, the record's directory. Standard input is empty, the outputs
- * go to the owner's log.
+ * COMMIT being the full id of the commit that lost. A name that begins with '-' comes as "./-...",
+ * lest the program take it for an option; that is the same in a path. No shell is involved. The
+ * environment has, besides what the owner's has, SWARMFS_TABLE, SWARMFS_ROW, SWARMFS_COMMIT,
+ * SWARMFS_AUTHOR (a public key), SWARMFS_TIME, SWARMFS_OUTCOME (applied or dropped), SWARMFS_STORE
+ * and, in a mount, SWARMFS_MOUNT and SWARMFS_CONFLICT, the record's directory. Standard input is
+ * empty, the outputs go to the owner's log.
  *
  * Nobody waits for it: conflicts wait in a queue, and a few programs run at a time. Programs that
  * still run when the owner stops are ended.
@@ -28,7 +29,9 @@ int sw_on_conflict_start(struct sw_db *db, const char *program, const char *moun
 			 struct sw_on_conflict **out) SW_MUST_CHECK;
 /* Of these changes, run it for the conflicts that are new. Does not block. NULL is fine. */
 void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *changes);
-/* End what runs, forget what waits. NULL is fine. */
+/* End what runs, and run nothing more. NULL is fine, and so is twice. */
 void sw_on_conflict_stop(struct sw_on_conflict *r);
+/* Stops it; nobody may tell it of changes any more. NULL is fine. */
+void sw_on_conflict_free(struct sw_on_conflict *r);
 
 #endif

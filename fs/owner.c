@@ -95,7 +95,7 @@ int sw_owner_start(struct sw_owner *o)
 	int rc = 0;
 
 	sw_db_head(o->db, &head);
-	atomic_store(&o->has_arrived, head.count > 0);
+	atomic_store(&o->has_arrived, head.count > 0 && !o->options.is_arriving);
 	if (o->options.on_conflict)
 		rc = sw_on_conflict_start(o->db, o->options.on_conflict, o->mount_point, &o->on_conflict);
 	if (rc == 0 && o->work)
@@ -121,6 +121,7 @@ void sw_owner_stop(struct sw_owner *o)
 	o->is_idle = sw_control_stop(o->control, COMMANDS_STOP_MS);
 	sw_owner_swarm_stop(o);
 	sw_committer_stop(o->committer);
+	sw_on_conflict_stop(o->on_conflict);
 }
 
 void sw_owner_close(struct sw_owner *o)
@@ -135,7 +136,7 @@ void sw_owner_close(struct sw_owner *o)
 	}
 	if (o->work)
 		sw_work_close(o->work);
-	sw_on_conflict_stop(o->on_conflict); /* whoever commits has stopped before */
+	sw_on_conflict_free(o->on_conflict); /* nobody commits any more */
 	sw_db_close(o->db);
 	pthread_mutex_destroy(&o->swarm_lock);
 	free(o->mount_point);

@@ -34,6 +34,7 @@ struct sw_owner_options {
 	const char *const *advertise; /* addresses for tickets, instead of those listened on */
 	size_t n_advertise;
 	const char *on_conflict; /* a program to run for each new conflict (fs/on_conflict.h), or NULL */
+	bool is_arriving; /* what comes first is no news: until sw_owner_arrived() */
 	bool has_swarm; /* start the swarm even without addresses: known peers are in the store */
 };
 

@@ -8,6 +8,8 @@ as_installed() {
 	unshare --mount sh -c 'mount -t tmpfs none /usr/local/sbin && ln -s "$0" /usr/local/sbin/swarmfs &&
 		PATH=/usr/local/sbin:$PATH exec "$@"' "$sf" "$@" 3>&-
 }
+# A plain "!" does not fail a test.
+not() { ! "$@"; }
 options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 
 @test "-o: what the kernel does, what swarmfs does, and what is for others" {
@@ -21,7 +23,7 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	echo 1 >"$A/t/r"
 	"$sf" umount "$A"
 	mount_a -o ro,show_control -o uid=12345,gid=54321
-	[ "$(echo $(ls -A "$A"))" = ".commits .conflicts .swarm t" ]
+	[ "$(ls -A "$A")" = $'.commits\n.conflicts\n.swarm\nt' ]
 	[ "$(stat -c '%u %g' "$A/t/r")" = "12345 54321" ]
 	[ "$(cat "$A/t/r")" = 1 ]
 	run bash -c "echo 2 >'$A/t/r'"
@@ -71,6 +73,7 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	END
 	cat >"$DIR/go" <<-'END'
 		set -eux
+		not() { ! "$@"; }
 		mount --fstab "$DIR/fstab" "$A"
 		[ "$(swarmfs status "$A" --json | jq -r '.store, (.listen | length)' | tr '\n' ' ')" = "$DIR/store-A 1 " ]
 		mkdir "$A/t"
@@ -83,16 +86,131 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 		cp -a "$DIR/store-A" "$DIR/store-B"
 		mount --fstab "$DIR/fstab" "$B"
 		[ "$(cat "$B/t/r")" = 1 ]
-		! touch "$B/t/r"
+		not touch "$B/t/r"
 		swarmfs umount "$B"
 		mount -t fuse.swarmfs "$DIR/store-A" "$A" -o allow_other
 		[ "$(cat "$A/t/r")" = 1 ]
 		swarmfs umount "$A"
 		# What does not work says so, and mount(8) fails.
-		! mount -t fuse.swarmfs "$DIR/store-A" "$A" -o nosuch 2>"$DIR/said"
+		not mount -t fuse.swarmfs "$DIR/store-A" "$A" -o nosuch 2>"$DIR/said"
 		cat "$DIR/said"
 		grep "unknown mount option 'nosuch'" "$DIR/said"
 	END
 	export DIR A B
 	as_installed bash "$DIR/go"
+}
+
+# What a service manager hears, a line for each datagram.
+listen_to_notices() {
+	cat >"$DIR/listen" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind("\0" + sys.argv[1][1:] if sys.argv[1][0] == "@" else sys.argv[1])
+		print("listening", flush=True)
+		while True:
+		    print(s.recv(4096).decode().replace("\n", " "), flush=True)
+	END
+	python3 "$DIR/listen" "$1" >"$DIR/notices" 3>&- &
+	LISTENER=$!
+	until_true 10 grep -q listening "$DIR/notices"
+}
+noticed() { grep -q "$1" "$DIR/notices"; }
+
+@test "a service manager hears of a mount's start and end" {
+	require_fuse
+	listen_to_notices "$DIR/notify"
+	NOTIFY_SOCKET=$DIR/notify "$sf" mount -f "$A" --store "$DIR/store-A" 2>"$DIR/err" 3>&- &
+	local mount=$!
+	until_true 20 noticed READY=1
+	noticed "^READY=1 MAINPID=$mount STATUS=serving $DIR/store-A at $A\$"
+	is_mounted "$A"
+	kill "$mount"
+	wait "$mount"
+	until_true 10 noticed "^STOPPING=1"
+	not_mounted "$A"
+	kill "$LISTENER"
+}
+
+@test "a service manager hears of a peer that waits for its database, of failures, and through a name without a file" {
+	listen_to_notices "@$DIR/notify"
+	"$sf" serve "$DIR/gone" --listen tcp://127.0.0.1:0
+	local ticket peer
+	ticket=$("$sf" invite "$DIR/gone" | tail -n 1)
+	stop_serving "$DIR/gone"
+	NOTIFY_SOCKET=@$DIR/notify "$sf" serve -f "$DIR/s" --peer "$ticket" 2>"$DIR/err" 3>&- &
+	peer=$!
+	until_true 20 noticed "^STATUS=waiting for the database"
+	not noticed READY
+	kill "$peer"
+	not wait "$peer"
+	until_true 10 noticed "^STATUS=stopped before the database had arrived"
+	NOTIFY_SOCKET=@$DIR/notify "$sf" serve -f "$DIR/t" 2>"$DIR/err" 3>&- &
+	peer=$!
+	until_true 20 noticed "^READY=1 MAINPID=$peer STATUS=serving $DIR/t\$"
+	kill "$peer"
+	wait "$peer"
+	kill "$LISTENER"
+	# Without anybody to hear it is the same.
+	NOTIFY_SOCKET=$DIR/nobody "$sf" init "$DIR/u"
+	NOTIFY_SOCKET=$DIR/nobody "$sf" serve "$DIR/u" 2>"$DIR/err"
+	grep "cannot be reached at NOTIFY_SOCKET=$DIR/nobody" "$DIR/err"
+}
+
+units=$BATS_TEST_DIRNAME/../../contrib/systemd
+
+@test "the units are understood by systemd, and closed as far as they can be" {
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+	[ "$(id -u)" = 0 ] || skip "swarmfs can be shown as installed by root only"
+	cp "$units/swarmfs@.service" "$DIR/swarmfs@mnt-db.service"
+	cp "$units/swarmfs-peer@.service" "$DIR/swarmfs-peer@db.service"
+	local unit
+	for unit in swarmfs@mnt-db swarmfs-peer@db; do
+		run as_installed systemd-analyze verify --man=no "$DIR/$unit.service"
+		echo "$output"
+		[ "$status" = 0 ]
+		# Of what it says about other units of the machine nothing is ours.
+		[[ $output != *swarmfs* ]]
+	done
+	# Out of 10 points of exposure, tenfold.
+	systemd-analyze security --offline=true --threshold=15 "$DIR/swarmfs-peer@db.service"
+	systemd-analyze security --offline=true --threshold=45 "$DIR/swarmfs@mnt-db.service"
+	# These would hide the mount from everybody else.
+	not grep -E '^(Protect(System|Home|Kernel.*|ControlGroups|Proc|Clock)|Private.*|DynamicUser|(Read|Inacc|Exec|Bind).*Paths|TemporaryFileSystem|MountFlags|Root.*)=' \
+		"$units/swarmfs@.service"
+}
+
+# command_of UNIT INSTANCE PATH STATE: what ExecStart says, with these in it.
+command_of() { sed -n 's/^ExecStart=//p' "$units/$1" | sed "s|%i|$2|g; s|%f|$3|g; s|%S|$4|g; s|\$OPTIONS|${OPTIONS-}|"; }
+
+@test "the commands of the units start what they say" {
+	require_fuse
+	listen_to_notices "$DIR/notify"
+	local command pid
+	mkdir "$DIR/state" "$DIR/state/swarmfs-peer" "$DIR/state/swarmfs-peer/db"
+	command=$(OPTIONS="--listen tcp://127.0.0.1:0" command_of swarmfs-peer@.service db /db "$DIR/state")
+	NOTIFY_SOCKET=$DIR/notify bash -c "exec ${command/swarmfs/"$sf"}" 2>"$DIR/err" 3>&- &
+	pid=$!
+	until_true 20 noticed "^READY=1 MAINPID=$pid STATUS=serving $DIR/state/swarmfs-peer/db\$"
+	command=$(OPTIONS="--store $DIR/store-A --peer $("$sf" invite "$DIR/state/swarmfs-peer/db" | tail -n 1)" command_of swarmfs@.service x "$A" "$DIR")
+	NOTIFY_SOCKET=$DIR/notify bash -c "exec ${command/swarmfs/"$sf"}" 2>"$DIR/err" 3>&- &
+	until_true 20 noticed "^READY=1 MAINPID=$! STATUS=serving $DIR/store-A at $A\$"
+	same_head "$A" "$DIR/state/swarmfs-peer/db"
+	"$sf" umount "$A"
+	kill "$pid" "$LISTENER"
+	wait "$pid"
+}
+
+@test "--log-level" {
+	"$sf" serve "$DIR/s" --log-level error --listen tcp://127.0.0.1:0
+	local ticket
+	ticket=$("$sf" invite "$DIR/s" | tail -n 1)
+	"$sf" serve "$DIR/t" --peer "$ticket" --log-level debug
+	until_true 10 same_head "$DIR/s" "$DIR/t"
+	not grep info "$DIR/s/log"
+	stop_serving "$DIR/s"
+	until_true 10 grep warning "$DIR/t/log"
+	stop_serving "$DIR/t"
+	run "$sf" serve "$DIR/t" --log-level loud
+	[ "$status" = 2 ]
+	[[ $output == *"--log-level is 'error', 'warning', 'info' or 'debug', not 'loud'"* ]]
 }
