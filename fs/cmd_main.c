@@ -1,6 +1,7 @@
 /* From the command line to a command, and to the process where it runs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -147,9 +148,13 @@ static int run(const struct sw_cmd *cmd, int argc, char **argv)
 	return rc == SW_EXIT_OK ? sw_ctx_finish(&ctx) : rc;
 }
 
-/* Descriptors 0 to 2 must be open, or the store's files would get their numbers. */
-static void open_standard(void)
+/*
+ * What a careless parent leaves. Descriptors 0 to 2 must be open, or the store's files would get their numbers; and where
+ * SIGCHLD is ignored nobody learns how a program ended.
+ */
+static void put_in_order(void)
 {
+	signal(SIGCHLD, SIG_DFL);
 	for (int fd = 0; fd <= 2; fd++)
 		while (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			if (open("/dev/null", O_RDWR) < 0)
@@ -167,7 +172,7 @@ int sw_cmd_main(int argc, char **argv)
 {
 	const struct sw_cmd *cmd;
 
-	open_standard();
+	put_in_order();
 	if (argc < 2) {
 		print_usage(stderr);
 		return SW_EXIT_USAGE;

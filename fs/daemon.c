@@ -13,7 +13,8 @@
 
 #include "core/log.h"
 
-/* The first byte is the exit code, the rest is for people. The end without a byte: the child died. */
+/* The first byte is the exit code, the rest is for people. The end without a byte: the child died.
+ */
 static void wait_for_child(int fd, pid_t pid)
 {
 	char message[2048];
@@ -27,13 +28,15 @@ static void wait_for_child(int fd, pid_t pid)
 	while (got < 0 && errno == EINTR);
 	if (got != 1) {
 		if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
-			fprintf(stderr, "swarmfs: the process was ended by signal %d while it started\n",
+			fprintf(stderr,
+				"swarmfs: the process was ended by signal %d while it started\n",
 				WTERMSIG(status));
 		else
 			fprintf(stderr, "swarmfs: the process ended while it started\n");
 		_exit(1);
 	}
-	while (n < sizeof(message) - 1 && (got = read(fd, message + n, sizeof(message) - 1 - n)) > 0)
+	while (n < sizeof(message) - 1 &&
+	       (got = read(fd, message + n, sizeof(message) - 1 - n)) > 0)
 		n += (size_t)got;
 	message[n] = '\0';
 	if (n > 0)
@@ -51,8 +54,8 @@ static void close_others(int keep)
 
 int sw_daemon_fork(struct sw_daemon *d)
 {
+	pid_t pid, parent = getpid();
 	int fds[2];
-	pid_t pid;
 
 	d->fd = -1;
 	fflush(NULL);
@@ -72,7 +75,10 @@ int sw_daemon_fork(struct sw_daemon *d)
 	d->fd = fds[1];
 	close_others(d->fd);
 	/* Who interrupts the command that waits means this process. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	prctl(PR_SET_PDEATHSIG, (unsigned long)SIGTERM);
+	if (getppid() != parent)
+		raise(SIGTERM); /* it was interrupted already, before anybody would have said so
+				   here */
 	if (setsid() < 0)
 		return sw_fail_errno("setsid");
 	return 0;
@@ -81,7 +87,7 @@ int sw_daemon_fork(struct sw_daemon *d)
 void sw_daemon_survive(const struct sw_daemon *d)
 {
 	if (d->fd >= 0)
-		prctl(PR_SET_PDEATHSIG, 0);
+		prctl(PR_SET_PDEATHSIG, 0UL);
 }
 
 void sw_daemon_tell(struct sw_daemon *d, int code, const char *message)
@@ -106,7 +112,8 @@ static void log_line(enum sw_log_level level, const char *line)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	fprintf(stderr, "%s.%03ldZ %s: %s\n", when, now.tv_nsec / 1000000, sw_log_level_name(level), line);
+	fprintf(stderr, "%s.%03ldZ %s: %s\n", when, now.tv_nsec / 1000000, sw_log_level_name(level),
+		line);
 }
 
 void sw_daemon_ready(struct sw_daemon *d, const char *log_path)

@@ -464,6 +464,53 @@ program() {
 	until_true 10 ends "$pid"
 }
 
+@test "--on-conflict: names that look like options come so that they are none, and exactly in the environment" {
+	require_fuse
+	mount_a
+	mkdir "$A/-t"
+	echo base >"$A/-t/--help"
+	mount_b
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	"$sf" umount "$A"
+	on A put "$A/-t/--help" mine
+	on B put "$B/-t/--help" theirs
+	mount_b_alone
+	join_a --on-conflict "$(program "echo \"\$1 \$2 \$SWARMFS_TABLE \$SWARMFS_ROW \$(cat \$SWARMFS_MOUNT/\$1/\$2)\" >$DIR/ran.new
+		mv $DIR/ran.new $DIR/ran")"
+	until_true 10 test -e "$DIR/ran"
+	[ "$(cat "$DIR/ran")" = "./-t ./--help -t --help theirs" ]
+}
+
+# Kill a clone between two of its durable writes, so that a part of the commits is there.
+clone_a_part() {
+	local i n all
+	all=$(count_of "$A")
+	for ((i = 10; i < 400; i += 2)); do
+		rm -rf "$DIR/store-C"
+		env LD_PRELOAD="$SWARMFS_FAULTS" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" KILL_AT=$i \
+			"$sf" clone "$(ticket)" "$DIR/store-C" >"$DIR/out" 2>&1 && break
+		[ -e "$DIR/store-C/data.mdb" ] && n=$(count_of "$DIR/store-C") && [ "$n" -gt 0 ] && [ "$n" -lt "$all" ] && return
+	done
+	echo "no clone was interrupted with a part of the $all commits"
+	return 1
+}
+
+@test "--on-conflict: nor for what comes when a clone that was interrupted goes on" {
+	setup_conflict
+	for i in $(seq 20); do
+		head -c 2000000 /dev/urandom >"$A/t/big$i"
+		"$sf" commit "$A" -m "$i"
+	done
+	clone_a_part
+	"$sf" serve "$DIR/store-C" --peer "$("$sf" status "$A" --json | jq -r '.listen[0]')" \
+		--on-conflict "$(program "echo \$2 >>$DIR/ran")"
+	# It was up only when all was there.
+	[ "$(count_of "$DIR/store-C")" -ge "$(count_of "$A")" ]
+	[ "$(conflicts list "$DIR/store-C" | wc -l)" = 1 ]
+	[ ! -e "$DIR/ran" ]
+}
+
 @test "--on-conflict: not for what a clone finds when it arrives" {
 	setup_conflict
 	"$sf" mount "$C" --store "$DIR/store-C" --peer "$(ticket)" --on-conflict "$(program "echo \$2 >>$DIR/ran")"

@@ -45,6 +45,34 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	until_true 10 ends "$pid"
 }
 
+@test "who dies before what it started can ask to hear of that ends it all the same" {
+	local ticket
+	ticket=$(dead_ticket)
+	# cat ends when neither of them has the pipe any more.
+	cat >"$DIR/go" <<-'END'
+		env LD_PRELOAD="$SWARMFS_FAULTS" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" ORPHANED=1 \
+			"$1" serve "$2" --peer "$3" 2>&1 | cat
+		exit "${PIPESTATUS[0]}"
+	END
+	run timeout 50 bash "$DIR/go" "$sf" "$DIR/s" "$ticket"
+	echo "$status $output"
+	[ "$status" = 137 ]
+	[ ! -e "$DIR/s" ]
+}
+
+@test "programs that it runs are waited for, also when its parent ignored theirs" {
+	"$sf" init "$DIR/s"
+	run env --ignore-signal=CHLD "$sf" serve "$DIR/s" --on-conflict "$(command -v false)"
+	echo "$output"
+	[ "$status" = 0 ]
+	local pid
+	pid=$(owner_of "$DIR/s")
+	# SIGCHLD is the 17th signal.
+	[ $((0x$(sed -n 's/^SigIgn:\t//p' "/proc/$pid/status") >> 16 & 1)) = 0 ]
+	kill "$pid"
+	until_true 10 ends "$pid"
+}
+
 @test "in the foreground a signal ends the wait for a database, and the same command goes on" {
 	local ticket status=0
 	ticket=$(dead_ticket)

@@ -3,11 +3,15 @@
  *
  * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
+ * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -82,4 +86,21 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	if (rc == 0 && id == CLOCK_REALTIME)
 		ts->tv_sec += ahead();
 	return rc;
+}
+
+int prctl(int what, ...)
+{
+	pid_t parent = getppid();
+	unsigned long value;
+	va_list ap;
+
+	va_start(ap, what);
+	value = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (what == PR_SET_PDEATHSIG && value != 0 && getenv("ORPHANED")) {
+		kill(parent, SIGKILL);
+		while (getppid() == parent)
+			sched_yield();
+	}
+	return (int)syscall(SYS_prctl, what, value, 0, 0, 0);
 }
