@@ -467,6 +467,7 @@ static _Thread_local char *fuse_said;
 
 #define FUSE_SAID_SIZE 256
 
+SW_PRINTF(2, 0)
 static void on_fuse_log(enum fuse_log_level level, const char *format, va_list ap)
 {
 	char line[FUSE_SAID_SIZE];
