@@ -141,7 +141,8 @@ static int load_settings(struct sw_db *db, struct sw_txn *txn)
 	rc = sw_meta_get(txn, META_HLC, &v);
 	if (rc == 0 && v.n == 8)
 		db->hlc = sw_get_u64(v.p);
-	return sw_db_load_heads(db, txn);
+	rc = sw_db_load_withheld(db, txn);
+	return rc < 0 ? rc : sw_db_load_heads(db, txn);
 }
 
 static int load(struct sw_db *db)
@@ -386,6 +387,15 @@ void sw_db_head(struct sw_db *db, struct sw_head *out)
 
 /* Entering the line */
 
+int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < c->n_parents; i++)
+		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&c->parents[i]));
+	return rc < 0 ? rc : sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&c->id), sw_view("", 0));
+}
+
 static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_entering *e)
 {
 	struct sw_changeset c;
@@ -394,10 +404,8 @@ static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct
 
 	if (e->fold.outcome != SW_APPLIED)
 		rc = sw_history_put_outcome(txn, e->fold.seq, e->fold.outcome);
-	for (size_t i = 0; rc == 0 && i < e->commit->n_parents; i++)
-		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit->parents[i]));
 	if (rc == 0)
-		rc = sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&e->commit->id), sw_view("", 0));
+		rc = sw_db_put_tip(txn, e->commit);
 	/* The changeset refers to the large rows that it writes: history can show them again. */
 	if (rc == 0)
 		rc = sw_changeset_begin(&c, e->fold.changeset);
@@ -470,7 +478,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	bool by_others = origin != SW_FROM_WORK;
 	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
-	uint64_t hlc = db->hlc;
+	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
@@ -489,14 +497,20 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		rc = enter_commit(txn, nodes, commits[i]);
 	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++)
 		rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
+	if (rc == 0)
+		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
 	if (rc < 0) {
 		sw_txn_abort(txn);
 		return rc;
 	}
 	if (origin == SW_FROM_PEER)
 		compare_roots(db, txn, commits, n, &head.state, &diverged);
+	/* Whoever sees the new commit sees that it may not be sent. */
+	if (withheld > 0)
+		db->withheld = withheld;
 	/* Folded again from an earlier state, commits would not turn over a second time. */
 	rc = sw_db_move_head(db, txn, nodes, &head, hlc, fold->n_flips > 0);
+	db->withheld = rc < 0 ? was_withheld : withheld;
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < fold->changes.n; i++)

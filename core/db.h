@@ -70,6 +70,21 @@ void sw_db_head(struct sw_db *db, struct sw_head *out);
  */
 void sw_db_set_clock_offset(struct sw_db *db, int64_t ms);
 
+/*
+ * What was sent to somebody stands; what was not can be signed again. Own commits stamped up to upto_ms may be sent from
+ * now on, those made later included; 0: nobody is there to be sent anything. Durable when it returns 0; costs nothing
+ * while all of them could be sent before.
+ */
+int sw_db_release(struct sw_db *db, uint64_t upto_ms) SW_MUST_CHECK;
+/* The number of the first own commit that may not be sent yet; later own ones may not either. 0: all may. Any thread. */
+uint64_t sw_db_withheld(struct sw_db *db);
+/*
+ * Sign again, with the time as it is now, own commits that nobody was sent and that are stamped later than latest_ms: a
+ * clock was wrong. They keep their numbers and what they change; *n counts them. None, if one behind them is another's or
+ * was sent.
+ */
+int sw_db_resign(struct sw_db *db, uint64_t latest_ms, size_t *n) SW_MUST_CHECK;
+
 /* Reading: a transaction and the newest state in it. Short: none across a wait or a callback. */
 struct sw_reader {
 	struct sw_txn *txn;

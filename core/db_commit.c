@@ -5,15 +5,10 @@
 
 #include <stdlib.h>
 
-/* What one local commit needs while it is made. */
 struct making {
-	struct sw_db *db;
-	struct sw_txn *txn;
-	struct sw_nodes *nodes;
-	struct sw_head head;
+	struct sw_making made;
 	struct sw_buf columns; /* encodings that the operations borrow from */
-	struct sw_buf changeset, raw;
-	struct sw_commit commit;
+	struct sw_buf changeset;
 };
 
 static int write_op_cmp(const void *a, const void *b)
@@ -35,13 +30,13 @@ static int base_text(struct making *m, const struct sw_write_op *w, struct sw_bu
 		*out = w->base;
 		return 1;
 	}
-	rc = sw_state_row(m->nodes, &m->head.state, w->op.table, w->op.key, &row);
+	rc = sw_state_row(m->made.nodes, &m->made.head.state, w->op.table, w->op.key, &row);
 	if (rc < 0)
 		return rc == SW_ENOTFOUND ? 0 : rc;
 	sw_row_hash(&row, &hash);
 	if (!sw_hash_eq(&hash, &w->op.old))
 		return 0;
-	rc = sw_row_read(m->nodes, &row, copy);
+	rc = sw_row_read(m->made.nodes, &row, copy);
 	*out = sw_buf_view(copy);
 	return rc < 0 ? rc : 1;
 }
@@ -53,7 +48,7 @@ static int new_text(struct making *m, const struct sw_write_op *w, struct sw_buf
 
 	*out = w->content;
 	if (w->is_made) {
-		rc = sw_row_read(m->nodes, &w->op.row, copy);
+		rc = sw_row_read(m->made.nodes, &w->op.row, copy);
 		*out = sw_buf_view(copy);
 	}
 	return rc;
@@ -124,7 +119,7 @@ static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
 		return 0;
 	if (w->op.kind == SW_OP_CHMETA && w->op.key.n == 0)
 		return 0;
-	rc = sw_state_row(m->nodes, &m->head.state, w->op.table, w->op.key, &row);
+	rc = sw_state_row(m->made.nodes, &m->made.head.state, w->op.table, w->op.key, &row);
 	if (rc == 0)
 		sw_row_hash(&row, &now);
 	else if (rc != SW_ENOTFOUND)
@@ -156,7 +151,7 @@ static int prepare(struct making *m, struct sw_write *w, size_t *n)
 		bool keep;
 
 		if (op->op.kind == SW_OP_PUT && !op->is_made)
-			rc = sw_row_make(m->nodes, m->db->shape, op->content, &op->op.row);
+			rc = sw_row_make(m->made.nodes, m->made.db->shape, op->content, &op->op.row);
 		if (rc == 0)
 			rc = reduce(m, op, &keep);
 		if (rc == 0 && keep && op->op.kind == SW_OP_PUT)
@@ -215,65 +210,67 @@ static int set_parents(struct sw_txn *txn, struct sw_commit *c)
 	return c->n_parents > 0 ? 0 : sw_fail(SW_ECORRUPT, "the store has no newest commit");
 }
 
-static int fold(struct making *m, struct sw_entering *e, struct sw_fold_result *out)
+static int fold(struct sw_making *m, struct sw_fold_commit *c, struct sw_fold_result *out)
 {
-	return sw_fold_run(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, &e->fold, 1, out);
+	return sw_fold_run(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, c, 1, out);
 }
 
 /* Sign it, for that state, and write it to the history. */
-static int seal(struct making *m, const struct sw_write *w, const struct sw_hash *state,
-		const struct sw_fold_commit *c)
+static int seal(struct sw_making *m, const struct sw_hash *state, const struct sw_fold_commit *c)
 {
-	int rc;
-
 	m->commit.rule = SW_RULE_VERSION;
 	m->commit.database = m->db->id;
 	m->commit.stamp = c->stamp;
 	m->commit.state = *state;
-	m->commit.message = w->message;
 	sw_hash_compute(SW_DOMAIN_CHANGESET, c->changeset, &m->commit.changeset);
-	rc = set_parents(m->txn, &m->commit);
-	if (rc < 0)
-		return rc;
 	sw_commit_seal(&m->commit, m->db->identity, &m->raw);
 	return m->raw.rc < 0 ? m->raw.rc
 			     : sw_history_put(m->txn, c->seq, &m->commit.id, sw_buf_view(&m->raw));
 }
 
 /* Never ahead of our own clock: a stamp too early does no harm, one in the future is held back by all, with what follows. */
-static uint64_t stamp_ms(const struct sw_db *db)
+uint64_t sw_db_stamp_ms(const struct sw_db *db)
 {
 	uint64_t time = sw_db_time_ms(db), own = sw_env_wall_ms(db->env);
 
 	return time < own ? time : own;
 }
 
-/* The last stamp in the line is given by the head: a new one is greater, whatever the clock says. */
-static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_entering *e, struct sw_fold_result *out)
+int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop, bool *dropped,
+		   struct sw_fold_result *out)
 {
-	struct sw_db *db = m->db;
-	int rc = sw_history_next_seq(m->txn, &e->fold.seq);
+	int rc = sw_history_put_changeset(m->txn, c->seq, c->changeset);
 
-	e->fold.stamp = sw_hlc_next(db->hlc, stamp_ms(db));
-	e->fold.mode = w->mode;
-	e->fold.changeset = sw_buf_view(&m->changeset);
 	if (rc == 0)
-		rc = sw_history_put_changeset(m->txn, e->fold.seq, e->fold.changeset);
+		rc = sw_history_index(m->txn, c->seq, c->stamp, c->changeset);
 	if (rc == 0)
-		rc = sw_history_index(m->txn, e->fold.seq, e->fold.stamp, e->fold.changeset);
-	if (rc == 0)
-		rc = fold(m, e, out);
+		rc = fold(m, c, out);
 	if (rc < 0)
 		return rc;
-	w->dropped = e->fold.outcome != SW_APPLIED;
-	if (!w->dropped)
-		return seal(m, w, &out->state, &e->fold);
-	if (!w->may_drop)
+	*dropped = c->outcome != SW_APPLIED;
+	if (!*dropped)
+		return seal(m, &out->state, c);
+	if (!may_drop)
 		return sw_fail(SW_ECONFLICT, "a row that the transaction read or changed has moved on");
 	/* Its records are named after its id, so only a signed one can be folded to the end. */
 	sw_fold_result_fini(out);
-	rc = seal(m, w, &m->head.state, &e->fold);
-	return rc < 0 ? rc : fold(m, e, out);
+	rc = seal(m, &m->head.state, c);
+	return rc < 0 ? rc : fold(m, c, out);
+}
+
+/* The last stamp in the line is given by the head: a new one is greater, whatever the clock says. */
+static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_entering *e, struct sw_fold_result *out)
+{
+	struct sw_db *db = m->made.db;
+	int rc = sw_history_next_seq(m->made.txn, &e->fold.seq);
+
+	e->fold.stamp = sw_hlc_next(db->hlc, sw_db_stamp_ms(db));
+	e->fold.mode = w->mode;
+	e->fold.changeset = sw_buf_view(&m->changeset);
+	m->made.commit.message = w->message;
+	if (rc == 0)
+		rc = set_parents(m->made.txn, &m->made.commit);
+	return rc < 0 ? rc : sw_making_seal(&m->made, &e->fold, w->may_drop, &w->dropped, out);
 }
 
 static int mark_spent(struct sw_txn *txn, const struct sw_write_op *ops, size_t n)
@@ -359,7 +356,7 @@ int sw_db_forget_spent(struct sw_db *db)
 /* Rows that turned out unchanged still used up their journal. */
 static int only_spent(struct making *m, const struct sw_write *w)
 {
-	struct sw_txn *txn = SW_TAKE(m->txn);
+	struct sw_txn *txn = SW_TAKE(m->made.txn);
 	int rc = mark_spent(txn, w->ops, w->n);
 
 	if (rc < 0) {
@@ -379,7 +376,7 @@ static bool has_journal(const struct sw_write *w)
 
 static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 {
-	struct sw_entering e = {.commit = &m->commit}, *entering = &e;
+	struct sw_entering e = {.commit = &m->made.commit}, *entering = &e;
 	struct sw_fold_result fold = {0};
 	struct sw_write_op *all = NULL;
 	size_t n = 0, n_all = w->n;
@@ -409,11 +406,11 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	if (rc == 0)
 		rc = fold_and_seal(m, w, &e, &fold);
 	if (rc == 0 && all)
-		rc = mark_spent(m->txn, all, n_all);
+		rc = mark_spent(m->made.txn, all, n_all);
 	if (rc == 0) {
-		rc = sw_db_enter(m->db, SW_TAKE(m->txn), m->nodes, &entering, 1, &fold,
+		rc = sw_db_enter(m->made.db, SW_TAKE(m->made.txn), m->made.nodes, &entering, 1, &fold,
 				 w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
-		*id = m->commit.id;
+		*id = m->made.commit.id;
 	}
 	w->n = n;
 	free(all);
@@ -423,25 +420,25 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 
 int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 {
-	struct making m = {.db = db};
+	struct making m = {.made.db = db};
 	int rc;
 
 	pthread_mutex_lock(&db->write_lock);
 	if (db->has_salt && db->head.count > 0)
-		rc = sw_txn_begin(db->store, true, &m.txn);
+		rc = sw_txn_begin(db->store, true, &m.made.txn);
 	else
 		rc = sw_fail(SW_EAGAIN, "the database has not arrived yet; wait until a peer is connected");
 	if (rc == 0)
-		rc = sw_db_nodes(db, m.txn, &m.nodes);
+		rc = sw_db_nodes(db, m.made.txn, &m.made.nodes);
 	if (rc == 0) {
-		m.head = db->head; /* only writers change it */
+		m.made.head = db->head; /* only writers change it */
 		rc = make(&m, w, id);
 	}
-	sw_txn_abort(m.txn);
-	sw_nodes_free(m.nodes);
+	sw_txn_abort(m.made.txn);
+	sw_nodes_free(m.made.nodes);
 	sw_buf_fini(&m.columns);
 	sw_buf_fini(&m.changeset);
-	sw_buf_fini(&m.raw);
+	sw_buf_fini(&m.made.raw);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

@@ -21,9 +21,12 @@ struct sw_db {
 	struct sw_shape *shape; /* valid once has_salt; set under write_lock before the first head */
 	struct sw_listener listener;
 	_Atomic int64_t clock_offset_ms;
+	_Atomic uint64_t withheld; /* the first own commit that may not be sent; 0: none. Written under write_lock */
 
 	pthread_mutex_t write_lock; /* one writer at a time; under it: */
 	uint64_t hlc;		    /* greatest stamp in the line */
+	uint64_t released_ms;	    /* own commits stamped up to then may be sent */
+	uint64_t not_resigned;	    /* the greatest stamp when sw_db_resign() could do nothing */
 
 	/*
 	 * head_lock is held from the moment a checkpoint decides which roots go until the new head is
@@ -50,6 +53,23 @@ struct sw_entering {
 	const struct sw_commit *commit; /* borrowed */
 };
 
+/* What one local commit needs while it is made. */
+struct sw_making {
+	struct sw_db *db;
+	struct sw_txn *txn;
+	struct sw_nodes *nodes;
+	struct sw_head head; /* before it */
+	struct sw_commit commit; /* parents and message are set by the caller */
+	struct sw_buf raw;
+};
+
+/*
+ * Fold the commit in, sign it and write it to the history. *dropped: it is strict and an operation is unclean; unless
+ * may_drop it is not made then.
+ */
+int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop, bool *dropped,
+		   struct sw_fold_result *out) SW_MUST_CHECK;
+
 enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
 
 /*
@@ -60,8 +80,17 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold,
 		enum sw_origin origin) SW_MUST_CHECK;
 
+/* The commit is a tip, and its parents are none. */
+int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c) SW_MUST_CHECK;
+/* Commits enter: keep account of which own ones nobody was sent. *withheld is the new value, once the transaction has ended. */
+int sw_db_note_withheld(struct sw_db *db, struct sw_txn *txn, struct sw_entering *const *commits, size_t n,
+			enum sw_origin origin, uint64_t *withheld) SW_MUST_CHECK;
+int sw_db_load_withheld(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
+
 /* The wall clock, set right. */
 uint64_t sw_db_time_ms(const struct sw_db *db);
+/* What a new commit is stamped by. */
+uint64_t sw_db_stamp_ms(const struct sw_db *db);
 
 int sw_meta_get(struct sw_txn *txn, const char *name, struct sw_view *out) SW_MUST_CHECK;
 int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_MUST_CHECK;

@@ -181,6 +181,27 @@ int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, s
 	return sw_txn_put(txn, SW_SPACE_IDS, sw_hash_view(id), sw_view(key, sizeof(key)));
 }
 
+int sw_history_remove(struct sw_txn *txn, uint64_t seq, const struct sw_commit *c, struct sw_view changeset)
+{
+	uint8_t key[REF_KEY_SIZE];
+	struct sw_changeset changes;
+	struct sw_cell cell;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&changes, changeset);
+
+	while (rc == 0 && (rc = sw_changeset_next(&changes, &op)) > 0)
+		rc = sw_op_cell(&op, &cell) ? sw_txn_del(txn, SW_SPACE_OPS, ref_key(&cell, c->stamp, seq, key)) : 0;
+	if (rc == 0)
+		rc = sw_txn_del(txn, SW_SPACE_IDS, sw_hash_view(&c->id));
+	if (rc == 0)
+		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&c->id));
+	if (rc == 0)
+		rc = sw_txn_del(txn, SW_SPACE_COMMITS, seq_key(seq, key));
+	if (rc == 0)
+		rc = sw_txn_del(txn, SW_SPACE_CHANGES, seq_key(seq, key));
+	return rc < 0 ? rc : sw_history_put_outcome(txn, seq, SW_APPLIED);
+}
+
 int sw_history_put_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view changeset)
 {
 	uint8_t key[8];

@@ -39,6 +39,9 @@ int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw
 int sw_history_next_seq(struct sw_txn *txn, uint64_t *out) SW_MUST_CHECK;
 int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, struct sw_view commit) SW_MUST_CHECK;
 int sw_history_put_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view changeset) SW_MUST_CHECK;
+/* Forget a commit, its changeset and its operations: another is put in its place, under its number. */
+int sw_history_remove(struct sw_txn *txn, uint64_t seq, const struct sw_commit *c,
+		      struct sw_view changeset) SW_MUST_CHECK;
 int sw_history_put_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome outcome) SW_MUST_CHECK;
 
 /* All borrow from the transaction. SW_ENOTFOUND. */

@@ -65,7 +65,7 @@ int sw_txn_get(struct sw_txn *txn, enum sw_space space, struct sw_view key,
 	       struct sw_view *value) SW_MUST_CHECK;
 int sw_txn_put(struct sw_txn *txn, enum sw_space space, struct sw_view key,
 	       struct sw_view value) SW_MUST_CHECK;
-/* Appending in key order is cheaper; the key must be above all others. */
+/* The same, cheaper when keys ascend. */
 int sw_txn_append(struct sw_txn *txn, enum sw_space space, struct sw_view key,
 		  struct sw_view value) SW_MUST_CHECK;
 /* Deleting what is not there is fine. */

@@ -523,6 +523,8 @@ static int put(struct sw_txn *txn, enum sw_space space, struct sw_view key, stru
 	assert(txn->write);
 	assert(key.n > 0 && key.n <= SW_STORE_KEY_MAX);
 	rc = mdb_put(txn->mdb, txn->store->dbi[space], &k, &v, flags);
+	if (rc == MDB_KEYEXIST) /* of MDB_APPEND: not above all others */
+		rc = mdb_put(txn->mdb, txn->store->dbi[space], &k, &v, 0);
 	if (rc)
 		return fail_mdb(rc, txn->store->dir, "write");
 	return 0;

@@ -7,6 +7,7 @@
 #include "core/log.h"
 
 #define TICK_GAP_MS	1000
+#define LOG_EVERY_MS	10000
 #define SAME_HEAD_TIMES 5 /* a head that was told already is told again so many times less often */
 
 int sw_sync_new(struct sw_db *db, const struct sw_sync_hooks *hooks, const struct sw_swarm_timers *timers,
@@ -73,6 +74,13 @@ static void sweep(struct sw_sync *s)
 	}
 	if (gone)
 		sw_sync_clocks(s);
+}
+
+void sw_sync_complain(struct sw_sync *s, const char *what, int rc, uint64_t now_ms)
+{
+	if (s->complained_ms == 0 || now_ms - s->complained_ms >= LOG_EVERY_MS)
+		sw_log(SW_LOG_ERROR, "%s: %s", what, sw_fail_message(rc));
+	s->complained_ms = now_ms;
 }
 
 void sw_sync_drop(struct sw_sync *s, struct peer *p, const char *reason, bool say_bye)
@@ -236,6 +244,12 @@ static void note_pong(struct sw_sync *s, struct peer *p, const struct sw_message
 	sw_sync_note_clock(s, p, m->wall_ms, (now_ms - p->pinged_ms) / 2);
 }
 
+static void note_hello(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	sw_sync_note_clock(s, p, m->wall_ms, 0);
+	sw_sync_release(s, now_ms);
+}
+
 static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
 	SW_BUF out = {0};
@@ -249,7 +263,7 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		if (m->version != SW_PROTOCOL_VERSION)
 			sw_sync_drop(s, p, "it speaks another version of the protocol", true);
 		else
-			sw_sync_note_clock(s, p, m->wall_ms, 0);
+			note_hello(s, p, m, now_ms);
 		break;
 	case SW_MSG_HEAD:
 		handle_head(s, p, m, now_ms);
@@ -378,7 +392,7 @@ void sw_sync_hold(struct sw_sync *s, const struct sw_hash *id, uint64_t now_ms)
 /* Those that nobody offers any more were taken, or have gone with their peer. */
 static void tick_held(struct sw_sync *s, uint64_t now_ms)
 {
-	s->counters.n_held = 0;
+	s->counters.n_held = sw_sync_count_withheld(s);
 	for (size_t i = 0; i < HELD_MAX; i++) {
 		if (s->held[i].seen_ms > 0 && now_ms - s->held[i].seen_ms > 2 * SW_SYNC_RETRY_MS)
 			s->held[i].seen_ms = 0;
@@ -428,6 +442,7 @@ static void excuse(struct sw_sync *s, uint64_t now_ms)
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 {
 	excuse(s, now_ms);
+	sw_sync_release(s, now_ms);
 	tick_held(s, now_ms);
 	if (!s->bulk)
 		sw_pull_end_bulk(s, NULL, now_ms);

@@ -62,6 +62,7 @@ struct sw_sync_counters {
 	uint64_t n_held;    /* commits from the future, not taken yet */
 	uint64_t n_refused;
 	uint64_t n_batches; /* taken by the database */
+	uint64_t n_resigned; /* own commits that were signed again after a clock was wrong */
 	uint64_t commits_in;
 	int64_t clock_ms; /* how far the clocks of the others are ahead of ours */
 };

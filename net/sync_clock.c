@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "core/history.h"
 #include "core/log.h"
 
 static int by_value(const void *a, const void *b)
@@ -14,6 +15,16 @@ static int by_value(const void *a, const void *b)
 	const int64_t *x = a, *y = b;
 
 	return *x < *y ? -1 : *x > *y;
+}
+
+/* That of the only peer there is. */
+static int64_t other_clock(const struct sw_sync *s)
+{
+	const struct peer *p = s->peers;
+
+	while (p->dropped || !p->has_clock)
+		p = p->next;
+	return p->clock_ms;
 }
 
 /* How far the others' clocks, as a whole, are ahead of ours. */
@@ -36,6 +47,53 @@ static int64_t median(struct sw_sync *s)
 	out = n % 2 == 1 || llabs(v[n / 2]) < llabs(v[n / 2 - 1]) ? v[n / 2] : v[n / 2 - 1];
 	free(v);
 	return out;
+}
+
+uint64_t sw_sync_count_withheld(struct sw_sync *s)
+{
+	uint64_t first = sw_db_withheld(s->db), next = 0;
+	struct sw_reader r;
+
+	/* Alone, they wait for somebody to be there. */
+	if (first == 0 || s->n_clocks < 2 || sw_reader_begin(s->db, &r) < 0)
+		return 0;
+	if (sw_history_next_seq(r.txn, &next) < 0)
+		next = first;
+	sw_reader_end(&r);
+	return next - first;
+}
+
+/*
+ * Own commits that the others could not take yet are not sent, so that they can be signed again once it is clear whose
+ * clock is wrong. Of two that differ it is not: then they wait until the peer, too, could take them, and are left alone
+ * until both clocks say that they are from the future.
+ */
+void sw_sync_release(struct sw_sync *s, uint64_t now_ms)
+{
+	uint64_t wall_ms = sw_env_wall_ms(sw_db_env(s->db)), before = sw_db_withheld(s->db);
+	int64_t sends = s->clock_ms, latest = s->clock_ms;
+	size_t n = 0;
+	int rc = 0;
+
+	if (s->n_clocks == 2) {
+		sends = other_clock(s);
+		latest = sends > 0 ? sends : 0;
+	}
+	if (s->n_clocks > 1)
+		rc = sw_db_resign(s->db, wall_ms + (uint64_t)latest + SW_SKEW_MS, &n);
+	s->counters.n_resigned += n;
+	if (n > 0)
+		sw_log(SW_LOG_WARN, "%zu commits were made by a clock that was ahead, and sent to nobody; they are signed "
+				    "again with the time as it is", n);
+	if (rc == 0)
+		rc = sw_db_release(s->db, s->n_clocks > 1 ? wall_ms + (uint64_t)sends + SW_SKEW_MS : 0);
+	if (rc < 0)
+		sw_sync_complain(s, "own commits cannot be sent for now", rc, now_ms);
+	if (n == 0 && sw_db_withheld(s->db) == before)
+		return;
+	for (struct peer *p = s->peers; p; p = p->next)
+		sw_serve_again(p, before);
+	s->moved = true;
 }
 
 static void warn_of_ours(struct sw_sync *s)

@@ -40,6 +40,7 @@ struct pulling {
 	bool postponed;	   /* it has something for us, but another peer is sending in bulk */
 	uint64_t asked_ms; /* since when */
 	uint64_t again_ms; /* ask again then; 0: not planned */
+	unsigned n_vain;   /* requests made anew in a row that brought nothing */
 	uint64_t probe;	   /* a PING that asks whether the request was overlooked; 0: none */
 	bool more;
 	struct sw_buf body; /* unpacked commits */
@@ -136,6 +137,12 @@ void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_mess
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 /* What a peer's clock showed age_ms ago. */
 void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms);
+/* Own commits that are not sent to those who are connected, at most. */
+uint64_t sw_sync_count_withheld(struct sw_sync *s);
+/* Which own commits may be sent, as the clocks are now. */
+void sw_sync_release(struct sw_sync *s, uint64_t now_ms);
+/* A failure of our own, in the log now and then. */
+void sw_sync_complain(struct sw_sync *s, const char *what, int rc, uint64_t now_ms);
 /* Some clocks have gone with their peers. */
 void sw_sync_clocks(struct sw_sync *s);
 /* Send a PING; its nonce, or 0 when it could not be sent now. */
@@ -157,6 +164,8 @@ void sw_serve_note_taken(struct sw_sync *s, struct peer *p, const struct sw_inco
 void sw_serve_note_tips(struct sw_sync *s, struct peer *p, const struct sw_head *ours, bool *lacks);
 /* Commits that it is not known to have stored. */
 uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p);
+/* Look again at the numbers from this one on: what was passed over may be sent now. */
+void sw_serve_again(struct peer *p, uint64_t first);
 void sw_serve_fini(struct peer *p);
 
 /* Pulling */

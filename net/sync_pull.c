@@ -8,7 +8,8 @@
 #include "core/log.h"
 
 #define BULK_STALL_MS 20000 /* who sends in bulk and then nothing for so long makes room for another */
-#define LOG_EVERY_MS  10000
+#define VAIN_MAX      6
+#define CANNOT_TAKE   "commits of peers cannot be taken for now"
 
 static int put_id(struct sw_txn *txn, uint64_t seq, struct sw_hash *out, size_t *n)
 {
@@ -212,15 +213,6 @@ static void blame(struct sw_sync *s, struct peer *p, const struct sw_incoming *v
 	sw_sync_distrust(s, p, text);
 }
 
-static void complain(struct sw_sync *s, int rc, uint64_t now_ms)
-{
-	static const char text[] = "commits of peers cannot be taken for now";
-
-	if (s->complained_ms == 0 || now_ms - s->complained_ms >= LOG_EVERY_MS)
-		sw_log(SW_LOG_ERROR, "%s: %s", text, sw_fail_message(rc));
-	s->complained_ms = now_ms;
-}
-
 /* Hand those from at to end to the database. False: not now, or the peer is gone. */
 static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
@@ -231,7 +223,7 @@ static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 			       &n_taken);
 
 	if (rc < 0 && is_ours(rc)) {
-		complain(s, rc, now_ms);
+		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
 		retry_later(s, p, now_ms);
 		return false;
 	}
@@ -289,7 +281,7 @@ void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 				return;
 			}
 			if (rc < 0) {
-				complain(s, rc, now_ms);
+				sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
 				retry_later(s, p, now_ms);
 				return;
 			}
@@ -323,6 +315,7 @@ void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message 
 		return;
 	}
 	pull->asked = false;
+	pull->n_vain = 0;
 	pull->early = pull->unproven = false;
 	pull->more = m->more;
 	sw_buf_put_view(&pull->body, m->body);
@@ -334,17 +327,20 @@ void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message 
 	} else if (rc == 0 && pull->n == 0) {
 		sw_sync_distrust(s, p, "it sent no commits, and said so");
 	} else if (rc < 0) {
-		complain(s, rc, now_ms);
+		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
 		retry_later(s, p, now_ms);
 	} else {
 		sw_pull_go_on(s, p, now_ms);
 	}
 }
 
-/* How long a request must stand before a head that we lack lets us doubt that it is being answered. */
+/*
+ * How long a request must stand before a head that we lack lets us doubt that it is being answered. The more often that
+ * was in vain, the longer: its commits may be from the future, or it tells of what there is not.
+ */
 static uint64_t patience_ms(const struct peer *p)
 {
-	return 100 + 2 * p->rtt_us / 1000;
+	return (100 + 2 * p->rtt_us / 1000) << p->pull.n_vain;
 }
 
 /* The peer has something for us, and a request there that it may have overlooked: nothing else is under way. */
@@ -375,8 +371,10 @@ void sw_pull_note_pong(struct sw_sync *s, struct peer *p, uint64_t nonce, uint64
 	if (p->dropped || p->pull.probe == 0 || nonce != p->pull.probe)
 		return;
 	p->pull.probe = 0;
-	if (is_overlooked(s, p))
-		sw_pull_start(s, p, now_ms);
+	if (!is_overlooked(s, p))
+		return;
+	p->pull.n_vain += p->pull.n_vain < VAIN_MAX;
+	sw_pull_start(s, p, now_ms);
 }
 
 void sw_pull_fini(struct peer *p)

@@ -281,6 +281,28 @@ struct batch {
 	uint64_t upto;
 };
 
+/* The next commit to send, and its number: 1, or 0. What may not be sent yet is passed over. */
+static int next_commit(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b,
+		       uint64_t last, uint64_t *seq, struct sw_view *raw, struct sw_commit *c)
+{
+	uint64_t withheld = sw_db_withheld(sync->db);
+
+	for (;;) {
+		int rc;
+
+		*seq = next_lacking(s, &b->at, &b->upto, last);
+		if (*seq == 0)
+			return 0;
+		rc = sw_history_get(r->txn, *seq, raw);
+		if (rc == 0)
+			rc = sw_commit_decode(*raw, c);
+		if (rc < 0)
+			return rc;
+		if (withheld == 0 || *seq < withheld || !sw_key_eq(&c->author, sw_db_key(sync->db)))
+			return 1;
+	}
+}
+
 /* Up to `limit` of the commits that the peer lacks, as many as fit. */
 static int fill_batch(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, size_t limit,
 		      struct batch *b, struct sw_batch *headers)
@@ -289,30 +311,27 @@ static int fill_batch(struct sw_sync *sync, const struct sw_reader *r, const str
 	int rc = last_seq(r, &last);
 
 	*b = (struct batch){.at = s->at, .upto = s->upto};
-	while (rc == 0 && b->body.n < SW_MESSAGE_BATCH && b->n < limit) {
+	while (rc == 0) {
+		struct batch before = *b;
 		struct sw_view raw, changeset;
 		struct sw_commit c;
 
-		seq = next_lacking(s, &b->at, &b->upto, last);
-		if (seq == 0)
+		rc = next_commit(sync, r, s, b, last, &seq, &raw, &c);
+		if (rc <= 0)
+			return rc;
+		b->more = b->body.n >= SW_MESSAGE_BATCH || b->n == limit;
+		if (b->more) {
+			b->at = before.at; /* the next batch begins with it */
+			b->upto = before.upto;
 			return 0;
-		rc = sw_history_get(r->txn, seq, &raw);
-		if (rc == 0)
-			rc = sw_commit_decode(raw, &c);
-		if (rc == 0)
-			rc = sw_history_changeset(r->txn, seq, &changeset);
+		}
+		rc = sw_history_changeset(r->txn, seq, &changeset);
 		if (rc < 0)
 			break;
 		sw_body_put_commit(&c, changeset, &b->body);
 		b->n++;
 		b->has_ours |= sw_key_eq(&c.author, sw_db_key(sync->db));
 		rc = b->body.rc < 0 ? b->body.rc : sw_batch_add(headers, raw);
-	}
-	if (rc == 0) {
-		size_t at = b->at;
-		uint64_t upto = b->upto;
-
-		b->more = next_lacking(s, &at, &upto, last) > 0;
 	}
 	return rc;
 }
@@ -421,6 +440,20 @@ void sw_serve_more(struct sw_sync *s, struct peer *p, const struct sw_message *m
 	p->serve.waiting = true;
 	p->serve.n_unacked = 0;
 	sw_serve_continue(s, p, now_ms);
+}
+
+void sw_serve_again(struct peer *p, uint64_t first)
+{
+	struct serving *v = &p->serve;
+
+	if (first == 0)
+		return;
+	while (v->n > 0 && v->v[v->n - 1] >= first)
+		v->n--;
+	if (v->at > v->n)
+		v->at = v->n;
+	if (v->upto >= first)
+		v->upto = first - 1;
 }
 
 uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p)

@@ -28,6 +28,12 @@ static void bit_set(struct sim_bits *b, size_t i)
 	b->v[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+static void bit_clear(struct sim_bits *b, size_t i)
+{
+	if (i / 64 < b->cap)
+		b->v[i / 64] &= ~((uint64_t)1 << i % 64);
+}
+
 /* Commits by id */
 
 static size_t slot_of(const struct sim *s, const struct sw_hash *id)
@@ -204,16 +210,74 @@ static void read_store(struct sim *s, size_t at, bool is_new)
 	sw_reader_end(&r);
 }
 
+/* Read the whole store anew; *before becomes what it held. */
+static void read_again(struct sim *s, size_t at, struct sim_bits *before)
+{
+	struct sim_node *node = &s->nodes[at];
+
+	*before = node->has;
+	node->has = (struct sim_bits){0};
+	node->set = sw_hash_zero;
+	node->n = 0;
+	node->next_seq = 1;
+	node->stamp = 0;
+	read_store(s, at, false);
+}
+
+static bool is_own(const struct sim *s, size_t at, size_t i)
+{
+	return sw_key_eq(&s->commits[i].author, sw_db_key(s->net.nodes[at].t.db));
+}
+
+/* An own commit that nobody ever got may have another in its place. What was promised of the one holds for the other. */
+static void note_resigned(struct sim *s, size_t at, const struct sim_bits *before)
+{
+	struct sim_node *node = &s->nodes[at];
+	size_t n_new = 0;
+
+	for (size_t i = 0; i < s->n_commits; i++)
+		n_new += bit_get(&node->has, i) && !bit_get(before, i) && is_own(s, at, i);
+	for (size_t i = 0; i < s->n_commits; i++) {
+		if (!bit_get(before, i) || bit_get(&node->has, i) || !is_own(s, at, i) || n_new == 0)
+			continue;
+		if (s->commits[i].was_delivered)
+			sim_fail(s, "only_unsent_is_resigned", "node %zu has another in place of commit %zu", at, i);
+		bit_clear(&node->promised, i);
+		n_new--;
+		s->stats->n_resigned++;
+	}
+	for (size_t i = 0; i < s->n_commits; i++)
+		if (bit_get(&node->has, i) && !bit_get(before, i) && is_own(s, at, i))
+			bit_set(&node->promised, i);
+}
+
+static uint64_t resigned_of(const struct sim *s, size_t at)
+{
+	struct sw_sync_counters counters = {0};
+
+	if (s->net.nodes[at].sync)
+		sw_sync_counters(s->net.nodes[at].sync, &counters);
+	return counters.n_resigned;
+}
+
 void sim_check_node(struct sim *s, size_t at)
 {
+	struct sim_node *node = &s->nodes[at];
+	struct sim_bits before;
 	struct sw_head head;
 
 	if (s->net.nodes[at].t.env.is_dead)
 		return;
 	sw_db_head(s->net.nodes[at].t.db, &head);
-	if (head.count != s->nodes[at].n)
+	if (resigned_of(s, at) != node->n_resigned) {
+		node->n_resigned = resigned_of(s, at);
+		read_again(s, at, &before);
+		note_resigned(s, at, &before);
+		free(before.v);
+	} else if (head.count != node->n) {
 		read_store(s, at, true);
-	s->nodes[at].clock_ms = clock_of(s, at);
+	}
+	node->clock_ms = clock_of(s, at);
 }
 
 static void check_promises(struct sim *s, size_t at, const char *invariant)
@@ -229,15 +293,12 @@ static void check_promises(struct sim *s, size_t at, const char *invariant)
 
 void sim_check_reopened(struct sim *s, size_t at)
 {
-	struct sim_node *node = &s->nodes[at];
+	struct sim_bits before;
 
-	if (node->has.v)
-		memset(node->has.v, 0, node->has.cap * sizeof(*node->has.v));
-	node->set = sw_hash_zero;
-	node->n = 0;
-	node->next_seq = 1;
-	node->stamp = 0;
-	read_store(s, at, false);
+	s->nodes[at].n_resigned = resigned_of(s, at);
+	read_again(s, at, &before);
+	note_resigned(s, at, &before);
+	free(before.v);
 	check_promises(s, at, "acknowledged_is_kept");
 }
 
@@ -308,9 +369,13 @@ void sim_check_delivered(struct sim *s, size_t at, uint64_t conn, struct sw_view
 	while (sw_body_next_commit(&r, sw_db_id(s->net.nodes[at].t.db), &raw, &changeset) > 0) {
 		struct sim_unacked *u = calloc(1, sizeof(*u));
 		struct sw_commit c;
+		size_t known;
 
 		assert_non_null(u);
 		TEST_OK(sw_commit_decode(sw_buf_view(&raw), &c));
+		known = find(s, &c.id);
+		if (known)
+			s->commits[known - 1].was_delivered = true;
 		*u = (struct sim_unacked){s->nodes[at].unacked, conn, m.turn, c.id};
 		s->nodes[at].unacked = u;
 		sw_buf_reset(&raw);

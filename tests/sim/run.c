@@ -330,6 +330,8 @@ void sim_finish(struct sim *s)
 	heal(s);
 	sim_settle(s);
 	sim_advance(s, s->net.now_ms + 3000);
+	for (int i = 0; i < 4 && sw_hlc_ms(sim_check_latest(s)) > NET_EPOCH_MS + s->net.now_ms; i++)
+		sim_advance(s, s->net.now_ms + 3000); /* clocks are compared, and commits signed again */
 	catch_up(s);
 	sim_converge(s);
 	s->stats->virtual_ms += s->net.now_ms;

@@ -18,6 +18,7 @@
  *
  *   oracle                   in the end the line and the state are those of the naive fold of core/FORMAT.md
  *   closed_is_kept           a row whose close() returned survives a kill, one that was synced a power loss
+ *   only_unsent_is_resigned  a commit that its author signs again was never delivered to anybody
  *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end
  *   honest_is_believed       nobody is dropped as a liar, since nobody is one
  *   verify_is_clean          after each crash, and in the end
@@ -121,6 +122,7 @@ struct sim_node {
 	struct sw_hash set; /* XOR of the ids */
 	uint64_t n, next_seq;
 	uint64_t stamp; /* the greatest */
+	uint64_t n_resigned; /* as its engine counts */
 	int64_t clock_ms; /* what it believed when it was looked at last */
 };
 
@@ -128,6 +130,7 @@ struct sim_commit {
 	struct sw_hash id;
 	struct sw_key author;
 	uint64_t stamp;
+	bool was_delivered; /* to anybody */
 	struct sw_buf raw, changeset;
 };
 
@@ -138,7 +141,7 @@ struct sim_set {
 };
 
 struct sim_stats {
-	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_held, n_sets, n_oracles, virtual_ms;
+	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_held, n_resigned, n_sets, n_oracles, virtual_ms;
 	uint64_t hash; /* of everything that happened */
 	char broken[64];
 };

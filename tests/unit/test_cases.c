@@ -441,6 +441,157 @@ static void case_07_one_record_per_branch_however_long(void **state)
 	chains(5, 100, true, 4);
 }
 
+static uint64_t last_stamp(struct test_db *t)
+{
+	struct sw_cursor c = {0};
+	struct sw_order order;
+	struct sw_reader r;
+	struct sw_head head;
+
+	sw_db_head(t->db, &head);
+	TEST_OK(sw_reader_begin(t->db, &r));
+	assert_int_equal(sw_cursor_seek_rank(&c, r.nodes, &r.head.line, head.count - 1), 1);
+	memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+	sw_cursor_fini(&c);
+	sw_reader_end(&r);
+	return sw_order_stamp(&order);
+}
+
+static struct sw_hash write_op(struct test_db *t, enum sw_mode mode, struct sw_op op)
+{
+	struct sw_write_op w_op = {.op = op, .content = op.row.bytes};
+	struct sw_write w = {.mode = mode, .ops = &w_op, .n = 1, .may_drop = true};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(t->db, &w, &id));
+	return id;
+}
+
+/* What a laptop does for a while, all of which is its own: a conflict, a resolved one, a tag, a dropped transaction, a large row. */
+static void work_alone(struct test_db *t, unsigned n)
+{
+	struct sw_op resolve = {.kind = SW_OP_RESOLVE, .table = sw_view_str("t"), .key = sw_view_str("r")};
+	struct sw_op tag = {.kind = SW_OP_TAG, .table = sw_view_str("v1")};
+	char large[4000];
+
+	resolve.commit = write_op(t, SW_MODE_MERGE, row_op("r", NULL, "first"));
+	write_op(t, SW_MODE_MERGE, row_op("r", NULL, "did not see it"));
+	write_op(t, SW_MODE_MERGE, resolve);
+	tag.commit = write_op(t, SW_MODE_MERGE, row_op("s", NULL, "first"));
+	write_op(t, SW_MODE_MERGE, row_op("s", NULL, "did not see it"));
+	write_op(t, SW_MODE_MERGE, tag);
+	write_op(t, SW_MODE_STRICT, row_op("s", "nothing", "dropped"));
+	memset(large, 'x', sizeof(large) - 1);
+	large[sizeof(large) - 1] = '\0';
+	test_put(t, "t", "large", large);
+	for (unsigned i = 0; i < n; i++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "%u", i);
+		test_put(t, "t", "much", text);
+	}
+}
+
+static void check_work(struct test_db *t, size_t n_records)
+{
+	struct sw_order tagged;
+	struct sw_reader r;
+
+	assert_text(t, "t", "r", "did not see it");
+	assert_text(t, "t", "s", "did not see it");
+	assert_int_equal(system_count(t, SW_TABLE_CONFLICTS), n_records);
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_db_resolve(&r, sw_view_str("v1"), &tagged));
+	sw_reader_end(&r);
+	test_verify(t);
+}
+
+#define YEARS_MS (10 * 365 * (int64_t)86400000)
+
+/* A laptop whose clock is ten years ahead works alone; then its clock is set right. Nobody waits ten years. */
+static void case_13_a_laptop_from_2036_is_not_cut_off(void **state)
+{
+	struct sw_head before, after;
+	uint64_t latest_ms;
+	struct pair p;
+	size_t n;
+
+	(void)state;
+	pair_open(&p);
+	test_put(&p.b, "t", "before", "it was right");
+	p.b.env.skew_ms = YEARS_MS;
+	work_alone(&p.b, 600);
+	check_work(&p.b, 2);
+	sw_db_head(p.b.db, &before);
+	p.b.env.skew_ms = 0;
+	/* As after a restart. */
+	sw_db_close(p.b.db);
+	TEST_OK(sw_db_open(p.b.dir, &p.b.env.env, &p.b.db));
+	latest_ms = test_env_wall(&p.b.env) + SW_SKEW_MS;
+	/* A full disk changes nothing. */
+	p.b.env.fail_in = 1;
+	p.b.env.fail_rc = SW_ENOSPC;
+	assert_int_equal(sw_db_resign(p.b.db, latest_ms, &n), SW_ENOSPC);
+	sw_db_head(p.b.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	TEST_OK(sw_db_resign(p.b.db, latest_ms, &n));
+	assert_int_equal(n, 608);
+	check_work(&p.b, 2);
+	sw_db_head(p.b.db, &after);
+	assert_int_equal(before.count, after.count);
+	assert_in_range(last_stamp(&p.b) >> 16, 1, test_env_wall(&p.b.env));
+	/* The mount goes on. */
+	p.b.env.now_ms += 5;
+	test_put(&p.b, "t", "after", "it is right again");
+	assert_int_equal(last_stamp(&p.b) >> 16, test_env_wall(&p.b.env));
+	TEST_OK(sw_db_resign(p.b.db, latest_ms, &n));
+	assert_int_equal(n, 0);
+	p.a.env.now_ms += 10;
+	pair_sync(&p); /* all of it is taken */
+	check_work(&p.a, 2);
+	assert_text(&p.a, "t", "after", "it is right again");
+	assert_int_equal(p.n_diverged, 0); /* what was signed is what came of it */
+	pair_close(&p);
+}
+
+/* What may have been sent stands, as it does after a crash; and so does what is behind it. */
+static void what_may_have_been_sent_is_not_signed_again(void **state)
+{
+	struct pair p;
+	uint64_t wall_ms;
+	size_t n;
+
+	(void)state;
+	pair_open(&p);
+	p.b.env.skew_ms = YEARS_MS;
+	wall_ms = test_env_wall(&p.b.env);
+	test_put(&p.b, "t", "r", "sent");
+	TEST_OK(sw_db_release(p.b.db, wall_ms + SW_SKEW_MS));
+	test_put(&p.b, "t", "r", "sent at once");
+	assert_int_equal(sw_db_withheld(p.b.db), 0);
+	p.b.env.now_ms += 2 * SW_SKEW_MS;
+	test_put(&p.b, "t", "r", "not sent"); /* nobody is there any more */
+	assert_int_not_equal(sw_db_withheld(p.b.db), 0);
+	sw_db_close(p.b.db);
+	p.b.env.skew_ms = 0;
+	TEST_OK(sw_db_open(p.b.dir, &p.b.env.env, &p.b.db));
+	assert_int_not_equal(sw_db_withheld(p.b.db), 0);
+	TEST_OK(sw_db_resign(p.b.db, test_env_wall(&p.b.env) + SW_SKEW_MS, &n));
+	assert_int_equal(n, 0);
+	/* If a failure keeps it from being noted, it may not be sent either. */
+	p.b.env.fail_in = 1;
+	p.b.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_db_release(p.b.db, wall_ms + 4 * SW_SKEW_MS), SW_EIO);
+	assert_int_not_equal(sw_db_withheld(p.b.db), 0);
+	TEST_OK(sw_db_release(p.b.db, wall_ms + 4 * SW_SKEW_MS));
+	assert_int_equal(sw_db_withheld(p.b.db), 0);
+	test_verify(&p.b);
+	test_db_close(&p.a);
+	test_db_close(&p.b);
+	for (size_t i = 0; i < 5; i++)
+		sw_identity_free(p.authors[i]);
+}
+
 static void case_14_unrelated_strict_commits_do_not_drop_each_other(void **state)
 {
 	struct sw_hash base, x, y;
@@ -943,7 +1094,9 @@ int main(void)
 	    cmocka_unit_test(case_05_a_late_edit_brings_nothing_of_a_deleted_row_back),
 	    cmocka_unit_test(case_06_a_new_layout_and_an_edit_meet),
 	    cmocka_unit_test(case_07_one_record_per_branch_however_long),
-	    cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
+	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
+		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
+		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
 	    cmocka_unit_test(case_15_equal_writes_and_touches_are_no_conflict),
 	    cmocka_unit_test(case_16_a_table_shows_while_it_has_rows),
 	    cmocka_unit_test(case_20_equal_heads_imply_equal_everything),

@@ -656,6 +656,83 @@ static void most_clocks_are_right(void **state)
 	net_fini(&net);
 }
 
+/* The clock of node 1 is ten years ahead while it works alone. */
+static void work_in_2036(struct net *net)
+{
+	for (size_t i = 0; i < net->n_links; i++) {
+		if (net->links[i].ends[0] != 1 && net->links[i].ends[1] != 1)
+			continue;
+		net->links[i].pipes[0].blocked_until_ms = net->links[i].pipes[1].blocked_until_ms = UINT64_MAX;
+		net_cut(net, &net->links[i]);
+	}
+	net_run(net, 1000);
+	net->nodes[1].skew_ms = 10 * 365 * (int64_t)86400000;
+	net_run(net, 100);
+	put(net, 1, "a", "alone");
+	put(net, 1, "b", "alone, too");
+}
+
+static void come_back(struct net *net)
+{
+	for (size_t i = 0; i < net->n_links; i++)
+		net->links[i].pipes[0].blocked_until_ms = net->links[i].pipes[1].blocked_until_ms = 0;
+}
+
+/* Two clocks: nobody knows which is right. What the other could not take is not sent, and signed again later. */
+static void a_laptop_from_2036_is_not_cut_off(void **state)
+{
+	struct sw_sync_counters counters;
+	uint64_t n_pulls;
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	work_in_2036(&net);
+	come_back(&net);
+	net_run(&net, 20000);
+	n_pulls = net.by_type[SW_MSG_PULL];
+	put(&net, 0, "c", "meanwhile");
+	put(&net, 1, "d", "still in 2036");
+	net_run(&net, 60000);
+	assert_row(&net, 1, "c", "meanwhile");
+	assert_int_equal(test_current(&net.nodes[0].t, "t", "a").b[0], 0);
+	assert_in_range(net.by_type[SW_MSG_PULL] - n_pulls, 1, 15); /* it asks, but not all the time */
+	sw_sync_counters(net.nodes[1].sync, &counters);
+	assert_in_range(counters.n_held, 3, 4);
+	sw_sync_counters(net.nodes[0].sync, &counters);
+	assert_int_equal(counters.n_held, 0);
+	net.nodes[1].skew_ms = 0;
+	net_converge(&net, 7000); /* the next PONG tells */
+	assert_row(&net, 0, "b", "alone, too");
+	assert_row(&net, 0, "d", "still in 2036");
+	put(&net, 0, "a", "after it");
+	net_converge(&net, 500);
+	assert_row(&net, 1, "a", "after it");
+	net_run(&net, 200);
+	sw_sync_counters(net.nodes[1].sync, &counters);
+	assert_int_equal(counters.n_held, 0);
+	verify_all(&net);
+	net_fini(&net);
+}
+
+/* Among more the time is known, so it comes back with its work though its clock is still wrong. */
+static void a_laptop_from_2036_comes_back_among_many(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_mesh(&net, 4, test_seed());
+	work_in_2036(&net);
+	come_back(&net);
+	net_converge(&net, 15000);
+	assert_row(&net, 3, "b", "alone, too");
+	put(&net, 2, "a", "after it");
+	net_converge(&net, 500);
+	assert_row(&net, 1, "a", "after it");
+	verify_all(&net);
+	net_fini(&net);
+}
+
 static void a_dead_link_is_found(void **state)
 {
 	struct net net;
@@ -1199,7 +1276,9 @@ int main(void)
 	    cmocka_unit_test(many_large_rows_do_not_wait_for_each_other),
 	    cmocka_unit_test(a_commit_from_the_future_waits),
 	    cmocka_unit_test(most_clocks_are_right),
-	    cmocka_unit_test(a_dead_link_is_found),
+	    cmocka_unit_test(a_laptop_from_2036_is_not_cut_off),
+		cmocka_unit_test(a_laptop_from_2036_comes_back_among_many),
+		cmocka_unit_test(a_dead_link_is_found),
 	    cmocka_unit_test(a_full_disk_is_not_the_peers_fault),
 	    cmocka_unit_test(a_wrong_ticket_is_refused),
 	    cmocka_unit_test(an_expired_ticket_is_refused),
