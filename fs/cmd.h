@@ -106,6 +106,8 @@ const char *sw_args_get(const struct sw_args *args, const char *option);
 /* All values of that name, in order, at most max; the number there are. */
 size_t sw_args_all(const struct sw_args *args, const char *option, const char **out, size_t max);
 
+/* The i-th option of a command, --help being the last; NULL behind it. */
+const struct sw_option *sw_cmd_option(const struct sw_cmd *cmd, size_t i);
 void sw_cmd_print_help(const struct sw_cmd *cmd, FILE *out);
 /* The name in a list that somebody who typed `word` may have meant, or NULL. */
 const char *sw_cmd_suggest(const char *word, const char *const *names, size_t n);

@@ -9,6 +9,7 @@
 
 #define OPTIONS_MAX 32
 #define WORD_MAX    32
+#define HELP_COLUMN 26 /* of an option and its value */
 
 /* getopt keeps its place in globals, and an owner serves several commands at once. */
 static pthread_mutex_t getopt_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -27,6 +28,11 @@ static size_t count_options(const struct sw_cmd *cmd)
 static const struct sw_option *option_at(const struct sw_cmd *cmd, size_t i)
 {
 	return i < count_options(cmd) ? &cmd->options[i] : &help_option;
+}
+
+const struct sw_option *sw_cmd_option(const struct sw_cmd *cmd, size_t i)
+{
+	return i <= count_options(cmd) ? option_at(cmd, i) : NULL;
 }
 
 /* Edit distance, insertions and deletions and replacements counting one each. */
@@ -218,21 +224,26 @@ size_t sw_args_all(const struct sw_args *args, const char *option, const char **
 	return n;
 }
 
+static void print_option(const struct sw_option *o, FILE *out)
+{
+	char left[64];
+	int n = snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+			 o->letter ? ", " : "  ", o->name, o->value ? " " : "", o->value ? o->value : "");
+
+	fprintf(out, "  %-*s ", HELP_COLUMN, left);
+	if (n > HELP_COLUMN)
+		fprintf(out, "\n  %*s ", HELP_COLUMN, "");
+	fprintf(out, "%s\n", o->help);
+}
+
 void sw_cmd_print_help(const struct sw_cmd *cmd, FILE *out)
 {
-	size_t n = count_options(cmd) + 1;
+	const struct sw_option *o;
 
 	fprintf(out, "Usage: swarmfs %s%s%s\n\n%s\n\n", cmd->name, *cmd->synopsis ? " " : "",
 		cmd->synopsis, cmd->summary);
-	for (size_t i = 0; i < n; i++) {
-		const struct sw_option *o = option_at(cmd, i);
-		char left[64];
-
-		snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
-			 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
-			 o->value ? " " : "", o->value ? o->value : "");
-		fprintf(out, "  %-26s %s\n", left, o->help);
-	}
+	for (size_t i = 0; (o = sw_cmd_option(cmd, i)); i++)
+		print_option(o, out);
 	if (cmd->details)
 		fprintf(out, "\n%s", cmd->details);
 }
