@@ -38,6 +38,7 @@ struct sw_attr {
 	int64_t ctime_ns;
 	uint64_t size;	     /* bytes of a row; rows of a table */
 	uint64_t generation; /* of the file that stands there; changes when another one does */
+	bool is_now;	     /* in a listing: all that is how it stands now, not how it was when the list was opened */
 };
 
 /* What stands at a name now: the edit if there is one, else the newest state. SW_ENOTFOUND. */
@@ -107,7 +108,7 @@ int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key, 
 /*
  * Listing. A list is what a directory showed when it was opened: it stays, whatever is committed
  * meanwhile, and any cookie handed out works again. Tables when table.p is NULL, else rows. The call back gets
- * each name, its attributes and the cookie of the next; non-zero stops.
+ * each name, its attributes (only is_table unless with_attr) and the cookie of the next; non-zero stops.
  */
 struct sw_list;
 typedef int (*sw_list_fn)(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next);

@@ -123,6 +123,15 @@ void sw_list_close(struct sw_list *l)
 	free(l);
 }
 
+/* Whether the pinned state is still the newest, so that what it has is what stands, but for edits. */
+static bool is_newest(const struct sw_list *l)
+{
+	struct sw_head head;
+
+	sw_db_head(l->w->db, &head);
+	return sw_hash_eq(&head.state, &l->state);
+}
+
 /* What an entry of the pinned state shows now: SW_ENOTFOUND when an edit removed it. The lock is held. */
 static int overlay(struct sw_list *l, struct sw_view name, bool *covered, struct sw_attr *out)
 {
@@ -159,12 +168,18 @@ static int decode(const struct sw_list *l, struct sw_view value, struct sw_attr 
 	return 0;
 }
 
+struct listing {
+	sw_list_fn fn;
+	void *arg;
+	bool with_attr;
+};
+
 /* One entry of the state: 1 when the call back wants no more. */
-static int give_entry(struct sw_list *l, const struct sw_entry *e, uint64_t rank, sw_list_fn fn, void *arg)
+static int give_entry(struct sw_list *l, const struct sw_entry *e, uint64_t rank, const struct listing *to)
 {
+	struct sw_attr attr = {.is_table = l->is_tables};
 	struct sw_view name = e->key;
-	struct sw_attr attr = {0};
-	bool covered;
+	bool covered, is_now;
 	int rc;
 
 	if (l->is_tables) {
@@ -174,15 +189,18 @@ static int give_entry(struct sw_list *l, const struct sw_entry *e, uint64_t rank
 	}
 	pthread_mutex_lock(&l->w->lock);
 	rc = overlay(l, name, &covered, &attr);
+	/* A commit moves the head before its edits end: whoever finds no edit under the lock finds the new head. */
+	is_now = to->with_attr && (covered || is_newest(l));
 	pthread_mutex_unlock(&l->w->lock);
 	if (rc == SW_ENOTFOUND)
 		return 0;
-	if (rc == 0 && !covered)
+	if (rc == 0 && !covered && to->with_attr)
 		rc = decode(l, e->value, &attr);
-	return rc < 0 ? rc : fn(arg, name, &attr, rank + 1) != 0;
+	attr.is_now = is_now;
+	return rc < 0 ? rc : to->fn(to->arg, name, &attr, rank + 1) != 0;
 }
 
-static int walk_state(struct sw_list *l, uint64_t from, sw_list_fn fn, void *arg)
+static int walk_state(struct sw_list *l, uint64_t from, const struct listing *to)
 {
 	struct sw_cursor c = {0};
 	struct sw_reader r;
@@ -192,7 +210,7 @@ static int walk_state(struct sw_list *l, uint64_t from, sw_list_fn fn, void *arg
 		return rc;
 	rc = sw_cursor_seek_rank(&c, r.nodes, &l->root, from);
 	for (; rc > 0 && stop == 0; from++) {
-		stop = give_entry(l, sw_cursor_entry(&c), from, fn, arg);
+		stop = give_entry(l, sw_cursor_entry(&c), from, to);
 		if (stop == 0)
 			rc = sw_cursor_next(&c);
 	}
@@ -205,11 +223,11 @@ static int walk_state(struct sw_list *l, uint64_t from, sw_list_fn fn, void *arg
 
 int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn, void *arg)
 {
+	const struct listing to = {.fn = fn, .arg = arg, .with_attr = with_attr};
 	int rc = 0;
 
-	(void)with_attr;
 	if (from < ADDED_COOKIE) {
-		rc = walk_state(l, from, fn, arg);
+		rc = walk_state(l, from, &to);
 		from = ADDED_COOKIE;
 	}
 	for (uint64_t i = from - ADDED_COOKIE; rc == 0 && i < l->n_added; i++) {

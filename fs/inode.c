@@ -182,6 +182,7 @@ static void orphan(struct sw_inodes *t, struct sw_inode *i)
 {
 	unlink_ident(t, i);
 	i->is_orphan = true;
+	i->number = 0;
 }
 
 static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
@@ -400,6 +401,7 @@ static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view
 	i->table_n = table.n;
 	i->key_n = key.n;
 	i->is_orphan = false;
+	i->number = 0;
 	link_ident(t, i);
 }
 

@@ -63,6 +63,7 @@ struct sw_inode {
 	bool is_orphan;
 	size_t n_open;
 	struct sw_handle handle; /* ROW with n_open > 0: the file that its handles share */
+	uint64_t number;	 /* st_ino; 0: not computed yet */
 	int64_t touched_ns;	 /* TABLE: when an entry came or went here */
 	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	struct sw_inode *next_by_id, *next_by_ident;

@@ -394,12 +394,17 @@ static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t in
 	return 0;
 }
 
-static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, uint64_t next)
+/* attr: what a row has now, if that is known. */
+static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const struct sw_attr *attr, uint64_t next)
 {
 	struct fuse_entry_param e = {.ino = i->id};
 	size_t n;
-	int rc = sw_node_stat(f->m, i, &e.attr);
+	int rc = 0;
 
+	if (attr)
+		sw_row_stat_now(f->m, i, attr, &e.attr);
+	else
+		rc = sw_node_stat(f->m, i, &e.attr);
 	if (rc < 0) { /* gone since: the name alone does no harm, but neither does its absence */
 		sw_inode_forget(&f->m->inodes, i->id, 1);
 		return 0;
@@ -424,7 +429,7 @@ static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t 
 	if (f->plus) {
 		if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
 			return 0;
-		return fill_plus(f, i, text, next);
+		return fill_plus(f, i, text, NULL, next);
 	}
 	return fill_plain(f, text, type, 1 + next, next);
 }
@@ -450,7 +455,7 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 		rc = sw_inode_get(&f->m->inodes, SW_NODE_ROW, NULL, dir.table, name, attr->generation, &i);
 	if (rc < 0)
 		return 0;
-	return fill_plus(f, i, text, next);
+	return fill_plus(f, i, text, attr->is_now && !attr->is_table ? attr : NULL, next);
 }
 
 /*

@@ -67,16 +67,19 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 }
 
 /* 63 bits of a hash: the same after a remount. An orphan gets another, so that 'tail -F' sees the change. */
-uint64_t sw_node_number(const struct sw_inode *i)
+uint64_t sw_node_number(struct sw_inode *i)
 {
 	uint8_t id[8];
 	struct sw_hash h;
 
 	if (i->type == SW_NODE_ROOT_DIR)
 		return 1;
+	if (i->number)
+		return i->number;
 	sw_set_u64(id, i->is_orphan ? i->id : 0);
 	sw_hash_compute2(SW_DOMAIN_INODE, sw_view(id, sizeof(id)), sw_buf_view(&i->ident), &h);
-	return (sw_get_u64(h.b) >> 1) | 2;
+	i->number = (sw_get_u64(h.b) >> 1) | 2;
+	return i->number;
 }
 
 static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
@@ -139,6 +142,15 @@ static int stat_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inod
 	if (rc == 0 && name->is_orphan)
 		st->st_nlink = 0;
 	return rc;
+}
+
+void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st)
+{
+	*st = (struct stat){0};
+	sw_fill_row_stat(m, attr, st);
+	pthread_mutex_lock(&m->inodes.lock);
+	st->st_ino = sw_node_number(i);
+	pthread_mutex_unlock(&m->inodes.lock);
 }
 
 static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct stat *st)

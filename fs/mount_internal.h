@@ -76,9 +76,11 @@ int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 		   struct sw_inode **out) SW_MUST_CHECK;
 /* How long the kernel may keep the name of that inode, and its attributes. */
 void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr);
+/* The same of a row that has a name, with attributes that are known. */
+void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st);
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
-/* A stable inode number for what a name stands for. */
-uint64_t sw_node_number(const struct sw_inode *i);
+/* A stable inode number for what a name stands for. The inodes' lock is held. */
+uint64_t sw_node_number(struct sw_inode *i);
 
 /* Notices */
 int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
