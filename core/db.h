@@ -98,6 +98,8 @@ void sw_reader_end(struct sw_reader *r);
 /* Keep the records under the newest state, or the newest line, across transactions. */
 int sw_db_pin_head(struct sw_db *db, struct sw_hash *state) SW_MUST_CHECK;
 int sw_db_pin_line(struct sw_db *db, struct sw_head *head) SW_MUST_CHECK;
+/* The same for a root that is kept already: by another pin, or by the record of a working copy. */
+int sw_db_pin(struct sw_db *db, const struct sw_hash *root) SW_MUST_CHECK;
 void sw_db_unpin(struct sw_db *db, const struct sw_hash *root);
 
 /*
@@ -122,6 +124,8 @@ struct sw_write_op {
 	bool has_base;		 /* else it is looked up in the newest state */
 	bool is_made;		 /* PUT: op.row is complete (its blob is in the store); no content */
 	uint64_t journal_seq;	 /* the journal is spent for this row up to here; 0: no journal */
+	bool is_checked;	 /* PUT: stays an operation that can be unclean, even if it leaves the bytes as they are */
+	bool has_moved_on;	 /* out: the row is not the one that op.old names */
 	size_t tag;		 /* the caller's; keeps to the operation when they are sorted */
 };
 
@@ -133,13 +137,37 @@ struct sw_write {
 	bool from_work; /* of the working set, which knows already: the listener's by_others is false */
 	bool may_drop;	/* a strict commit with an unclean operation is made all the same, so that its content is kept */
 	bool dropped;	/* out: that was so */
+	uint64_t copy;	/* the working copy that it applies, whose record goes with it in one step; 0: none */
 };
 
 /*
  * Commit, durably: 0 and the id, or 0 and a zero id when the operations change nothing. A strict
- * commit with an unclean operation gives SW_ECONFLICT, unless may_drop. On any failure nothing changed.
+ * commit with an unclean operation gives SW_ECONFLICT, unless may_drop; has_moved_on tells which. One that only
+ * checks is none when all is as it was. On any failure nothing changed.
  */
 int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MUST_CHECK;
+
+/*
+ * What the store knows of a working copy (core/copies.h): the state that it stands on, which stays as it was until the record goes,
+ * whatever is committed meanwhile, and over a restart.
+ */
+struct sw_copy_record {
+	uint64_t number; /* its key; its journal is named after it */
+	bool is_spent;	 /* applied or removed: it is no working copy any more, and waits for a checkpoint */
+	struct sw_hash state;
+	uint64_t count; /* commits in the line when it was made */
+	uint64_t made_ms;
+	struct sw_view name;
+	struct sw_view message; /* of the commit that it will be; empty: none was given */
+};
+
+/* Make one of the newest state: number, name and message are given, the rest is filled in. A checkpoint. SW_EEXIST: the number. */
+int sw_db_copy_make(struct sw_db *db, struct sw_copy_record *record) SW_MUST_CHECK;
+int sw_db_copy_set_message(struct sw_db *db, uint64_t number, struct sw_view message) SW_MUST_CHECK;
+/* It is no working copy any more. SW_ENOTFOUND. */
+int sw_db_copy_remove(struct sw_db *db, uint64_t number) SW_MUST_CHECK;
+/* The first with a number greater than this one, spent ones as well: 1, or 0. Its texts borrow from the transaction. */
+int sw_db_copy_next(struct sw_txn *txn, uint64_t number, struct sw_copy_record *out) SW_MUST_CHECK;
 
 /* Up to which number the journal is spent for a row; 0: not at all. */
 int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out) SW_MUST_CHECK;

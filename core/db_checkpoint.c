@@ -69,7 +69,9 @@ int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn)
 {
 	int rc = sw_head_load(txn, &db->head);
 
-	db->n_drops = (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
+	if (rc == 0)
+		rc = sw_db_copies_count_spent(txn, &db->n_drops);
+	db->n_drops += (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
 	db->has_unpinned = true; /* what was pinned when the process ended */
 	return rc < 0 ? rc : sw_written_load(txn, &db->written, &db->written_seq);
 }
@@ -235,19 +237,19 @@ int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out)
 
 /* Roots */
 
-static size_t pins_of(const struct sw_db *db, const struct sw_hash *root)
+bool sw_db_is_pinned(const struct sw_db *db, const struct sw_hash *root)
 {
 	for (size_t i = 0; i < db->n_pins; i++)
 		if (sw_hash_eq(&db->pins[i].root, root))
-			return db->pins[i].n;
-	return 0;
+			return true;
+	return false;
 }
 
 /* An old root goes, or waits until its last pin is gone. head_lock is held. */
 static int drop_root(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		     const struct sw_hash *old, const struct sw_hash *new, int64_t *n_drops)
 {
-	if (sw_hash_eq(old, new) || sw_hash_is_zero(old) || pins_of(db, old) == 0)
+	if (sw_hash_eq(old, new) || sw_hash_is_zero(old) || !sw_db_is_pinned(db, old))
 		return sw_nodes_release(nodes, old);
 	++*n_drops;
 	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(old), sw_view("", 0));
@@ -321,10 +323,9 @@ static int write_head(struct sw_txn *txn, struct sw_nodes *nodes, const struct s
 	return rc;
 }
 
-/* The same as a checkpoint; also gives up, if asked to, waiting roots that nobody pins. */
+/* The same as a checkpoint, together with what fn does, if there is one. */
 static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-			    uint64_t hlc, int (*also)(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-						      int64_t *n_drops))
+			    uint64_t hlc, sw_checkpoint_fn fn, void *arg)
 {
 	int64_t n_drops = (int64_t)db->n_drops;
 	struct sw_memtable *fresh = NULL;
@@ -334,8 +335,8 @@ static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_node
 	pthread_mutex_lock(&db->head_lock);
 	if (rc == 0)
 		rc = move_roots(db, txn, nodes, head, &n_drops);
-	if (rc == 0 && also)
-		rc = also(db, txn, nodes, &n_drops);
+	if (rc == 0 && fn)
+		rc = fn(db, txn, nodes, &n_drops, arg);
 	if (rc == 0)
 		rc = sw_history_next_seq(txn, &next);
 	if (rc == 0)
@@ -376,7 +377,7 @@ int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 	int rc;
 
 	if (must_checkpoint || is_due(db, head)) {
-		rc = write_checkpoint(db, txn, nodes, head, hlc, NULL);
+		rc = write_checkpoint(db, txn, nodes, head, hlc, NULL, NULL);
 	} else {
 		rc = write_head(txn, nodes, head, hlc);
 		if (rc == 0) {
@@ -422,6 +423,16 @@ int sw_db_pin_head(struct sw_db *db, struct sw_hash *state)
 	return rc;
 }
 
+int sw_db_pin(struct sw_db *db, const struct sw_hash *root)
+{
+	int rc;
+
+	pthread_mutex_lock(&db->head_lock);
+	rc = pin(db, root);
+	pthread_mutex_unlock(&db->head_lock);
+	return rc;
+}
+
 int sw_db_pin_line(struct sw_db *db, struct sw_head *head)
 {
 	int rc;
@@ -449,17 +460,18 @@ void sw_db_unpin(struct sw_db *db, const struct sw_hash *state)
 }
 
 /* Give up the waiting roots that nobody pins. head_lock is held: no new pin can reach them anyway. */
-static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops)
+static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops, void *arg)
 {
 	struct sw_view found, value;
 	struct sw_hash at = sw_hash_zero;
 	int rc;
 
+	(void)arg;
 	while ((rc = sw_txn_ceil(txn, SW_SPACE_DROPS, sw_hash_view(&at), &found, &value)) > 0) {
 		if (found.n != SW_HASH_SIZE)
 			return sw_db_damaged("list of pinned roots");
 		memcpy(at.b, found.p, SW_HASH_SIZE);
-		if (pins_of(db, &at) == 0) {
+		if (!sw_db_is_pinned(db, &at)) {
 			rc = sw_nodes_release(nodes, &at);
 			if (rc == 0)
 				rc = sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(&at));
@@ -472,11 +484,10 @@ static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		if (sw_hash_is_zero(&at))
 			break;
 	}
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : sw_db_copies_give_up(db, txn, nodes, n_drops);
 }
 
-/* write_lock is held. */
-static int checkpoint(struct sw_db *db)
+int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
 {
 	struct sw_nodes *nodes = NULL;
 	struct sw_txn *txn;
@@ -486,7 +497,7 @@ static int checkpoint(struct sw_db *db)
 		return rc;
 	rc = sw_db_nodes(db, txn, &nodes);
 	if (rc == 0)
-		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, give_up);
+		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, fn, arg);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);
@@ -499,7 +510,7 @@ int sw_db_checkpoint(struct sw_db *db)
 
 	pthread_mutex_lock(&db->write_lock);
 	if (db->n_drops > 0 || !sw_head_eq(&db->head, &db->written))
-		rc = checkpoint(db);
+		rc = sw_db_checkpoint_with(db, give_up, NULL);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }
@@ -510,7 +521,7 @@ int sw_db_tidy(struct sw_db *db)
 
 	pthread_mutex_lock(&db->write_lock);
 	if (db->n_drops > 0 && atomic_exchange(&db->has_unpinned, false))
-		rc = checkpoint(db);
+		rc = sw_db_checkpoint_with(db, give_up, NULL);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

@@ -104,9 +104,14 @@ static int find_columns(struct making *m, struct sw_write_op *w)
 	return rc < 0 ? rc : 0;
 }
 
+static bool changes_meta(const struct sw_row *from, const struct sw_row *to)
+{
+	return from->mode != to->mode || from->mtime_ns != to->mtime_ns;
+}
+
 /*
  * An operation that leaves bytes, bits and mtime as they are is none; one that leaves the bytes only changes
- * the meta cell. *keep says whether anything is left.
+ * the meta cell, or checks the row if it has to. *keep says whether anything is left.
  */
 static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
 {
@@ -115,7 +120,9 @@ static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
 	int rc;
 
 	*keep = true;
-	if (w->op.kind != SW_OP_PUT && w->op.kind != SW_OP_DELETE && w->op.kind != SW_OP_CHMETA)
+	w->has_moved_on = false;
+	if (w->op.kind != SW_OP_PUT && w->op.kind != SW_OP_DELETE && w->op.kind != SW_OP_CHECK &&
+	    w->op.kind != SW_OP_CHMETA)
 		return 0;
 	if (w->op.kind == SW_OP_CHMETA && w->op.key.n == 0)
 		return 0;
@@ -124,6 +131,9 @@ static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
 		sw_row_hash(&row, &now);
 	else if (rc != SW_ENOTFOUND)
 		return rc;
+	w->has_moved_on = w->op.kind != SW_OP_CHMETA && !sw_hash_eq(&w->op.old, &now);
+	if (w->op.kind == SW_OP_CHECK)
+		return 0;
 	sw_op_new_hash(&w->op, &new_hash);
 	if (w->op.kind == SW_OP_DELETE) {
 		*keep = !sw_hash_is_zero(&w->op.old) || !sw_hash_is_zero(&now);
@@ -132,11 +142,32 @@ static int reduce(struct making *m, struct sw_write_op *w, bool *keep)
 	if (w->op.kind == SW_OP_PUT) {
 		if (!sw_hash_eq(&w->op.old, &new_hash))
 			return 0;
+		if (w->is_checked && !changes_meta(&row, &w->op.row))
+			w->op.kind = SW_OP_CHECK;
+		if (w->is_checked)
+			return 0;
 		w->op.kind = SW_OP_CHMETA;
+		w->has_moved_on = false;
 	}
-	*keep = !sw_hash_is_zero(&now) &&
-		(row.mode != w->op.row.mode || row.mtime_ns != w->op.row.mtime_ns);
+	*keep = !sw_hash_is_zero(&now) && changes_meta(&row, &w->op.row);
 	return 0;
+}
+
+/* Of a strict commit that is not made to keep its content: whether all rows are as its author saw them. */
+static int check_rows(const struct sw_write *w, size_t n)
+{
+	for (size_t i = 0; i < n && w->mode == SW_MODE_STRICT && !w->may_drop; i++)
+		if (w->ops[i].has_moved_on)
+			return sw_fail(SW_ECONFLICT, "a row that the transaction read or changed has moved on");
+	return 0;
+}
+
+static bool changes_something(const struct sw_write *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (w->ops[i].op.kind != SW_OP_CHECK)
+			return true;
+	return false;
 }
 
 /* Complete, reduce and sort the operations. */
@@ -353,17 +384,14 @@ int sw_db_forget_spent(struct sw_db *db)
 	return rc;
 }
 
-/* Rows that turned out unchanged still used up their journal. */
-static int only_spent(struct making *m, const struct sw_write *w)
+/* Nothing changes, but rows that turned out unchanged used up their journal, and a working copy is done with. */
+static int commit_nothing(struct making *m, const struct sw_write_op *ops, size_t n, uint64_t copy)
 {
-	struct sw_txn *txn = SW_TAKE(m->made.txn);
-	int rc = mark_spent(txn, w->ops, w->n);
+	int rc = mark_spent(m->made.txn, ops, n);
 
-	if (rc < 0) {
-		sw_txn_abort(txn);
-		return rc;
-	}
-	return sw_txn_commit(txn);
+	if (rc == 0 && copy)
+		rc = sw_db_copy_spend(m->made.txn, copy);
+	return rc < 0 ? rc : sw_txn_commit(SW_TAKE(m->made.txn));
 }
 
 static bool has_journal(const struct sw_write *w)
@@ -390,14 +418,14 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		memcpy(all, w->ops, n_all * sizeof(*all));
 	}
 	rc = prepare(m, w, &n);
-	if (rc == 0 && n == 0) {
+	w->n = n;
+	if (rc == 0)
+		rc = check_rows(w, n);
+	if (rc == 0 && !changes_something(w, n)) {
 		*id = sw_hash_zero;
-		if (all) {
-			struct sw_write whole = {.ops = all, .n = n_all};
-
-			rc = only_spent(m, &whole);
-		}
 		w->n = 0;
+		if (all || w->copy)
+			rc = commit_nothing(m, all, all ? n_all : 0, w->copy);
 		free(all);
 		return rc;
 	}
@@ -407,12 +435,13 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		rc = fold_and_seal(m, w, &e, &fold);
 	if (rc == 0 && all)
 		rc = mark_spent(m->made.txn, all, n_all);
+	if (rc == 0 && w->copy)
+		rc = sw_db_copy_spend(m->made.txn, w->copy);
 	if (rc == 0) {
 		rc = sw_db_enter(m->made.db, SW_TAKE(m->made.txn), m->made.nodes, &entering, 1, &fold,
 				 w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
 		*id = m->made.commit.id;
 	}
-	w->n = n;
 	free(all);
 	sw_fold_result_fini(&fold);
 	return rc;
@@ -434,6 +463,8 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 		m.made.head = db->head; /* only writers change it */
 		rc = make(&m, w, id);
 	}
+	if (rc == 0 && w->copy)
+		sw_db_copy_spent(db);
 	sw_txn_abort(m.made.txn);
 	sw_nodes_free(m.made.nodes);
 	sw_buf_fini(&m.columns);

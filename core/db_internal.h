@@ -36,7 +36,7 @@ struct sw_db {
 	struct sw_head head;
 	struct sw_pin *pins;
 	size_t n_pins;
-	size_t n_drops; /* roots in SW_SPACE_DROPS */
+	size_t n_drops; /* roots in SW_SPACE_DROPS, and working copies that are spent */
 	_Atomic bool has_unpinned; /* perhaps some of them can go */
 
 	/* Under write_lock, but for the pointer, which readers copy under memtable_lock. See db_checkpoint.c. */
@@ -87,6 +87,18 @@ int sw_db_note_withheld(struct sw_db *db, struct sw_txn *txn, struct sw_entering
 			enum sw_origin origin, uint64_t *withheld) SW_MUST_CHECK;
 int sw_db_load_withheld(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
 
+/* db_copy.c */
+
+/*
+ * A working copy is done with, in a writer's transaction; sw_db_copy_spent() when that is written. Its record keeps the reference
+ * to the state until a checkpoint gives it up. SW_ENOTFOUND.
+ */
+int sw_db_copy_spend(struct sw_txn *txn, uint64_t number) SW_MUST_CHECK;
+void sw_db_copy_spent(struct sw_db *db);
+/* Give up those that are spent and not pinned. head_lock is held. */
+int sw_db_copies_give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops) SW_MUST_CHECK;
+int sw_db_copies_count_spent(struct sw_txn *txn, size_t *n) SW_MUST_CHECK;
+
 /* The wall clock, set right. */
 uint64_t sw_db_time_ms(const struct sw_db *db);
 /* What a new commit is stamped by. */
@@ -119,6 +131,11 @@ int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 		    uint64_t hlc, bool must_checkpoint) SW_MUST_CHECK;
 /* Write the trees of the head, and give up roots whose pins are gone. */
 int sw_db_checkpoint(struct sw_db *db) SW_MUST_CHECK;
+/* The same with what fn does in one step with it; write_lock is held. n_drops is for fn to keep right. */
+typedef int (*sw_checkpoint_fn)(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops, void *arg);
+int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg) SW_MUST_CHECK;
+/* Whether somebody has pinned it; head_lock is held. */
+bool sw_db_is_pinned(const struct sw_db *db, const struct sw_hash *root);
 /* A writer's records: the transaction's, and those of the memtable. */
 int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
 

@@ -12,7 +12,7 @@
 #define FRAME_SIZE  12 /* size and check */
 #define NAMES_MAX   1000000
 
-enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4 };
+enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8 };
 
 struct sw_journal {
 	char *path;
@@ -96,6 +96,7 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 	out->exists = flags & FLAG_EXISTS;
 	out->existed = flags & FLAG_EXISTED;
 	out->row.is_blob = flags & FLAG_LARGE;
+	out->is_checked = flags & FLAG_CHECKED;
 	if (!out->exists || out->key.n == 0)
 		return r->bad ? SW_EFORMAT : 0;
 	if (out->row.is_blob) {
@@ -234,7 +235,8 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	sw_buf_put_bytes(out, n->table);
 	sw_buf_put_bytes(out, n->key);
 	sw_buf_put_u8(out, (uint8_t)((n->exists ? FLAG_EXISTS : 0) | (n->existed ? FLAG_EXISTED : 0) |
-				     (n->row.is_blob ? FLAG_LARGE : 0)));
+				     (n->row.is_blob ? FLAG_LARGE : 0) |
+				     (n->is_checked ? FLAG_CHECKED : 0)));
 	sw_buf_put_hash(out, &n->old);
 	sw_buf_put_u16(out, n->row.mode);
 	sw_buf_put_u64(out, (uint64_t)n->row.mtime_ns);

@@ -5,7 +5,8 @@
  *   journal = "swarmfsj" version:u32 first:u64 record*
  *   record  = size:u32 check:8 seq:u64 n:varint name*n       size counts what follows check;
  *                                                            check = first 8 bytes of the JOURNAL hash of it
- *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row
+ *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row,
+ *                                                            8: checked, which says nothing of what stands there
  *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
  *             (content:bytes | size:varint root:hash)        if it exists and key is not empty
  *
@@ -31,6 +32,7 @@ struct sw_journal_name {
 	struct sw_view key; /* empty: the table itself */
 	bool exists;
 	bool existed;
+	bool is_checked; /* a row that a working copy has checked: its other fields are nothing */
 	struct sw_hash old;
 	struct sw_row row; /* bytes may be longer than SW_INLINE_MAX here; is_blob: content is in the store */
 };

@@ -25,7 +25,8 @@
 	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
 	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \
 	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \
-	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */
+	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */                   \
+	X(COPIES, "copies")   /* number of a working copy -> what it stands on */
 
 enum sw_space {
 #define X(name, text) SW_SPACE_##name,

@@ -311,6 +311,7 @@ static int count_ref(void *arg, const struct sw_hash *ref)
 static int count_roots(struct verify *v, struct counts *c)
 {
 	struct sw_view found, value;
+	struct sw_copy_record copy = {0};
 	struct sw_hash at = sw_hash_zero;
 	struct sw_head written;
 	uint64_t seq;
@@ -335,6 +336,8 @@ static int count_roots(struct verify *v, struct counts *c)
 		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
 			;
 	}
+	while (rc == 0 && (rc = sw_db_copy_next(v->txn, copy.number, &copy)) > 0)
+		rc = count_ref(c, &copy.state);
 	return rc;
 }
 

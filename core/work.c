@@ -23,6 +23,23 @@ int64_t sw_work_now_ns(const struct sw_work *w)
 	return (int64_t)(sw_env_wall_ms(w->env) * 1000000);
 }
 
+int sw_work_read(const struct sw_work *w, struct sw_reader *out)
+{
+	int rc = sw_reader_begin(w->db, out);
+
+	if (rc == 0 && w->is_copy)
+		out->head.state = w->base;
+	return rc;
+}
+
+int sw_work_pin(const struct sw_work *w, struct sw_hash *state)
+{
+	if (!w->is_copy)
+		return sw_db_pin_head(w->db, state);
+	*state = w->base;
+	return sw_db_pin(w->db, state);
+}
+
 static size_t slot_of(const struct sw_work *w, const struct sw_cell *cell)
 {
 	size_t i = sw_get_u64(cell->b) & (w->cap_names - 1);
@@ -133,7 +150,7 @@ void sw_name_settle(struct sw_work *w, struct sw_name *n)
 	/* Only the name itself still refers to the file: nobody has it open. */
 	if (n->file && n->file->n_refs == 1)
 		sw_name_put_file(w, n, NULL);
-	if (!n->file)
+	if (!n->file && !n->is_checked)
 		name_remove(w, n);
 }
 
@@ -156,7 +173,7 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 		return 0;
 	if (n->has_edit)
 		return SW_ENOTFOUND;
-	rc = sw_reader_begin(w->db, &r);
+	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
 	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
@@ -188,7 +205,7 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 		n->base = n->file->base;
 		if (!sw_columns_possible(sw_buf_view(&n->key), (size_t)n->file->row.size))
 			return 0;
-		rc = sw_reader_begin(w->db, &r);
+		rc = sw_work_read(w, &r);
 		if (rc < 0)
 			return rc;
 		rc = sw_row_read(r.nodes, &n->file->row, &n->base_text);
@@ -196,7 +213,7 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 		n->has_base_text = rc == 0;
 		return rc;
 	}
-	rc = sw_reader_begin(w->db, &r);
+	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
 	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
@@ -215,6 +232,8 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 {
 	int rc = 0;
 
+	if (w->is_frozen)
+		return SW_EROFS;
 	if (n->has_edit)
 		return 0;
 	if (n->key.n > 0 && !n->is_scratch)
@@ -274,6 +293,15 @@ uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n)
 	return quiet < latest ? quiet : latest;
 }
 
+static void journal_is_dirty(struct sw_work *w)
+{
+	if (w->journal_dirty_ms > 0)
+		return;
+	w->journal_dirty_ms = sw_env_mono_ms(w->env);
+	if (w->on_due)
+		w->on_due(w->on_due_arg);
+}
+
 /* One record with what stands at each of the names now. Scratch is not worth a journal. */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 {
@@ -313,8 +341,8 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 		rc = sw_journal_append(w->journal, list, m, &seq);
 	for (size_t i = 0; rc == 0 && m > 0 && i < n; i++)
 		names[i]->journal_seq = seq;
-	if (rc == 0 && m > 0 && w->journal_dirty_ms == 0)
-		w->journal_dirty_ms = sw_env_mono_ms(w->env);
+	if (rc == 0 && m > 0)
+		journal_is_dirty(w);
 	free(list);
 	return rc;
 }
@@ -351,14 +379,19 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_name *j)
 {
 	struct sw_name *n;
-	uint64_t spent;
-	int rc = sw_db_spent(w->db, j->table, j->key, &spent);
+	uint64_t spent = 0;
+	int rc = w->is_copy ? 0 : sw_db_spent(w->db, j->table, j->key, &spent);
 
 	if (rc < 0 || seq <= spent)
 		return rc;
 	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
 		return sw_fail(SW_ECORRUPT, "the journal holds a name that no row can have");
 	rc = sw_name_get(w, j->table, j->key, &n);
+	if (rc == 0 && j->is_checked) {
+		w->n_checks += !n->is_checked;
+		n->is_checked = true;
+		return 0;
+	}
 	if (rc == 0)
 		rc = sw_name_edit(w, n);
 	if (rc < 0)
@@ -395,26 +428,40 @@ static int replay_record(void *arg, uint64_t seq, const struct sw_journal_name *
 	return rc;
 }
 
-int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)
+static struct sw_work *work_new(struct sw_db *db)
 {
 	struct sw_work *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->db = db;
+	w->env = sw_db_env(db);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->committed, NULL);
+	return w;
+}
+
+static int open_journal(struct sw_work *w, const char *name)
+{
 	struct replay replay = {.w = w};
 	char path[4096];
+
+	if (snprintf(path, sizeof(path), "%s/%s", sw_db_dir(w->db), name) >= (int)sizeof(path))
+		return sw_fail(SW_ETOOLONG, "%s: path too long", sw_db_dir(w->db));
+	return sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+}
+
+int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)
+{
+	struct sw_work *w = work_new(db);
 	uint64_t spent = 0;
 	int rc;
 
 	if (!w)
 		return SW_ENOMEM;
-	w->db = db;
-	w->env = sw_db_env(db);
 	w->settle_ms = options && options->settle_ms ? options->settle_ms : SETTLE_MS;
 	w->settle_max_ms = options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->committed, NULL);
-	if (snprintf(path, sizeof(path), "%s/journal", sw_db_dir(db)) >= (int)sizeof(path))
-		rc = sw_fail(SW_ETOOLONG, "%s: path too long", sw_db_dir(db));
-	else
-		rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	rc = open_journal(w, "journal");
 	if (rc == 0)
 		rc = sw_db_spent_last(db, &spent);
 	if (rc < 0) {
@@ -426,17 +473,43 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	return 0;
 }
 
-void sw_work_close(struct sw_work *w)
+int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *journal, struct sw_work **out)
+{
+	struct sw_work *w = work_new(db);
+	int rc;
+
+	if (!w)
+		return SW_ENOMEM;
+	rc = sw_db_pin(db, base);
+	w->is_copy = rc == 0;
+	w->base = *base;
+	if (rc == 0)
+		rc = open_journal(w, journal);
+	if (rc < 0) {
+		sw_work_close(w);
+		return rc;
+	}
+	*out = w;
+	return 0;
+}
+
+/* What cannot be committed now, or must not, stays in the journal, which replays it at the next open. */
+static void commit_last(struct sw_work *w)
 {
 	struct sw_hash id;
 
-	if (!w)
+	if (!w->journal || (!w->is_copy && sw_work_commit(w, sw_view(NULL, 0), &id) == 0 && w->n_edits == 0))
 		return;
-	/* What cannot be committed now stays in the journal, which replays it at the next open. */
-	if (w->journal && (sw_work_commit(w, sw_view(NULL, 0), &id) < 0 || w->n_edits > 0) &&
-	    sw_journal_sync(w->journal) < 0) {
+	if (sw_journal_sync(w->journal) < 0) {
 		/* Nothing better can be done at the end; the bytes are in the kernel. */
 	}
+}
+
+void sw_work_close(struct sw_work *w)
+{
+	if (!w)
+		return;
+	commit_last(w);
 	for (size_t i = 0; i < w->cap_names; i++) {
 		struct sw_name *n = w->names[i];
 
@@ -453,6 +526,8 @@ void sw_work_close(struct sw_work *w)
 	}
 	free(w->names);
 	sw_journal_close(w->journal);
+	if (w->is_copy)
+		sw_db_unpin(w->db, &w->base);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->committed);
 	free(w);
@@ -487,11 +562,51 @@ bool sw_work_is_edited(struct sw_work *w, struct sw_view table, struct sw_view k
 	return is_edited;
 }
 
+int sw_work_check(struct sw_work *w, struct sw_view table, struct sw_view key)
+{
+	struct sw_journal_name record = {.table = table, .key = key, .is_checked = true};
+	struct sw_name *n = NULL;
+	uint64_t seq;
+	int rc = sw_name_check(table);
+
+	if (rc == 0)
+		rc = sw_name_check(key);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&w->lock);
+	rc = w->is_frozen ? SW_EROFS : sw_name_get(w, table, key, &n);
+	if (rc == 0 && !n->is_checked) {
+		rc = sw_journal_append(w->journal, &record, 1, &seq);
+		if (rc == 0) {
+			n->is_checked = true;
+			w->n_checks++;
+			journal_is_dirty(w);
+		}
+		sw_name_settle(w, n);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+int sw_work_checks(struct sw_work *w, struct sw_buf *out)
+{
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->cap_names; i++) {
+		if (!w->names[i] || !w->names[i]->is_checked)
+			continue;
+		sw_buf_put_bytes(out, sw_buf_view(&w->names[i]->table));
+		sw_buf_put_bytes(out, sw_buf_view(&w->names[i]->key));
+	}
+	pthread_mutex_unlock(&w->lock);
+	return out->rc;
+}
+
 void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 {
 	pthread_mutex_lock(&w->lock);
 	*out = (struct sw_work_status){.n_edits = w->n_edits,
 				       .n_scratch = w->n_scratch,
+				       .n_checks = w->n_checks,
 				       .journal_bytes = sw_journal_size(w->journal)};
 	snprintf(out->error, sizeof(out->error), "%s", w->error);
 	pthread_mutex_unlock(&w->lock);

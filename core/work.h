@@ -31,6 +31,26 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 /* Commit what is whole, flush the journal, close. Files must be released before. */
 void sw_work_close(struct sw_work *w);
 
+/*
+ * A set that stands on a state of its own and commits nothing by itself: the rows of a working copy (core/copies.h), which keeps
+ * that state. journal is the path of its own one in the store's directory, made when it is missing. Everything below holds for
+ * it as well, but for what says that it commits; sw_work_run() flushes its journal.
+ */
+int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *journal,
+		      struct sw_work **out) SW_MUST_CHECK;
+/* Of a working copy: what it read in a row, or that it found none, must still be so when it is applied. */
+int sw_work_check(struct sw_work *w, struct sw_view table, struct sw_view key) SW_MUST_CHECK;
+/* The rows that are checked, appended to out: the name of the table and the row's own, both with their lengths. */
+int sw_work_checks(struct sw_work *w, struct sw_buf *out) SW_MUST_CHECK;
+/*
+ * Make a working copy one strict commit, whose number is that of its record. *id is zero when it changes nothing. Afterwards
+ * nothing can be changed in it any more (SW_EROFS). SW_EBUSY: a program is writing a row. SW_ECONFLICT: rows that it changed or
+ * checked have moved on; each is appended to moved, as the name of its table and its own, both with their lengths. Then, and on
+ * any other failure, it is as before.
+ */
+int sw_work_apply(struct sw_work *w, uint64_t number, struct sw_view message, struct sw_hash *id,
+		  struct sw_buf *moved) SW_MUST_CHECK;
+
 struct sw_attr {
 	bool is_table;
 	uint16_t mode;
@@ -122,7 +142,7 @@ uint32_t sw_work_due_ms(struct sw_work *w);
 int sw_work_run(struct sw_work *w) SW_MUST_CHECK;
 /* Commit everything whole, now, with a message. *id is zero when there was nothing. */
 int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id) SW_MUST_CHECK;
-/* Called when the first edit appears, with the set locked: wake whoever calls sw_work_run(), no more. */
+/* Called when sw_work_due_ms() may have become less, with the set locked: wake whoever calls sw_work_run(), no more. */
 void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg);
 /*
  * Called, with the set locked, when a row came out of its commit with other bytes than were written, or gone, or there again,
@@ -145,6 +165,7 @@ enum sw_work_effect sw_work_note_change(struct sw_work *w, const struct sw_chang
 struct sw_work_status {
 	size_t n_edits;	  /* rows not yet committed */
 	size_t n_scratch; /* editors' temporary files, which stay local */
+	size_t n_checks;  /* of a working copy */
 	uint64_t journal_bytes;
 	char error[512];  /* why the last commit failed; empty: it did not */
 };

@@ -48,35 +48,42 @@ static void table_op(const struct sw_name *n, struct sw_op *op)
 		op->kind = n->base.exists ? SW_OP_CHMETA : SW_OP_MKTABLE;
 }
 
-static int row_op(struct item *it, struct sw_write_op *w)
+static void row_op(const struct sw_name *n, struct sw_write_op *w)
 {
-	struct sw_name *n = it->name;
 	const struct sw_file *f = n->file;
 
 	w->op.old = n->base.hash;
-	if (!f) {
-		w->op.kind = SW_OP_DELETE;
-		return 0;
-	}
-	w->op.kind = SW_OP_PUT;
+	w->op.kind = f ? SW_OP_PUT : SW_OP_DELETE;
+	if (!f)
+		return;
+	w->is_made = !f->in_memory && f->row.is_blob;
+	if (w->is_made)
+		w->op.row = f->row;
+	else
+		w->content = sw_buf_view(&f->bytes);
 	w->op.row.mode = f->mode;
 	w->op.row.mtime_ns = f->mtime_ns;
-	it->written = (struct sw_version){
-	    .exists = true, .hash = n->base.hash, .mode = f->mode, .mtime_ns = f->mtime_ns};
-	if (!f->in_memory && f->row.is_blob) {
-		w->is_made = true;
-		w->op.row = f->row;
-		w->op.row.mode = f->mode;
-		w->op.row.mtime_ns = f->mtime_ns;
-	} else {
-		sw_buf_put_view(&it->content, sw_buf_view(&f->bytes));
-		w->content = sw_buf_view(&it->content);
-	}
-	if (n->has_base_text) {
-		sw_buf_put_view(&it->base_text, sw_buf_view(&n->base_text));
-		w->base = sw_buf_view(&it->base_text);
-		w->has_base = true;
-	}
+	w->has_base = n->has_base_text;
+	if (w->has_base)
+		w->base = sw_buf_view(&n->base_text);
+}
+
+void sw_name_op(const struct sw_name *n, struct sw_write_op *out)
+{
+	*out = (struct sw_write_op){.op.table = sw_buf_view(&n->table), .op.key = sw_buf_view(&n->key)};
+	if (n->key.n == 0)
+		table_op(n, &out->op);
+	else
+		row_op(n, out);
+}
+
+/* The rest of the set goes on while it is committed: what it borrows must not change. */
+static int keep_texts(struct item *it, struct sw_write_op *w)
+{
+	sw_buf_put_view(&it->content, w->content);
+	sw_buf_put_view(&it->base_text, w->base);
+	w->content = sw_buf_view(&it->content);
+	w->base = sw_buf_view(&it->base_text);
 	return it->content.rc < 0 || it->base_text.rc < 0 ? SW_ENOMEM : 0;
 }
 
@@ -84,19 +91,19 @@ static int add_item(struct batch *b, struct sw_name *n)
 {
 	struct item *it = &b->items[b->n];
 	struct sw_write_op *w = &b->ops[b->n];
-	int rc = 0;
+	int rc;
 
 	*it = (struct item){.name = n, .version = n->version};
-	*w = (struct sw_write_op){.op.table = sw_buf_view(&n->table),
-				  .op.key = sw_buf_view(&n->key),
-				  .journal_seq = n->journal_seq,
-				  .tag = b->n};
-	b->n++;
+	sw_name_op(n, w);
+	w->journal_seq = n->journal_seq;
+	w->tag = b->n++;
 	n->in_commit = true;
-	if (n->key.n == 0)
-		table_op(n, &w->op);
-	else
-		rc = row_op(it, w);
+	if (w->op.kind == SW_OP_PUT)
+		it->written = (struct sw_version){.exists = true,
+						  .hash = n->base.hash,
+						  .mode = w->op.row.mode,
+						  .mtime_ns = w->op.row.mtime_ns};
+	rc = keep_texts(it, w);
 	b->bytes += it->content.n;
 	return rc;
 }
@@ -317,7 +324,7 @@ uint32_t sw_work_due_ms(struct sw_work *w)
 
 	pthread_mutex_lock(&w->lock);
 	/* Looking at every edit for the exact moment would cost more than looking again soon. */
-	if (w->n_edits > 0)
+	if (w->n_edits > 0 && !w->is_copy)
 		due = w->settle_ms / 2 + 1;
 	if (w->n_edits > 0 && w->retry_ms > now && w->retry_ms - now > due)
 		due = w->retry_ms - now;
@@ -349,7 +356,7 @@ static int trim_journal(struct sw_work *w)
 {
 	int rc;
 
-	if (w->n_edits > 0 || sw_journal_size(w->journal) < JOURNAL_RESET_BYTES)
+	if (w->n_edits > 0 || w->is_copy || sw_journal_size(w->journal) < JOURNAL_RESET_BYTES)
 		return 0;
 	rc = sw_journal_reset(w->journal);
 	w->journal_dirty_ms = 0;
@@ -363,7 +370,7 @@ int sw_work_run(struct sw_work *w)
 
 	pthread_mutex_lock(&w->lock);
 	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
-	if (sw_env_mono_ms(w->env) >= w->retry_ms)
+	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms)
 		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
 			;
 	flushed = flush_journal(w);
@@ -432,12 +439,12 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 		h->is_dirty = h->is_truncated = false;
 		sw_name_touch(w, n);
 	}
-	if (n->base.exists && f->n_dirty == 0) {
+	if (n->base.exists && f->n_dirty == 0 && !w->is_copy) {
 		n->want_sync = true;
 		rc = sync_name(w, f, n->version);
 		n = f->name;
 	}
-	/* New, or another handle is in the middle of a write, or it waits for a name it is joined with. */
+	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for a name it is joined with. */
 	if (rc == SW_EAGAIN && n && n->has_edit)
 		rc = sync_journal(w, n);
 	return rc == SW_EAGAIN ? 0 : rc;

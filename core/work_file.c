@@ -61,7 +61,7 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 	unpin(w, f);
 	if (row->is_blob) {
 		/* The commit that wrote it keeps the blob; one that a merge made is kept by the state. */
-		int rc = sw_db_pin_head(w->db, &f->pin);
+		int rc = sw_work_pin(w, &f->pin);
 
 		if (rc < 0) {
 			sw_buf_fini(&bytes);
@@ -102,7 +102,7 @@ int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, vo
 		}
 		return 0;
 	}
-	rc = sw_reader_begin(w->db, &r);
+	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
 	rc = sw_blob_read(r.nodes, &f->row.blob, offset, out, n, got);
@@ -119,7 +119,7 @@ int sw_file_to_memory(struct sw_work *w, struct sw_file *f)
 	if (f->in_memory)
 		return 0;
 	if (f->row.is_blob) {
-		rc = sw_reader_begin(w->db, &r);
+		rc = sw_work_read(w, &r);
 		if (rc < 0)
 			return rc;
 		rc = sw_row_read(r.nodes, &f->row, &bytes);

@@ -42,6 +42,7 @@ struct sw_name {
 	bool has_edit;
 	bool is_scratch; /* an editor's own file: stays local */
 	bool in_commit;	 /* being committed: must not be freed */
+	bool is_checked; /* of a working copy: it must not move on before that is applied */
 	bool want_sync;
 	/* The edit. */
 	struct sw_version base;
@@ -61,13 +62,16 @@ struct sw_work {
 	struct sw_db *db;
 	const struct sw_env *env;
 	struct sw_journal *journal;
+	bool is_copy;	     /* stands on base, and commits nothing by itself */
+	struct sw_hash base; /* pinned */
+	bool is_frozen;	     /* being applied, or it was */
 	uint32_t settle_ms, settle_max_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t committed;
 	bool committing;
 	struct sw_name **names; /* hash table by cell, open addressing */
 	size_t cap_names, n_names;
-	size_t n_edits, n_scratch;
+	size_t n_edits, n_scratch, n_checks;
 	uint64_t clock;		/* for versions, generations and groups */
 	uint64_t journal_dirty_ms; /* when the oldest unflushed record was written */
 	uint64_t retry_ms;	/* after a failed commit: not before */
@@ -78,12 +82,17 @@ struct sw_work {
 	void *on_merge_arg;
 };
 
+/* A reader on the state that the set stands on: the newest, or that of the working copy. */
+int sw_work_read(const struct sw_work *w, struct sw_reader *out) SW_MUST_CHECK;
+/* Pin that state. */
+int sw_work_pin(const struct sw_work *w, struct sw_hash *state) SW_MUST_CHECK;
+
 /* Names */
 struct sw_name *sw_name_find(const struct sw_work *w, struct sw_view table, struct sw_view key);
 int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out) SW_MUST_CHECK;
 /* Forget the name when nothing is left to know about it. */
 void sw_name_settle(struct sw_work *w, struct sw_name *n);
-/* Begin an edit, if there is none: the version that stands there now becomes its base. */
+/* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
 /* Something happened to it. */
 void sw_name_touch(struct sw_work *w, struct sw_name *n);
@@ -91,6 +100,8 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
 /* What stands at the name. SW_ENOTFOUND. */
 int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
+/* The operation that the edit is. Its texts borrow from the name and its file. */
+void sw_name_op(const struct sw_name *n, struct sw_write_op *out);
 bool sw_name_is_whole(const struct sw_name *n);
 uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n); /* UINT64_MAX: not yet */
 

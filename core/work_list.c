@@ -95,7 +95,7 @@ int sw_list_open(struct sw_work *w, struct sw_view table, struct sw_list **out)
 	l->is_tables = table.p == NULL;
 	sw_buf_put_view(&l->table, table);
 	pthread_mutex_lock(&w->lock);
-	rc = l->table.rc < 0 ? SW_ENOMEM : sw_db_pin_head(w->db, &l->state);
+	rc = l->table.rc < 0 ? SW_ENOMEM : sw_work_pin(w, &l->state);
 	if (rc < 0) {
 		pthread_mutex_unlock(&w->lock);
 		sw_buf_fini(&l->table);
@@ -128,6 +128,8 @@ static bool is_newest(const struct sw_list *l)
 {
 	struct sw_head head;
 
+	if (l->w->is_copy) /* what it stands on does not move */
+		return true;
 	sw_db_head(l->w->db, &head);
 	return sw_hash_eq(&head.state, &l->state);
 }

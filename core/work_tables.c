@@ -16,7 +16,7 @@ int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, str
 	}
 	if (n && n->has_edit)
 		return SW_ENOTFOUND;
-	rc = sw_reader_begin(w->db, &r);
+	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
 	rc = sw_state_row(r.nodes, &r.head.state, table, key, &row);
@@ -50,7 +50,7 @@ int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out)
 
 	if (rc < 0)
 		return rc == SW_EINVAL ? SW_ENOTFOUND : rc;
-	rc = sw_reader_begin(w->db, &r);
+	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
 	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
@@ -88,6 +88,8 @@ static int edit_table(struct sw_work *w, struct sw_view table, struct sw_name **
 	int rc = sw_table_stat(w, table, &attr);
 	bool exists = rc == 0;
 
+	if (w->is_frozen)
+		return SW_EROFS;
 	if (rc < 0 && rc != SW_ENOTFOUND)
 		return rc;
 	rc = sw_name_get(w, table, sw_view(NULL, 0), &n);
@@ -95,6 +97,10 @@ static int edit_table(struct sw_work *w, struct sw_view table, struct sw_name **
 		return rc;
 	if (!n->has_edit) {
 		rc = sw_name_edit(w, n);
+		if (rc < 0) {
+			sw_name_settle(w, n);
+			return rc;
+		}
 		n->base.exists = n->table_exists = exists;
 		n->base.mode = n->table_mode = attr.mode;
 		n->base.mtime_ns = n->table_mtime_ns = attr.mtime_ns;
@@ -151,7 +157,7 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 {
 	struct sw_table t = {0};
 	struct sw_reader r;
-	int rc = sw_reader_begin(w->db, &r);
+	int rc = sw_work_read(w, &r);
 
 	if (rc < 0)
 		return rc;

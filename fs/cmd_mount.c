@@ -96,7 +96,7 @@ static void on_ready(void *arg)
 {
 	struct mounting *m = arg;
 
-	sw_log(SW_LOG_INFO, "mounted; history is in .commits, what was lost in .conflicts, status in .swarm");
+	sw_log(SW_LOG_INFO, "mounted; history is in .commits, what was lost in .conflicts, transactions in .txn, status in .swarm");
 	sw_live_ready(&m->live);
 }
 
@@ -133,7 +133,7 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 						.conflict = text_conflict};
 	rc = sw_live_start(&m->live);
 	if (rc == 0)
-		rc = sw_mount_new(m->live.owner->db, m->live.owner->work, &options, &mount);
+		rc = sw_mount_new(m->live.owner->db, m->live.owner->work, m->live.owner->copies, &options, &mount);
 	if (rc == 0)
 		rc = serve_mount(m, mount);
 	sw_mount_free(mount);

@@ -61,19 +61,32 @@ static void say(struct sw_committer *c, int rc)
 	snprintf(c->said, sizeof(c->said), "%s", rc < 0 ? sw_fail_message(rc) : "");
 }
 
+static uint32_t due_ms(const struct sw_committer *c)
+{
+	uint32_t work = sw_work_due_ms(c->owner->work), copies = sw_copies_due_ms(c->owner->copies);
+
+	return work < copies ? work : copies;
+}
+
+static int run(const struct sw_committer *c)
+{
+	int work = sw_work_run(c->owner->work), copies = sw_copies_run(c->owner->copies);
+
+	return work < 0 ? work : copies;
+}
+
 static void *committer_main(void *arg)
 {
 	struct sw_committer *c = arg;
-	struct sw_work *work = c->owner->work;
 
 	for (;;) {
-		uint32_t due_ms = sw_work_due_ms(work);
-		bool is_idle = due_ms > TIDY_MS;
+		uint32_t ms = due_ms(c);
+		bool is_idle = ms > TIDY_MS;
 
-		if (!wait_ms(c, is_idle ? TIDY_MS : due_ms))
+		if (!wait_ms(c, is_idle ? TIDY_MS : ms))
 			return NULL;
 		if (!is_idle)
-			say(c, sw_work_run(work));
+			say(c, run(c));
 		else if (sw_db_tidy(c->owner->db) < 0)
 			sw_log(SW_LOG_DEBUG, "old states could not be given up; trying again later");
 	}
@@ -94,9 +107,11 @@ int sw_committer_start(struct sw_owner *o, struct sw_committer **out)
 	pthread_cond_init(&c->wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	sw_work_on_due(o->work, on_due, c);
+	sw_copies_on_due(o->copies, on_due, c);
 	rc = sw_thread_start(&c->thread, committer_main, c);
 	if (rc < 0) {
 		sw_work_on_due(o->work, NULL, NULL);
+		sw_copies_on_due(o->copies, NULL, NULL);
 		free(c);
 		return rc;
 	}
@@ -114,6 +129,7 @@ void sw_committer_stop(struct sw_committer *c)
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
 	sw_work_on_due(c->owner->work, NULL, NULL);
+	sw_copies_on_due(c->owner->copies, NULL, NULL);
 	pthread_cond_destroy(&c->wake);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

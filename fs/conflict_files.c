@@ -484,7 +484,7 @@ static int reapply(struct sw_mount *m, const struct sw_conflict *c)
 		return rc;
 	/* What the kernel has cached of the row must not show, not even until the notifier gets
 	 * there. */
-	sw_inode_orphan(&m->inodes, sw_conflict_table(c), sw_conflict_key_of(c));
+	sw_inode_orphan(&m->inodes, NULL, sw_conflict_table(c), sw_conflict_key_of(c));
 	return 0;
 }
 
@@ -498,7 +498,7 @@ int sw_conflicts_rename(struct sw_mount *m, struct sw_inode *dir, struct sw_view
 
 	if (flags & RENAME_EXCHANGE)
 		return SW_EINVAL;
-	if (dir->type != SW_NODE_CONFLICT || new_dir->type != SW_NODE_TABLE)
+	if (dir->type != SW_NODE_CONFLICT || new_dir->type != SW_NODE_TABLE || new_dir->copy)
 		return new_dir->type == SW_NODE_TABLE ? SW_EXDEV : SW_EPERM;
 	sw_inode_name(&m->inodes, new_dir, &table);
 	if (!sw_view_eq(name, sw_view_str(sw_conflict_files[SW_FILE_LOST])) ||

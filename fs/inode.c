@@ -28,11 +28,18 @@ static void snapdir_unref(struct sw_snapdir *d)
 	free(d);
 }
 
+/* The working set that an inode's rows are in. */
+static struct sw_work *work_of(const struct sw_inodes *t, const struct sw_inode *i)
+{
+	return i->copy ? sw_copy_work(i->copy) : t->work;
+}
+
 static void inode_free(struct sw_inodes *t, struct sw_inode *i)
 {
 	if (i->handle.file)
-		sw_handle_release(t->work, &i->handle);
+		sw_handle_release(work_of(t, i), &i->handle);
 	snapdir_unref(i->snap);
+	sw_copy_unref(i->copy);
 	sw_buf_fini(&i->ident);
 	free(i->conflict);
 	free(i);
@@ -123,28 +130,30 @@ static void grow(struct sw_inodes *t)
 struct wanted {
 	enum sw_node_type type;
 	struct sw_snapdir *snap;		 /* or NULL */
+	struct sw_copy *copy;		 /* or NULL */
 	const struct sw_conflict_node *conflict; /* or NULL */
 	struct sw_view table, key;
 	uint64_t generation;
 };
 
-static void make_ident(enum sw_node_type type, const struct sw_snapdir *snap,
-		       const struct sw_conflict_node *conflict, struct sw_view table, struct sw_view key,
-		       struct sw_buf *out)
+static void make_ident(const struct wanted *w, struct sw_buf *out)
 {
-	sw_buf_put_u8(out, (uint8_t)type);
-	if (snap) {
-		sw_buf_put(out, snap->order.b, SW_ORDER_SIZE);
-		sw_buf_put_u64(out, snap->rank);
+	sw_buf_put_u8(out, (uint8_t)w->type);
+	if (w->snap) {
+		sw_buf_put(out, w->snap->order.b, SW_ORDER_SIZE);
+		sw_buf_put_u64(out, w->snap->rank);
 	}
-	if (conflict) {
-		sw_buf_put_hash(out, &conflict->record.commit);
-		sw_buf_put_u8(out, (uint8_t)conflict->file);
-		sw_buf_put_hash(out, &conflict->value);
+	/* Its first byte is zero, as that of no table's name. */
+	if (w->copy)
+		sw_buf_put_u64(out, sw_copy_number(w->copy));
+	if (w->conflict) {
+		sw_buf_put_hash(out, &w->conflict->record.commit);
+		sw_buf_put_u8(out, (uint8_t)w->conflict->file);
+		sw_buf_put_hash(out, &w->conflict->value);
 	}
-	sw_buf_put_view(out, table);
+	sw_buf_put_view(out, w->table);
 	sw_buf_put_u8(out, 0);
-	sw_buf_put_view(out, key);
+	sw_buf_put_view(out, w->key);
 }
 
 static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ident)
@@ -156,15 +165,25 @@ static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ide
 	return i;
 }
 
-static struct sw_inode *find_live(const struct sw_inodes *t, struct sw_view table, struct sw_view key)
+static struct sw_inode *find_wanted(const struct sw_inodes *t, const struct wanted *w)
 {
 	struct sw_inode *i = NULL;
 	SW_BUF ident = {0};
 
-	make_ident(key.n ? SW_NODE_ROW : SW_NODE_TABLE, NULL, NULL, table, key, &ident);
+	make_ident(w, &ident);
 	if (ident.rc == 0)
 		i = find_ident(t, sw_buf_view(&ident));
 	return i;
+}
+
+/* A table or row of a tree, which is that of a working copy or the live one. */
+static struct sw_inode *find_in(const struct sw_inodes *t, struct sw_copy *copy, struct sw_view table,
+				struct sw_view key)
+{
+	struct wanted w = {
+	    .type = key.n ? SW_NODE_ROW : SW_NODE_TABLE, .copy = copy, .table = table, .key = key};
+
+	return find_wanted(t, &w);
 }
 
 struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id)
@@ -206,6 +225,7 @@ static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inod
 	i->snap = w->snap;
 	if (i->snap)
 		i->snap->n_refs++;
+	i->copy = w->copy ? sw_copy_ref(w->copy) : NULL;
 	*out = i;
 	return 0;
 }
@@ -216,7 +236,7 @@ static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_ino
 	SW_BUF ident = {0};
 	int rc;
 
-	make_ident(w->type, w->snap, w->conflict, w->table, w->key, &ident);
+	make_ident(w, &ident);
 	if (ident.rc < 0)
 		return ident.rc;
 	i = find_ident(t, sw_buf_view(&ident));
@@ -253,6 +273,18 @@ int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir 
 	return rc;
 }
 
+int sw_inode_get_in(struct sw_inodes *t, enum sw_node_type type, struct sw_copy *copy, struct sw_view table,
+		    struct sw_view key, uint64_t generation, struct sw_inode **out)
+{
+	struct wanted w = {.type = type, .copy = copy, .table = table, .key = key, .generation = generation};
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = get_locked(t, &w, out);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
 int sw_inode_get_conflict(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict_node *node,
 			  struct sw_inode **out)
 {
@@ -273,14 +305,11 @@ static struct sw_inode *find_conflict(const struct sw_inodes *t, enum sw_node_ty
 				      const struct sw_conflict *record)
 {
 	struct sw_conflict_node none = {0};
-	struct sw_inode *i = NULL;
-	SW_BUF ident = {0};
+	struct wanted w = {.type = type, .conflict = &none, .table = sw_conflict_table(record)};
 
-	make_ident(type, NULL, &none, sw_conflict_table(record),
-		   type == SW_NODE_CONFLICT_ROW ? sw_conflict_key_of(record) : sw_view(NULL, 0), &ident);
-	if (ident.rc == 0)
-		i = find_ident(t, sw_buf_view(&ident));
-	return i;
+	if (type == SW_NODE_CONFLICT_ROW)
+		w.key = sw_conflict_key_of(record);
+	return find_wanted(t, &w);
 }
 
 struct sw_inode *sw_inode_get_emptied(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict *record,
@@ -355,25 +384,25 @@ void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inod
 	pthread_mutex_unlock(&t->lock);
 }
 
-uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_view table, struct sw_view key)
+uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
 {
 	const struct sw_inode *i;
 	uint64_t id;
 
 	pthread_mutex_lock(&t->lock);
-	i = find_live(t, table, key);
+	i = find_in(t, copy, table, key);
 	id = i ? i->id : 0;
 	pthread_mutex_unlock(&t->lock);
 	return id;
 }
 
-uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_view table, struct sw_view key)
+uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
 {
 	struct sw_inode *i;
 	uint64_t id = 0;
 
 	pthread_mutex_lock(&t->lock);
-	i = find_live(t, table, key);
+	i = find_in(t, copy, table, key);
 	if (i) {
 		id = i->id;
 		orphan(t, i);
@@ -385,13 +414,16 @@ uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_view table, struct sw_vi
 /* Give an inode another name. Without the memory for it, it is an orphan and found anew at the next lookup. */
 static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view table, struct sw_view key)
 {
+	struct wanted w = {.table = table, .key = key};
 	struct sw_buf ident = {0};
 
 	if (!i)
 		return;
 	if (!i->is_orphan)
 		orphan(t, i);
-	make_ident(i->type, NULL, NULL, table, key, &ident);
+	w.type = i->type;
+	w.copy = i->copy;
+	make_ident(&w, &ident);
 	if (ident.rc < 0) {
 		sw_buf_fini(&ident);
 		return;
@@ -405,14 +437,14 @@ static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view
 	link_ident(t, i);
 }
 
-void sw_inode_rename(struct sw_inodes *t, struct sw_view table, struct sw_view key, struct sw_view new_table,
-		     struct sw_view new_key, bool exchange)
+void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key,
+		     struct sw_view new_table, struct sw_view new_key, bool exchange)
 {
 	struct sw_inode *a, *b;
 
 	pthread_mutex_lock(&t->lock);
-	a = find_live(t, table, key);
-	b = find_live(t, new_table, new_key);
+	a = find_in(t, copy, table, key);
+	b = find_in(t, copy, new_table, new_key);
 	if (a)
 		orphan(t, a);
 	if (b)
@@ -429,7 +461,7 @@ int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_han
 
 	pthread_mutex_lock(&t->lock);
 	if (i->n_open == 0)
-		sw_handle_dup(t->work, h, &i->handle);
+		sw_handle_dup(work_of(t, i), h, &i->handle);
 	else if (sw_handle_generation(&i->handle) != sw_handle_generation(h))
 		rc = SW_EAGAIN;
 	if (rc == 0)
@@ -450,7 +482,7 @@ void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i)
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (h.file)
-		sw_handle_release(t->work, &h);
+		sw_handle_release(work_of(t, i), &h);
 }
 
 bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out)
@@ -460,17 +492,17 @@ bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *
 	pthread_mutex_lock(&t->lock);
 	is_open = i->n_open > 0;
 	if (is_open)
-		sw_handle_dup(t->work, &i->handle, out);
+		sw_handle_dup(work_of(t, i), &i->handle, out);
 	pthread_mutex_unlock(&t->lock);
 	return is_open;
 }
 
-void sw_inode_touch(struct sw_inodes *t, struct sw_view table, int64_t now_ns)
+void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns)
 {
 	struct sw_inode *i;
 
 	pthread_mutex_lock(&t->lock);
-	i = find_live(t, table, sw_view(NULL, 0));
+	i = find_in(t, copy, table, sw_view(NULL, 0));
 	if (i)
 		i->touched_ns = now_ns;
 	pthread_mutex_unlock(&t->lock);

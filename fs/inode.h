@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #include "core/conflicts.h"
-#include "core/work.h"
+#include "core/copies.h"
 
 enum sw_node_type {
 	SW_NODE_ROOT_DIR = 1,
@@ -28,6 +28,9 @@ enum sw_node_type {
 	SW_NODE_CONFLICT_ROW,
 	SW_NODE_CONFLICT,      /* .conflicts/TABLE/ROW/COMMIT */
 	SW_NODE_CONFLICT_FILE, /* base, won, lost and about */
+	SW_NODE_TXNS,	       /* .txn */
+	SW_NODE_COPY,	       /* .txn/NAME: what is below are TABLE and ROW */
+	SW_NODE_COPY_FILE,     /* .check and .message; the key tells which */
 };
 
 enum sw_conflict_file { SW_FILE_BASE, SW_FILE_WON, SW_FILE_LOST, SW_FILE_ABOUT, SW_N_CONFLICT_FILES };
@@ -56,6 +59,7 @@ struct sw_inode {
 	uint64_t id;
 	enum sw_node_type type;
 	struct sw_snapdir *snap; /* SNAP_*: counted */
+	struct sw_copy *copy;	 /* what is in a working copy: counted; else NULL */
 	/* Under inodes.lock: */
 	uint64_t n_lookup;
 	struct sw_buf ident;	/* what it is found by; table and key are parts of it */
@@ -64,7 +68,7 @@ struct sw_inode {
 	size_t n_open;
 	struct sw_handle handle; /* ROW with n_open > 0: the file that its handles share */
 	uint64_t number;	 /* st_ino; 0: not computed yet */
-	int64_t touched_ns;	 /* TABLE: when an entry came or went here */
+	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here */
 	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	struct sw_inode *next_by_id, *next_by_ident;
 };
@@ -95,6 +99,9 @@ struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
  */
 int sw_inode_get(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_view table,
 		 struct sw_view key, uint64_t generation, struct sw_inode **out) SW_MUST_CHECK;
+/* The same for what is in a working copy, or with NULL for what is in the live tree. */
+int sw_inode_get_in(struct sw_inodes *t, enum sw_node_type type, struct sw_copy *copy, struct sw_view table,
+		    struct sw_view key, uint64_t generation, struct sw_inode **out) SW_MUST_CHECK;
 /* The same below .conflicts; node is copied. */
 int sw_inode_get_conflict(struct sw_inodes *t, enum sw_node_type type, const struct sw_conflict_node *node,
 			  struct sw_inode **out) SW_MUST_CHECK;
@@ -106,22 +113,25 @@ void sw_inode_emptied(struct sw_inodes *t, enum sw_node_type type, const struct 
 /* n lookups less; frees it when none is left. */
 void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n);
 void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inode_name *out);
-/* The node id that the kernel may know a live table (key empty) or row by; 0: it knows none. */
-uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_view table, struct sw_view key);
+/*
+ * From here on, copy NULL means the live tree, and an empty key the table itself.
+ * The node id that the kernel may know a table or row by; 0: it knows none.
+ */
+uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 
 /* A row was unlinked or replaced: its inode is no longer found by name. Returns its id, or 0. */
-uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_view table, struct sw_view key);
+uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 /* A row or table moved, over whatever stood there. exchange: both moved. */
-void sw_inode_rename(struct sw_inodes *t, struct sw_view table, struct sw_view key, struct sw_view new_table,
-		     struct sw_view new_key, bool exchange);
+void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key,
+		     struct sw_view new_table, struct sw_view new_key, bool exchange);
 
 /* A handle was opened on a row: SW_EAGAIN when the inode's other handles share another file. */
 int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h) SW_MUST_CHECK;
 void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i);
 /* A handle on the file of an open row, to be released; false: it is not open. */
 bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out);
-/* An entry of a live table came or went here and now. */
-void sw_inode_touch(struct sw_inodes *t, struct sw_view table, int64_t now_ns);
+/* An entry of a table came or went here and now. */
+void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
 
 /* A snapdir with one reference, to be given back with sw_snapdir_put(). SW_ENOMEM. */
 int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdir **out) SW_MUST_CHECK;

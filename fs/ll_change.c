@@ -1,4 +1,4 @@
-/* Handlers that change the live tree: names and attributes. Everything else is read-only. */
+/* Handlers that change the live tree, or a working copy: names and attributes. Everything else is read-only. */
 #include "fs/mount_internal.h"
 
 #include <errno.h>
@@ -35,10 +35,20 @@ static bool is_in_conflicts(const struct sw_inode *dir)
 	       dir->type == SW_NODE_CONFLICT_ROW || dir->type == SW_NODE_CONFLICT;
 }
 
-static bool is_control_name(const char *name)
+/* Names of the root that cannot be those of tables; nor in a working copy, which will be the root. */
+static bool is_control_name(const struct sw_inode *dir, const char *name)
 {
+	for (size_t i = 0; dir->copy && sw_copy_files[i]; i++)
+		if (strcmp(name, sw_copy_files[i]) == 0)
+			return true;
 	return strcmp(name, ".commits") == 0 || strcmp(name, ".swarm") == 0 ||
 	       strcmp(name, ".conflicts") == 0 || strcmp(name, ".txn") == 0;
+}
+
+/* In a working copy that was applied or discarded nothing can be made, as in a directory that was removed. */
+static int check_there(const struct sw_inode *dir)
+{
+	return dir->copy && sw_copy_is_gone(dir->copy) ? SW_ENOTFOUND : 0;
 }
 
 static void reply_entry(struct sw_mount *m, fuse_req_t req, struct sw_inode *i)
@@ -60,14 +70,16 @@ void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 {
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i;
-	int rc;
+	int rc = check_there(dir);
 
-	if (dir->type != SW_NODE_ROOT_DIR)
+	if (rc == 0 && dir->type == SW_NODE_TXNS)
+		rc = sw_txn_mkdir(m, sw_view_str(name));
+	else if (rc == 0 && !sw_node_has_tables(dir))
 		rc = refuse_in(dir);
-	else if (is_control_name(name))
+	else if (rc == 0 && is_control_name(dir, name))
 		rc = SW_EEXIST;
-	else
-		rc = sw_work_mkdir(m->work, sw_view_str(name), mode & SW_MODE_MASK);
+	else if (rc == 0)
+		rc = sw_work_mkdir(sw_node_work(m, dir), sw_view_str(name), mode & SW_MODE_MASK);
 	if (rc == 0)
 		rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
 	if (rc < 0)
@@ -86,12 +98,16 @@ void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		reply_rc(req, sw_conflicts_rmdir(m, dir, sw_view_str(name), fuse_req_ctx(req)->pid));
 		return;
 	}
-	if (dir->type != SW_NODE_ROOT_DIR || is_control_name(name))
+	if (dir->type == SW_NODE_TXNS) {
+		reply_rc(req, sw_txn_rmdir(m, sw_view_str(name)));
+		return;
+	}
+	if (!sw_node_has_tables(dir) || is_control_name(dir, name))
 		rc = refuse_in(dir);
 	else
-		rc = sw_work_rmdir(m->work, sw_view_str(name));
+		rc = sw_work_rmdir(sw_node_work(m, dir), sw_view_str(name));
 	if (rc == 0)
-		sw_inode_orphan(&m->inodes, sw_view_str(name), sw_view(NULL, 0));
+		sw_inode_orphan(&m->inodes, dir->copy, sw_view_str(name), sw_view(NULL, 0));
 	reply_rc(req, rc);
 }
 
@@ -110,31 +126,34 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (dir->type != SW_NODE_TABLE)
 		rc = refuse_in(dir);
 	else
-		rc = sw_work_unlink(m->work, table.table, sw_view_str(name));
+		rc = sw_work_unlink(sw_node_work(m, dir), table.table, sw_view_str(name));
 	if (rc == 0) {
-		sw_inode_orphan(&m->inodes, table.table, sw_view_str(name));
-		sw_inode_touch(&m->inodes, table.table, now_ns(m));
+		sw_inode_orphan(&m->inodes, dir->copy, table.table, sw_view_str(name));
+		sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
 	}
 	reply_rc(req, rc);
 }
 
-static int rename_table(struct sw_mount *m, const char *name, const char *new_name, unsigned flags)
+/* Both in one tree. */
+static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *name, const char *new_name,
+			unsigned flags)
 {
+	struct sw_work *work = sw_node_work(m, dir);
 	struct sw_view from = sw_view_str(name), to = sw_view_str(new_name);
 	struct sw_attr attr;
 	int rc;
 
-	if (is_control_name(name) || is_control_name(new_name))
+	if (is_control_name(dir, name) || is_control_name(dir, new_name))
 		return SW_EPERM;
 	if (flags & RENAME_EXCHANGE)
 		return SW_EINVAL;
-	if ((flags & RENAME_NOREPLACE) && sw_work_stat_table(m->work, to, &attr) == 0)
+	if ((flags & RENAME_NOREPLACE) && sw_work_stat_table(work, to, &attr) == 0)
 		return SW_EEXIST;
-	rc = sw_work_rename_table(m->work, from, to);
+	rc = sw_work_rename_table(work, from, to);
 	if (rc == 0) {
-		sw_inode_rename(&m->inodes, from, sw_view(NULL, 0), to, sw_view(NULL, 0), false);
+		sw_inode_rename(&m->inodes, dir->copy, from, sw_view(NULL, 0), to, sw_view(NULL, 0), false);
 		/* The rows below are found anew: their inodes stand for names that are gone. */
-		sw_notify_entry(m, FUSE_ROOT_ID, to);
+		sw_notify_entry(m, dir->id, to);
 	}
 	return rc;
 }
@@ -148,17 +167,23 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 
 	sw_inode_name(&m->inodes, dir, &from);
 	sw_inode_name(&m->inodes, new_dir, &to);
-	rc = sw_work_rename(m->work, from.table, sw_view_str(name), to.table, sw_view_str(new_name),
+	rc = sw_work_rename(sw_node_work(m, dir), from.table, sw_view_str(name), to.table, sw_view_str(new_name),
 			    (flags & RENAME_NOREPLACE ? SW_RENAME_NOREPLACE : 0u) |
 				(exchange ? SW_RENAME_EXCHANGE : 0u));
 	if (rc < 0)
 		return rc;
 	if (sw_view_eq(from.table, to.table) && strcmp(name, new_name) == 0)
 		return 0;
-	sw_inode_rename(&m->inodes, from.table, sw_view_str(name), to.table, sw_view_str(new_name), exchange);
-	sw_inode_touch(&m->inodes, from.table, now_ns(m));
-	sw_inode_touch(&m->inodes, to.table, now_ns(m));
+	sw_inode_rename(&m->inodes, dir->copy, from.table, sw_view_str(name), to.table, sw_view_str(new_name),
+			exchange);
+	sw_inode_touch(&m->inodes, dir->copy, from.table, now_ns(m));
+	sw_inode_touch(&m->inodes, dir->copy, to.table, now_ns(m));
 	return 0;
+}
+
+static bool is_tree(const struct sw_inode *dir)
+{
+	return sw_node_has_tables(dir) || dir->type == SW_NODE_TABLE;
 }
 
 void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -174,14 +199,20 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 		rc = SW_EINVAL;
 	else if (is_in_conflicts(dir))
 		rc = sw_conflicts_rename(m, dir, sw_view_str(name), new_dir, sw_view_str(new_name), flags);
-	else if (dir->type == SW_NODE_ROOT_DIR && new_dir->type == SW_NODE_ROOT_DIR)
-		rc = rename_table(m, name, new_name, flags);
+	else if (dir->type == SW_NODE_TXNS)
+		rc = sw_txn_rename(m, sw_view_str(name), new_dir, sw_view_str(new_name), flags);
+	else if (is_tree(dir) && is_tree(new_dir) && dir->copy != new_dir->copy)
+		rc = SW_EXDEV; /* so that mv copies */
+	else if (check_there(dir) < 0)
+		rc = SW_ENOTFOUND;
+	else if (sw_node_has_tables(dir) && sw_node_has_tables(new_dir))
+		rc = rename_table(m, dir, name, new_name, flags);
 	else if (dir->type == SW_NODE_TABLE && new_dir->type == SW_NODE_TABLE)
 		rc = rename_row(m, dir, name, new_dir, new_name, flags);
-	else if (dir->type == SW_NODE_TABLE && new_dir->type == SW_NODE_ROOT_DIR)
+	else if (dir->type == SW_NODE_TABLE && sw_node_has_tables(new_dir))
 		rc = SW_EPERM; /* rows live in tables */
 	else if (refuse_in(dir) == SW_EROFS || refuse_in(new_dir) == SW_EROFS)
-		rc = SW_EXDEV; /* so that mv copies */
+		rc = SW_EXDEV;
 	else
 		rc = SW_EPERM;
 	reply_rc(req, rc);
@@ -218,6 +249,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 {
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i = NULL;
+	struct sw_work *work = sw_node_work(m, dir);
 	struct fuse_entry_param e = {0};
 	struct sw_inode_name table;
 	struct sw_handle h = {0};
@@ -228,15 +260,17 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 		return;
 	}
 	sw_inode_name(&m->inodes, dir, &table);
-	rc = sw_work_open_row(m->work, table.table, sw_view_str(name), sw_open_flags(fi->flags) | SW_OPEN_CREATE,
-			      mode & SW_MODE_MASK, &h);
+	rc = check_there(dir);
+	if (rc == 0)
+		rc = sw_work_open_row(work, table.table, sw_view_str(name), sw_open_flags(fi->flags) | SW_OPEN_CREATE,
+				      mode & SW_MODE_MASK, &h);
 	if (rc == 0) {
-		rc = sw_inode_get(&m->inodes, SW_NODE_ROW, NULL, table.table, sw_view_str(name),
-				  sw_handle_generation(&h), &i);
+		rc = sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, table.table, sw_view_str(name),
+				     sw_handle_generation(&h), &i);
 		if (rc == 0)
 			rc = sw_open_adopt(m, i, &h, fi);
 		else
-			sw_handle_release(m->work, &h);
+			sw_handle_release(work, &h);
 	}
 	if (rc == 0) {
 		rc = sw_node_stat(m, i, &e.attr);
@@ -249,7 +283,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 		reply_rc(req, rc);
 		return;
 	}
-	sw_inode_touch(&m->inodes, table.table, now_ns(m));
+	sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
 	e.ino = i->id;
 	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_create(req, &e, fi) < 0) {
@@ -276,7 +310,7 @@ static int set_table(struct sw_mount *m, struct sw_inode *i, const struct sw_ino
 	int rc = 0;
 
 	if (mode || mtime)
-		rc = sw_work_set_table(m->work, name->table, mode, mtime);
+		rc = sw_work_set_table(sw_node_work(m, i), name->table, mode, mtime);
 	if (rc == 0 && mtime) {
 		pthread_mutex_lock(&m->inodes.lock);
 		i->touched_ns = 0;
@@ -290,24 +324,25 @@ static int set_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode
 		   const uint16_t *mode, const int64_t *mtime, const uint64_t *size,
 		   struct fuse_file_info *fi)
 {
+	struct sw_work *work = sw_node_work(m, i);
 	struct sw_handle h;
 	int rc = 0;
 
 	if (fi && size) {
-		rc = sw_handle_truncate(m->work, &sw_open_of(fi)->handle, *size);
+		rc = sw_handle_truncate(work, &sw_open_of(fi)->handle, *size);
 		size = NULL;
 	}
 	if (rc < 0 || (!mode && !mtime && !size))
 		return rc;
 	if (!name->is_orphan)
-		return sw_work_set(m->work, name->table, name->key, mode, mtime, size);
+		return sw_work_set(work, name->table, name->key, mode, mtime, size);
 	if (!sw_inode_handle(&m->inodes, i, &h))
 		return SW_ENOTFOUND;
 	if (size)
-		rc = sw_handle_truncate(m->work, &h, *size);
+		rc = sw_handle_truncate(work, &h, *size);
 	if (rc == 0 && (mode || mtime))
-		rc = sw_handle_set(m->work, &h, mode, mtime);
-	sw_handle_release(m->work, &h);
+		rc = sw_handle_set(work, &h, mode, mtime);
+	sw_handle_release(work, &h);
 	return rc;
 }
 
@@ -330,7 +365,7 @@ void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, 
 		rc = set_row(m, i, &name, set_mode, mtime, to_set & FUSE_SET_ATTR_SIZE ? &size : NULL, fi);
 	else if (i->type == SW_NODE_TABLE)
 		rc = set_table(m, i, &name, set_mode, mtime);
-	else if (i->type == SW_NODE_ROOT_DIR || i->type == SW_NODE_SWARM_FILE)
+	else if (sw_node_has_tables(i) || i->type == SW_NODE_SWARM_FILE || i->type == SW_NODE_COPY_FILE)
 		rc = 0; /* times of the root are its own affair; a control file has no size */
 	else
 		rc = SW_EROFS;

@@ -59,7 +59,7 @@ int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, s
 	int rc = o ? sw_inode_opened(&m->inodes, i, h) : SW_ENOMEM;
 
 	if (rc < 0) {
-		sw_handle_release(m->work, h);
+		sw_handle_release(sw_node_work(m, i), h);
 		if (o)
 			open_unlink(m, o);
 		return rc;
@@ -78,7 +78,7 @@ static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inod
 
 	if (name->is_orphan)
 		return SW_ENOTFOUND;
-	rc = sw_work_open_row(m->work, name->table, name->key,
+	rc = sw_work_open_row(sw_node_work(m, i), name->table, name->key,
 			      sw_open_flags(fi->flags) & ~(unsigned)SW_OPEN_EXCLUSIVE, 0, &h);
 	return rc < 0 ? rc : sw_open_adopt(m, i, &h, fi);
 }
@@ -86,7 +86,7 @@ static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inod
 void sw_open_free(struct sw_mount *m, struct sw_open *o)
 {
 	if (o->inode->type == SW_NODE_ROW) {
-		sw_handle_release(m->work, &o->handle);
+		sw_handle_release(sw_node_work(m, o->inode), &o->handle);
 		sw_inode_closed(&m->inodes, o->inode);
 	} else {
 		sw_control_release(m, o);
@@ -111,6 +111,8 @@ static int open_text(struct sw_mount *m, struct sw_inode *i, struct fuse_file_in
 		return SW_ENOMEM;
 	if (i->type == SW_NODE_CONFLICT_FILE)
 		rc = sw_conflicts_open(m, o);
+	else if (i->type == SW_NODE_COPY_FILE)
+		rc = sw_copy_file_open(m, o, fi->flags);
 	else if (i->type != SW_NODE_SNAP_ROW)
 		rc = sw_control_open(m, o, fi->flags);
 	if (rc < 0) {
@@ -135,7 +137,7 @@ void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	sw_inode_name(&m->inodes, i, &name);
 	if (i->type == SW_NODE_ROW)
 		rc = open_row(m, i, &name, fi);
-	else if (writes && i->type != SW_NODE_SWARM_FILE)
+	else if (writes && i->type != SW_NODE_SWARM_FILE && i->type != SW_NODE_COPY_FILE)
 		rc = SW_EROFS;
 	else
 		rc = open_text(m, i, fi);
@@ -198,7 +200,7 @@ void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	if (!bytes)
 		rc = SW_ENOMEM;
 	else if (o->inode->type == SW_NODE_ROW)
-		rc = sw_handle_read(m->work, &o->handle, (uint64_t)offset, bytes, size, &got);
+		rc = sw_handle_read(sw_node_work(m, o->inode), &o->handle, (uint64_t)offset, bytes, size, &got);
 	else if (o->inode->type == SW_NODE_CONFLICT_FILE)
 		rc = sw_conflicts_read(m, o, (uint64_t)offset, bytes, size, &got);
 	else
@@ -216,8 +218,10 @@ void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 
 	(void)ino;
 	if (o->inode->type == SW_NODE_ROW)
-		rc = sw_handle_write(m->work, &o->handle, (uint64_t)offset, fi->flags & O_APPEND,
+		rc = sw_handle_write(sw_node_work(m, o->inode), &o->handle, (uint64_t)offset, fi->flags & O_APPEND,
 				     sw_view(bytes, size));
+	else if (o->inode->type == SW_NODE_COPY_FILE)
+		rc = sw_copy_file_write(o, sw_view(bytes, size));
 	else
 		rc = sw_control_write(m, o, sw_view(bytes, size));
 	if (rc < 0)
@@ -234,7 +238,9 @@ void sw_ll_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	if (o->inode->type == SW_NODE_ROW)
-		rc = sw_handle_flush(m->work, &o->handle);
+		rc = sw_handle_flush(sw_node_work(m, o->inode), &o->handle);
+	else if (o->inode->type == SW_NODE_COPY_FILE)
+		rc = sw_copy_file_flush(m, o);
 	else if (o->inode->type == SW_NODE_SWARM_FILE)
 		rc = sw_control_flush(m, o);
 	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
@@ -249,7 +255,7 @@ void sw_ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 	(void)ino;
 	(void)datasync;
 	if (o->inode->type == SW_NODE_ROW)
-		rc = sw_handle_sync(m->work, &o->handle);
+		rc = sw_handle_sync(sw_node_work(m, o->inode), &o->handle);
 	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
 }
 
@@ -292,9 +298,10 @@ static int open_dir(struct sw_mount *m, struct sw_open *o)
 	sw_inode_name(&m->inodes, o->inode, &name);
 	switch (o->inode->type) {
 	case SW_NODE_ROOT_DIR:
-		return sw_list_open(m->work, sw_view(NULL, 0), &o->list);
+	case SW_NODE_COPY:
+		return sw_list_open(sw_node_work(m, o->inode), sw_view(NULL, 0), &o->list);
 	case SW_NODE_TABLE:
-		rc = sw_list_open(m->work, name.table, &o->list);
+		rc = sw_list_open(sw_node_work(m, o->inode), name.table, &o->list);
 		return rc == SW_ENOTFOUND && name.is_orphan ? 0 : rc;
 	case SW_NODE_COMMITS:
 		rc = sw_db_pin_line(m->db, &o->head);
@@ -450,9 +457,9 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 	text[name.n] = '\0';
 	sw_inode_name(&f->m->inodes, f->dir, &dir);
 	if (attr->is_table)
-		rc = sw_inode_get(&f->m->inodes, SW_NODE_TABLE, NULL, name, sw_view(NULL, 0), 0, &i);
+		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_TABLE, f->dir->copy, name, sw_view(NULL, 0), 0, &i);
 	else
-		rc = sw_inode_get(&f->m->inodes, SW_NODE_ROW, NULL, dir.table, name, attr->generation, &i);
+		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_ROW, f->dir->copy, dir.table, name, attr->generation, &i);
 	if (rc < 0)
 		return 0;
 	return fill_plus(f, i, text, attr->is_now && !attr->is_table ? attr : NULL, next);
@@ -538,16 +545,29 @@ static int fill_conflicts(struct fill *f, const struct sw_open *o, uint64_t from
 	return full ? 0 : rc;
 }
 
+static int fill_copies(struct fill *f, uint64_t from)
+{
+	char name[SW_NAME_MAX + 1];
+	int full = 0;
+
+	while (!full && sw_txn_entry(f->m, from, name, &from) > 0)
+		full = fill_name(f, sw_view_str(name), S_IFDIR, from + 10);
+	return 0;
+}
+
 /* What every listing begins with: "." and "..", then, if they are wanted, the control files. */
 static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 {
-	static const char *const root[] = {".commits", ".conflicts", ".swarm", NULL}, *const snap[] = {".commit", ".diff", NULL};
+	static const char *const root[] = {".commits", ".conflicts", ".swarm", ".txn", NULL}, *const snap[] = {".commit", ".diff", NULL};
 	const char *const *extra = NULL;
 	enum sw_node_type type = o->inode->type;
 
 	/* By name they are always there; listed, they would lead find into history, and diff -r into them. */
 	if (f->m->options.show_control)
-		extra = type == SW_NODE_ROOT_DIR ? root : type == SW_NODE_SNAP ? snap : NULL;
+		extra = type == SW_NODE_ROOT_DIR ? root
+			: type == SW_NODE_SNAP	 ? snap
+			: type == SW_NODE_COPY	 ? sw_copy_files
+						 : NULL;
 	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, 1, ++*offset))
 		return 1;
 	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, 1, ++*offset))
@@ -557,7 +577,7 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 
 		if (!extra || !extra[i])
 			break;
-		if (fill_name(f, sw_view_str(extra[i]), type == SW_NODE_SNAP ? S_IFREG : S_IFDIR, *offset + 1))
+		if (fill_name(f, sw_view_str(extra[i]), type == SW_NODE_ROOT_DIR ? S_IFDIR : S_IFREG, *offset + 1))
 			return 1;
 	}
 	*offset = *offset < 10 ? 10 : *offset;
@@ -568,6 +588,7 @@ static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
 {
 	switch (o->inode->type) {
 	case SW_NODE_ROOT_DIR:
+	case SW_NODE_COPY:
 	case SW_NODE_TABLE:
 		return o->list ? sw_list_walk(o->list, from, f->plus, fill_live, f) : 0;
 	case SW_NODE_COMMITS:
@@ -577,6 +598,8 @@ static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
 		return fill_snap(f, o, from);
 	case SW_NODE_SWARM:
 		return fill_swarm(f, from);
+	case SW_NODE_TXNS:
+		return fill_copies(f, from);
 	case SW_NODE_CONFLICTS:
 	case SW_NODE_CONFLICT_TABLE:
 	case SW_NODE_CONFLICT_ROW:

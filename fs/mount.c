@@ -46,12 +46,18 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 		*attr = SW_TIMEOUT_LONG;
 		break;
 	case SW_NODE_SWARM_FILE:
+	case SW_NODE_COPY_FILE:
 		*entry = SW_TIMEOUT_LONG;
 		*attr = 0;
 		break;
 	case SW_NODE_COMMITS:
 	case SW_NODE_CONFLICTS:
+	case SW_NODE_TXNS:
 		*entry = SW_TIMEOUT_LONG;
+		*attr = 1;
+		break;
+	case SW_NODE_COPY: /* once applied, it is not at 'commit', where the kernel put it */
+		*entry = 0;
 		*attr = 1;
 		break;
 	case SW_NODE_CONFLICT_TABLE:
@@ -109,7 +115,7 @@ static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_in
 		      struct stat *st)
 {
 	struct sw_attr attr;
-	int rc = sw_work_stat_table(m->work, name->table, &attr);
+	int rc = sw_work_stat_table(sw_node_work(m, i), name->table, &attr);
 
 	if (rc < 0)
 		return rc;
@@ -125,17 +131,18 @@ static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_in
 static int stat_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
 		    struct stat *st)
 {
+	struct sw_work *work = sw_node_work(m, i);
 	struct sw_handle h;
 	struct sw_attr attr;
 	int rc = 0;
 
 	if (sw_inode_handle(&m->inodes, i, &h)) {
-		sw_handle_stat(m->work, &h, &attr);
-		sw_handle_release(m->work, &h);
+		sw_handle_stat(work, &h, &attr);
+		sw_handle_release(work, &h);
 	} else if (name->is_orphan) {
 		return SW_ENOTFOUND;
 	} else {
-		rc = sw_work_stat(m->work, name->table, name->key, &attr);
+		rc = sw_work_stat(work, name->table, name->key, &attr);
 	}
 	if (rc == 0)
 		sw_fill_row_stat(m, &attr, st);
@@ -157,14 +164,18 @@ static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct st
 {
 	struct sw_attr attr = {.mtime_ns = m->started_ns, .ctime_ns = m->started_ns};
 
-	attr.is_table = i->type != SW_NODE_SWARM_FILE && i->type != SW_NODE_ALIAS;
+	attr.is_table = i->type != SW_NODE_SWARM_FILE && i->type != SW_NODE_ALIAS && i->type != SW_NODE_COPY_FILE;
 	attr.mode = attr.is_table ? 0555 : 0444;
-	if (i->type == SW_NODE_ROOT_DIR)
+	if (sw_node_has_tables(i) || i->type == SW_NODE_TXNS)
 		attr.mode = 0755;
+	if (i->type == SW_NODE_COPY_FILE)
+		attr.mode = 0644;
+	if (i->copy)
+		attr.mtime_ns = attr.ctime_ns = (int64_t)(sw_copy_made_ms(i->copy) * 1000000);
 	sw_fill_row_stat(m, &attr, st);
 	if (i->type == SW_NODE_ALIAS)
 		st->st_mode = S_IFLNK | 0777;
-	if (i->type == SW_NODE_ROOT_DIR || i->type == SW_NODE_COMMITS)
+	if (sw_node_has_tables(i) || i->type == SW_NODE_TXNS || i->type == SW_NODE_COMMITS)
 		st->st_nlink = 1; /* not counted: says nothing about subdirectories */
 }
 
@@ -206,11 +217,17 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 	return rc;
 }
 
-static int lookup_root(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
+static int lookup_table(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	struct sw_attr attr;
+	int rc = sw_work_stat_table(sw_node_work(m, dir), name, &attr);
+
+	return rc < 0 ? rc : sw_inode_get_in(&m->inodes, SW_NODE_TABLE, dir->copy, name, sw_view(NULL, 0), 0, out);
+}
+
+static int lookup_root(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
 {
 	const struct sw_view none = sw_view(NULL, 0);
-	struct sw_attr attr;
-	int rc;
 
 	if (sw_view_eq(name, sw_view_str(".commits")))
 		return sw_inode_get(&m->inodes, SW_NODE_COMMITS, NULL, none, none, 0, out);
@@ -218,8 +235,18 @@ static int lookup_root(struct sw_mount *m, struct sw_view name, struct sw_inode 
 		return sw_inode_get(&m->inodes, SW_NODE_SWARM, NULL, none, none, 0, out);
 	if (sw_view_eq(name, sw_view_str(".conflicts")))
 		return sw_inode_get(&m->inodes, SW_NODE_CONFLICTS, NULL, none, none, 0, out);
-	rc = sw_work_stat_table(m->work, name, &attr);
-	return rc < 0 ? rc : sw_inode_get(&m->inodes, SW_NODE_TABLE, NULL, name, none, 0, out);
+	if (sw_view_eq(name, sw_view_str(".txn")))
+		return sw_inode_get(&m->inodes, SW_NODE_TXNS, NULL, none, none, 0, out);
+	return lookup_table(m, dir, name, out);
+}
+
+static int lookup_copy(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	for (size_t i = 0; sw_copy_files[i]; i++)
+		if (sw_view_eq(name, sw_view_str(sw_copy_files[i])))
+			return sw_inode_get_in(&m->inodes, SW_NODE_COPY_FILE, dir->copy, sw_view(NULL, 0), name, 0,
+					       out);
+	return lookup_table(m, dir, name, out);
 }
 
 static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out)
@@ -229,10 +256,10 @@ static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view k
 	int rc;
 
 	sw_inode_name(&m->inodes, dir, &name);
-	rc = sw_work_stat(m->work, name.table, key, &attr);
+	rc = sw_work_stat(sw_node_work(m, dir), name.table, key, &attr);
 	if (rc < 0)
 		return rc;
-	return sw_inode_get(&m->inodes, SW_NODE_ROW, NULL, name.table, key, attr.generation, out);
+	return sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, name.table, key, attr.generation, out);
 }
 
 static int lookup_swarm(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
@@ -248,9 +275,15 @@ int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 {
 	if (name.n > SW_NAME_MAX)
 		return SW_ETOOLONG;
+	if (dir->copy && sw_copy_is_gone(dir->copy))
+		return SW_ENOTFOUND;
 	switch (dir->type) {
 	case SW_NODE_ROOT_DIR:
-		return lookup_root(m, name, out);
+		return lookup_root(m, dir, name, out);
+	case SW_NODE_TXNS:
+		return sw_txn_lookup(m, name, out);
+	case SW_NODE_COPY:
+		return lookup_copy(m, dir, name, out);
 	case SW_NODE_TABLE:
 		return lookup_row(m, dir, name, out);
 	case SW_NODE_COMMITS:
@@ -287,7 +320,7 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (rc == SW_ENOTFOUND) {
 		/* A name that is not there is remembered too; whoever makes it there tells the kernel. */
 		e.ino = 0;
-		e.entry_timeout = dir->type == SW_NODE_TABLE || dir->type == SW_NODE_ROOT_DIR
+		e.entry_timeout = dir->type == SW_NODE_TABLE || sw_node_has_tables(dir)
 				      ? SW_TIMEOUT_LONG
 				      : 0;
 		fuse_reply_entry(req, &e);
@@ -535,7 +568,7 @@ static void on_merge(void *arg, struct sw_view table, struct sw_view key)
 	sw_notify_row(arg, table, key);
 }
 
-int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_options *options,
+int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copies, const struct sw_mount_options *options,
 		 struct sw_mount **out)
 {
 	struct sw_inode *root;
@@ -549,6 +582,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_o
 		return SW_ENOMEM;
 	m->db = db;
 	m->work = work;
+	m->copies = copies;
 	m->options = *options;
 	m->started_ns = (int64_t)(sw_env_wall_ms(sw_db_env(db)) * 1000000);
 	m->notices_end = &m->notices;

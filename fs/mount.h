@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "core/conflicts.h"
-#include "core/work.h"
+#include "core/copies.h"
 
 /* Texts that belong to the commands: the mount only shows them. Each appends to out. */
 struct sw_mount_texts {
@@ -42,7 +42,7 @@ int sw_mount_check(const char *mountpoint) SW_MUST_CHECK;
  * Attach to the kernel. Unmounts a dead mount first, and says so. No thread is started before sw_mount_run().
  * Failures have a sentence: a mount point that is missing, not a directory, busy, or not empty.
  */
-int sw_mount_new(struct sw_db *db, struct sw_work *work, const struct sw_mount_options *options,
+int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copies, const struct sw_mount_options *options,
 		 struct sw_mount **out) SW_MUST_CHECK;
 /*
  * Serve until the file system is unmounted, or SIGTERM, SIGINT or SIGHUP comes; on the main thread.

@@ -15,7 +15,8 @@ struct sw_event_reader;
 
 struct sw_mount {
 	struct sw_db *db;
-	struct sw_work *work;
+	struct sw_work *work; /* of the live tree */
+	struct sw_copies *copies;
 	struct sw_mount_options options;
 	char *mountpoint;
 	struct fuse_session *se;
@@ -50,8 +51,8 @@ struct sw_open {
 	struct sw_list *list;	 /* root and tables */
 	struct sw_head head;	 /* .commits: the line, pinned */
 	bool head_pinned;
-	struct sw_buf text;	 /* of .swarm and .commits; what was written to .swarm/commit */
-	bool is_message;	 /* text is a message, not yet committed */
+	struct sw_buf text;	 /* of .swarm and .commits; what was written to .swarm/commit or a file of a working copy */
+	bool is_message;	 /* text was written, and nothing has come of it yet */
 	struct sw_event_reader *events;
 	struct sw_hash table_root; /* SNAP_TABLE, SNAP and CONFLICT_*: the tree that is listed */
 	struct sw_side side;	   /* CONFLICT_FILE but for `about` */
@@ -67,6 +68,18 @@ static inline struct sw_mount *sw_req_mount(fuse_req_t req)
 static inline struct sw_open *sw_open_of(const struct fuse_file_info *fi)
 {
 	return (struct sw_open *)(uintptr_t)fi->fh;
+}
+
+/* The working set of what an inode stands for: that of a working copy, or the live one. */
+static inline struct sw_work *sw_node_work(const struct sw_mount *m, const struct sw_inode *i)
+{
+	return i->copy ? sw_copy_work(i->copy) : m->work;
+}
+
+/* Whether tables are made in it: the root, live or of a working copy. */
+static inline bool sw_node_has_tables(const struct sw_inode *i)
+{
+	return i->type == SW_NODE_ROOT_DIR || i->type == SW_NODE_COPY;
 }
 
 /* Attributes of any inode. */
@@ -134,7 +147,21 @@ int sw_conflicts_rmdir(struct sw_mount *m, struct sw_inode *dir, struct sw_view 
 int sw_conflicts_rename(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode *new_dir,
 			struct sw_view new_name, unsigned flags) SW_MUST_CHECK;
 
-/* The handlers of the live tree that change it */
+/* .txn, and the files of a working copy, which are not listed. What is in the tables of one is handled as in the live tree. */
+extern const char *const sw_copy_files[];
+int sw_txn_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out) SW_MUST_CHECK;
+int sw_txn_mkdir(struct sw_mount *m, struct sw_view name) SW_MUST_CHECK;
+int sw_txn_rmdir(struct sw_mount *m, struct sw_view name) SW_MUST_CHECK;
+/* Of a working copy to `commit`: it is applied. Nothing else can be renamed there. */
+int sw_txn_rename(struct sw_mount *m, struct sw_view name, const struct sw_inode *new_dir, struct sw_view new_name,
+		  unsigned flags) SW_MUST_CHECK;
+/* The working copy with a cookie greater than `from`: 1 with its name and its cookie, or 0. */
+int sw_txn_entry(struct sw_mount *m, uint64_t from, char name[static SW_NAME_MAX + 1], uint64_t *next);
+int sw_copy_file_open(struct sw_mount *m, struct sw_open *o, int flags) SW_MUST_CHECK;
+int sw_copy_file_write(struct sw_open *o, struct sw_view bytes) SW_MUST_CHECK;
+int sw_copy_file_flush(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
+
+/* The handlers of the live tree and of working copies that change them */
 void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi);
 void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);

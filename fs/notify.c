@@ -53,8 +53,8 @@ void sw_notify_row(struct sw_mount *m, struct sw_view table, struct sw_view key)
 /* What it holds, and its name in the table: the kernel may have kept that it was not there. A table has no name. */
 static void deliver_row(struct sw_mount *m, struct sw_view table, const char *key, size_t key_n)
 {
-	uint64_t id = sw_inode_id_of(&m->inodes, table, sw_view(key, key_n));
-	uint64_t dir = key_n > 0 ? sw_inode_id_of(&m->inodes, table, sw_view(NULL, 0)) : 0;
+	uint64_t id = sw_inode_id_of(&m->inodes, NULL, table, sw_view(key, key_n));
+	uint64_t dir = key_n > 0 ? sw_inode_id_of(&m->inodes, NULL, table, sw_view(NULL, 0)) : 0;
 
 	if (id)
 		(void)fuse_lowlevel_notify_inval_inode(m->se, id, 0, 0);
@@ -134,14 +134,14 @@ void sw_notifier_stop(struct sw_mount *m)
 static void row_changed(struct sw_mount *m, const struct sw_change *c)
 {
 	enum sw_work_effect effect = sw_work_note_change(m->work, c);
-	uint64_t dir = sw_inode_id_of(&m->inodes, c->table, sw_view(NULL, 0));
-	uint64_t id = sw_inode_id_of(&m->inodes, c->table, c->key);
+	uint64_t dir = sw_inode_id_of(&m->inodes, NULL, c->table, sw_view(NULL, 0));
+	uint64_t id = sw_inode_id_of(&m->inodes, NULL, c->table, c->key);
 
 	if (effect == SW_EFFECT_NONE)
 		return;
 	/* The kernel may have kept that it was not there, or must learn that it is another file now. */
 	if (effect == SW_EFFECT_DETACHED || !c->exists)
-		sw_inode_orphan(&m->inodes, c->table, c->key);
+		sw_inode_orphan(&m->inodes, NULL, c->table, c->key);
 	else if (id)
 		sw_notify_inode(m, id, true);
 	if (dir && (effect == SW_EFFECT_DETACHED || c->existed != c->exists)) {
@@ -153,7 +153,7 @@ static void row_changed(struct sw_mount *m, const struct sw_change *c)
 
 static void table_changed(struct sw_mount *m, const struct sw_change *c)
 {
-	uint64_t id = sw_inode_id_of(&m->inodes, c->table, sw_view(NULL, 0));
+	uint64_t id = sw_inode_id_of(&m->inodes, NULL, c->table, sw_view(NULL, 0));
 
 	if (c->kind == SW_CHANGE_TABLE_META) {
 		if (id)
@@ -161,7 +161,7 @@ static void table_changed(struct sw_mount *m, const struct sw_change *c)
 		return;
 	}
 	if (c->kind == SW_CHANGE_TABLE_REMOVED)
-		sw_inode_orphan(&m->inodes, c->table, sw_view(NULL, 0));
+		sw_inode_orphan(&m->inodes, NULL, c->table, sw_view(NULL, 0));
 	sw_notify_entry(m, FUSE_ROOT_ID, c->table);
 }
 

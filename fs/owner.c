@@ -73,6 +73,8 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, s
 	}
 	if (rc == 0 && options->has_work)
 		rc = sw_work_open(db, &options->work, &o->work);
+	if (rc == 0 && options->has_work)
+		rc = sw_copies_open(db, o->work, &o->copies);
 	if (rc < 0) {
 		sw_owner_close(o);
 		return rc;
@@ -134,6 +136,7 @@ void sw_owner_close(struct sw_owner *o)
 		sw_log(SW_LOG_WARN, "a command still runs; the store is left without closing it");
 		return;
 	}
+	sw_copies_close(o->copies);
 	if (o->work)
 		sw_work_close(o->work);
 	sw_on_conflict_free(o->on_conflict); /* nobody commits any more */

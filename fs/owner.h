@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "core/work.h"
+#include "core/copies.h"
 
 #define SW_OWNER_URLS_MAX 64
 
@@ -24,7 +24,7 @@ struct sw_owner_hook {
 };
 
 struct sw_owner_options {
-	bool has_work;		     /* open the working set (and with it the journal) */
+	bool has_work;		     /* open the working set and the working copies, and with them the journals */
 	struct sw_work_options work; /* settle times */
 	const char *mount_point;     /* NULL: none */
 	const char *const *listen;   /* addresses to listen on */
@@ -46,6 +46,7 @@ struct sw_on_conflict;
 struct sw_owner {
 	struct sw_db *db;
 	struct sw_work *work;	/* NULL unless asked for */
+	struct sw_copies *copies; /* the same */
 	pthread_mutex_t swarm_lock; /* so that no commit kicks a swarm that is being stopped */
 	struct sw_swarm *swarm;     /* NULL unless started with one; set and cleared under swarm_lock */
 	struct sw_control *control;

@@ -81,6 +81,52 @@ static int put_json(json_t *j, struct sw_buf *out)
 	return out->rc;
 }
 
+/* Names of rows, as sw_copy_status() has them. */
+static json_t *moved_json(const struct sw_buf *moved)
+{
+	struct sw_rd r = sw_rd(sw_buf_view(moved));
+	json_t *list = json_array();
+
+	while (sw_rd_left(&r) > 0) {
+		struct sw_view table = sw_rd_bytes(&r, SW_NAME_MAX), key = sw_rd_bytes(&r, SW_NAME_MAX);
+
+		json_array_append_new(
+		    list, json_pack("{s:o, s:o}", "table", sw_json_name(table), "row", sw_json_name(key)));
+	}
+	return list;
+}
+
+static json_t *copy_json(struct sw_copy *y)
+{
+	char made[SW_TEXT_TIME_SIZE];
+	struct sw_copy_status s;
+	json_t *out = NULL;
+
+	if (sw_copy_status(y, &s) == 0) {
+		sw_text_time(s.made_ms, made);
+		out = json_pack("{s:o, s:s, s:I, s:I, s:I, s:o, s:o}", "name", sw_json_name(sw_copy_name(y)), "made",
+				made, "commits", (json_int_t)s.count, "changed", (json_int_t)s.n_edits, "checked",
+				(json_int_t)s.n_checks, "error", sw_json_text(sw_view_str(s.error)), "moved",
+				moved_json(&s.moved));
+	}
+	sw_copy_status_fini(&s);
+	return out;
+}
+
+static json_t *copies_json(struct sw_owner *o)
+{
+	json_t *list = json_array();
+	uint64_t number = 0;
+	struct sw_copy *y;
+
+	while (o->copies && (y = sw_copy_next(o->copies, number))) {
+		number = sw_copy_number(y);
+		json_array_append_new(list, copy_json(y));
+		sw_copy_unref(y);
+	}
+	return list;
+}
+
 static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 {
 	json_t *peers = json_array(), *listen = json_array();
@@ -90,7 +136,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
@@ -106,7 +152,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
-	    sw_json_text(sw_view_str(s->work.error)), "listen", listen, "peers", peers);
+	    sw_json_text(sw_view_str(s->work.error)), "transactions", copies_json(o), "listen", listen, "peers", peers);
 }
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
@@ -161,6 +207,43 @@ int sw_peers_text(struct sw_owner *o, struct sw_buf *out)
 	return rc < 0 ? rc : out->rc;
 }
 
+static void put_copy(struct sw_copy *y, struct sw_buf *out)
+{
+	char made[SW_TEXT_TIME_SIZE];
+	struct sw_copy_status s;
+	struct sw_rd r;
+
+	if (sw_copy_status(y, &s) < 0)
+		out->rc = SW_ENOMEM;
+	r = sw_rd(sw_buf_view(&s.moved));
+	sw_text_time(s.made_ms, made);
+	sw_buf_printf(out, "txn       ");
+	sw_text_put_name(out, sw_copy_name(y));
+	sw_buf_printf(out, ", made %s: %zu changed, %zu checked", made, s.n_edits, s.n_checks);
+	if (s.error[0])
+		sw_buf_printf(out, "; not applied: %s", s.error);
+	for (const char *before = ": "; sw_rd_left(&r) > 0; before = ", ") {
+		struct sw_view table = sw_rd_bytes(&r, SW_NAME_MAX), key = sw_rd_bytes(&r, SW_NAME_MAX);
+
+		sw_buf_printf(out, "%s", before);
+		sw_text_put_path(out, table, key);
+	}
+	sw_buf_printf(out, "\n");
+	sw_copy_status_fini(&s);
+}
+
+static void put_copies(struct sw_owner *o, struct sw_buf *out)
+{
+	uint64_t number = 0;
+	struct sw_copy *y;
+
+	while (o->copies && (y = sw_copy_next(o->copies, number))) {
+		number = sw_copy_number(y);
+		put_copy(y, out);
+		sw_copy_unref(y);
+	}
+}
+
 static void put_standing(struct sw_owner *o, const struct standing *s, struct sw_buf *out)
 {
 	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE];
@@ -183,6 +266,7 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 		      s->work.n_scratch);
 	if (s->work.error[0])
 		sw_buf_printf(out, "error     %s; tried again every second\n", s->work.error);
+	put_copies(o, out);
 	if (s->swarm.n_held)
 		sw_buf_printf(out, "held      %llu commits, stamped too far ahead of this clock\n",
 			      (unsigned long long)s->swarm.n_held);

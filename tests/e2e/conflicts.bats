@@ -143,7 +143,7 @@ dir_of() { echo "$1/.conflicts/$(name_of "$1")"; }
 	[ "$(ls -A "$A")" = t ]
 	"$sf" umount "$A"
 	"$sf" mount "$A" --store "$DIR/store-A" -o show_control
-	[ "$(ls -A "$A" | tr '\n' ' ')" = ".commits .conflicts .swarm t " ]
+	[ "$(ls -A "$A" | tr '\n' ' ')" = ".commits .conflicts .swarm .txn t " ]
 }
 
 @test "nothing else can be done there" {
