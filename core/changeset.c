@@ -13,8 +13,12 @@ static int op_class(const struct sw_op *op)
 		return 2;
 	case SW_OP_TAG:
 		return 3;
-	case SW_OP_GRANT:
+	case SW_OP_REVOKE:
 		return 4;
+	case SW_OP_GRANT:
+		return 5;
+	case SW_OP_FLOOR:
+		return 6;
 	default:
 		return 1;
 	}
@@ -26,7 +30,7 @@ int sw_op_cmp(const struct sw_op *a, const struct sw_op *b)
 
 	if (c)
 		return c;
-	if (a->kind == SW_OP_GRANT)
+	if (a->kind == SW_OP_GRANT || a->kind == SW_OP_REVOKE)
 		return memcmp(a->member.b, b->member.b, SW_KEY_SIZE);
 	c = sw_view_cmp(a->table, b->table);
 	if (c == 0)
@@ -80,6 +84,16 @@ static void encode_put(const struct sw_op *op, struct sw_buf *out)
 	}
 }
 
+static void encode_revoke(const struct sw_op *op, struct sw_buf *out)
+{
+	sw_buf_put(out, op->member.b, SW_KEY_SIZE);
+	sw_buf_put_u8(out, op->names_stand);
+	if (op->names_stand) {
+		sw_buf_put_varint(out, op->stand.n / SW_HASH_SIZE);
+		sw_buf_put_view(out, op->stand);
+	}
+}
+
 static void encode_op(const struct sw_op *op, struct sw_buf *out)
 {
 	sw_buf_put_u8(out, (uint8_t)op->kind);
@@ -91,6 +105,11 @@ static void encode_op(const struct sw_op *op, struct sw_buf *out)
 	case SW_OP_GRANT:
 		sw_buf_put(out, op->member.b, SW_KEY_SIZE);
 		sw_buf_put_u8(out, (uint8_t)op->role);
+		return;
+	case SW_OP_REVOKE:
+		encode_revoke(op, out);
+		return;
+	case SW_OP_FLOOR:
 		return;
 	case SW_OP_TAG:
 		sw_buf_put_bytes(out, op->table);
@@ -213,6 +232,8 @@ static bool kind_fits(enum sw_op_kind kind, enum sw_mode mode)
 	switch (kind) {
 	case SW_OP_GENESIS:
 	case SW_OP_GRANT:
+	case SW_OP_REVOKE:
+	case SW_OP_FLOOR:
 		return mode == SW_MODE_CONTROL;
 	case SW_OP_CHECK:
 		return mode == SW_MODE_STRICT;
@@ -221,6 +242,29 @@ static bool kind_fits(enum sw_op_kind kind, enum sw_mode mode)
 	default:
 		return mode != SW_MODE_CONTROL;
 	}
+}
+
+static void decode_revoke(struct sw_rd *r, struct sw_op *op)
+{
+	struct sw_hash last = sw_hash_zero, id;
+	uint8_t flag;
+	size_t n;
+
+	sw_rd_copy(r, op->member.b, SW_KEY_SIZE);
+	flag = sw_rd_u8(r);
+	r->bad |= flag > 1;
+	op->names_stand = flag == 1;
+	if (!op->names_stand)
+		return;
+	n = (size_t)sw_rd_varint_max(r, SW_STAND_MAX);
+	op->stand = sw_view(r->p, n * SW_HASH_SIZE);
+	for (size_t i = 0; i < n && !r->bad; i++) {
+		sw_rd_hash(r, &id);
+		r->bad |= i > 0 && sw_hash_cmp(&last, &id) >= 0;
+		last = id;
+	}
+	if (r->bad)
+		op->stand.n = 0;
 }
 
 static void decode_body(struct sw_rd *r, struct sw_op *op)
@@ -239,6 +283,11 @@ static void decode_body(struct sw_rd *r, struct sw_op *op)
 		byte = sw_rd_u8(r);
 		r->bad |= byte < SW_ROLE_READER || byte > SW_ROLE_ADMIN;
 		op->role = (enum sw_role)byte;
+		break;
+	case SW_OP_REVOKE:
+		decode_revoke(r, op);
+		break;
+	case SW_OP_FLOOR:
 		break;
 	case SW_OP_TAG:
 		op->table = rd_name(r);
@@ -286,7 +335,7 @@ static int decode_op(struct sw_rd *r, enum sw_mode mode, struct sw_op *out)
 	uint8_t kind = sw_rd_u8(r);
 
 	*out = (struct sw_op){.kind = (enum sw_op_kind)kind};
-	if (r->bad || kind < SW_OP_GENESIS || kind > SW_OP_GRANT ||
+	if (r->bad || kind < SW_OP_GENESIS || kind > SW_OP_FLOOR ||
 	    !kind_fits((enum sw_op_kind)kind, mode))
 		return SW_EFORMAT;
 	decode_body(r, out);

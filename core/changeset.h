@@ -12,11 +12,14 @@
  *             | RESOLVE  table:bytes key:bytes commit:hash     merge only
  *             | TAG      name:bytes commit:hash                zero hash: the tag is deleted
  *             | GRANT    key:32 role:u8                        control only
+ *             | REVOKE   key:32 stand                          control only
+ *             | FLOOR                                          control only
  *   content   = bytes (form 0), or size:varint root:hash (form 1, above SW_INLINE_MAX)
  *   columns   = 0:u8 | 1:u8 n:varint (name:bytes old:hash)*n   names strictly ascending
+ *   stand     = 0:u8 | 1:u8 n:varint commit:hash*n             strictly ascending, at most 64
  *
  * Each op begins with its kind as a byte. Operations strictly ascend by (class, table or name or key, key,
- * commit), where the class is 0 for genesis, 1 for tables and rows, 2 for RESOLVE, 3 for TAG, 4 for GRANT. So
+ * commit), where the class is 0 for genesis, 1 for tables and rows, 2 for RESOLVE, 3 for TAG, 4 for REVOKE, 5 for GRANT, 6 for FLOOR. So
  * a table's own operation, with its empty key, comes before its rows, and a row has one operation.
  * `old` is the value hash of what the operation replaces, zero for absent. A kind that is unknown, or
  * does not fit the mode, makes the commit malformed.
@@ -30,6 +33,7 @@
 #define SW_RULE_VERSION	      1
 #define SW_CHANGESET_SIZE_MAX ((size_t)12 << 20) /* bytes encoded; larger work goes in several commits */
 #define SW_CHANGESET_OPS_MAX  1000000
+#define SW_STAND_MAX	      64 /* commits that a REVOKE names */
 
 enum sw_mode { SW_MODE_MERGE = 0, SW_MODE_STRICT = 1, SW_MODE_CONTROL = 2 };
 enum sw_conflict_mode { SW_CONFLICT_MERGE = 0, SW_CONFLICT_DROP = 1 };
@@ -46,6 +50,8 @@ enum sw_op_kind {
 	SW_OP_RESOLVE = 8,
 	SW_OP_TAG = 9,
 	SW_OP_GRANT = 10,
+	SW_OP_REVOKE = 11,
+	SW_OP_FLOOR = 12,
 };
 
 /* A column that a PUT changed, and the column hash of what it replaced (zero: absent). */
@@ -65,8 +71,10 @@ struct sw_op {
 	size_t n_columns;
 	struct sw_view columns; /* their encoding; walk it with sw_op_column_next() */
 	struct sw_hash commit;	/* RESOLVE TAG */
-	struct sw_key member;	/* GRANT */
+	struct sw_key member;	/* GRANT REVOKE */
 	enum sw_role role;	/* GRANT */
+	bool names_stand;	/* REVOKE: the commits that stand are named; else all that its author had seen stand */
+	struct sw_view stand;	/* REVOKE: their ids, ascending */
 	struct sw_hash salt;	/* GENESIS */
 	enum sw_conflict_mode conflict;
 };
@@ -77,6 +85,12 @@ void sw_op_column_encode(const struct sw_op_column *c, struct sw_buf *out);
 
 /* The value hash that a row operation leaves: the row's for PUT, zero for DELETE. */
 void sw_op_new_hash(const struct sw_op *op, struct sw_hash *out);
+
+/* The i-th of the commits that a REVOKE names, of op->stand.n / SW_HASH_SIZE. */
+static inline void sw_op_stand(const struct sw_op *op, size_t i, struct sw_hash *out)
+{
+	memcpy(out->b, op->stand.p + i * SW_HASH_SIZE, SW_HASH_SIZE);
+}
 
 /* The order of operations in a changeset. */
 int sw_op_cmp(const struct sw_op *a, const struct sw_op *b);

@@ -66,13 +66,21 @@ static inline uint64_t sw_order_stamp(const struct sw_order *o)
 	return sw_get_u64(o->b);
 }
 
+static inline void sw_order_author(const struct sw_order *o, struct sw_key *out)
+{
+	memcpy(out->b, o->b + 8, SW_KEY_SIZE);
+}
+
 static inline void sw_order_id(const struct sw_order *o, struct sw_hash *out)
 {
 	memcpy(out->b, o->b + 8 + SW_KEY_SIZE, SW_HASH_SIZE);
 }
 
-/* What became of a commit: the value of its entry in the line. */
-enum sw_outcome { SW_APPLIED = 0, SW_DROPPED = 1, SW_VOID = 2 };
+/*
+ * What became of a commit: the value of its entry in the line. A void commit that nothing stands on has none: SW_OUT is
+ * only in the store.
+ */
+enum sw_outcome { SW_APPLIED = 0, SW_DROPPED = 1, SW_VOID = 2, SW_OUT = 3 };
 const char *sw_outcome_name(enum sw_outcome o);
 
 #endif

@@ -57,7 +57,10 @@ static struct sw_db *db_new(const struct sw_env *env)
 	if (!db)
 		return NULL;
 	db->shape = calloc(1, sizeof(*db->shape));
-	if (!db->shape) {
+	db->control = sw_control_new();
+	if (!db->shape || !db->control) {
+		sw_control_free(db->control);
+		free(db->shape);
 		free(db);
 		return NULL;
 	}
@@ -81,6 +84,7 @@ void sw_db_close(struct sw_db *db)
 	pthread_mutex_destroy(&db->write_lock);
 	pthread_mutex_destroy(&db->head_lock);
 	pthread_mutex_destroy(&db->memtable_lock);
+	sw_control_free(db->control);
 	free(db->pins);
 	free(db->shape);
 	free(db);
@@ -258,6 +262,7 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 	struct sw_entering e = {.commit = &commit}, *entering = &e;
 	SW_BUF changeset = {0};
 	SW_BUF raw = {0};
+	struct sw_judgement judgement = {0};
 	struct sw_fold_result fold = {0};
 	struct sw_nodes *nodes = NULL;
 	struct sw_txn *txn;
@@ -280,7 +285,7 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 	if (rc == 0)
 		rc = sw_db_nodes(db, txn, &nodes);
 	if (rc == 0)
-		rc = sw_fold_run(txn, nodes, db->shape, &sw_hash_zero, &sw_hash_zero, &e.fold, 1, &fold);
+		rc = sw_db_fold(db, txn, nodes, &db->head, &e.fold, 1, &judgement, &fold);
 	if (rc == 0) {
 		commit.rule = SW_RULE_VERSION;
 		commit.stamp = e.fold.stamp;
@@ -298,7 +303,7 @@ static int found_database(struct sw_db *db, enum sw_conflict_mode conflict)
 		rc = sw_meta_put(txn, META_FORMAT, sw_view(&format, 1));
 	}
 	if (rc == 0)
-		rc = sw_db_enter(db, txn, nodes, &entering, 1, &fold, SW_FROM_HERE);
+		rc = sw_db_enter(db, txn, nodes, &entering, 1, &judgement, &fold, SW_FROM_HERE);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);
@@ -396,21 +401,55 @@ int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c)
 	return rc < 0 ? rc : sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&c->id), sw_view("", 0));
 }
 
-static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_entering *e)
+/* The changeset refers to the large rows that it writes: history can show them again. */
+static int retain_blobs(struct sw_nodes *nodes, struct sw_view changeset)
 {
 	struct sw_changeset c;
 	struct sw_op op;
+	int rc = sw_changeset_begin(&c, changeset);
+
+	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0)
+		rc = op.kind == SW_OP_PUT && op.row.is_blob ? sw_nodes_retain(nodes, &op.row.blob) : 0;
+	return rc;
+}
+
+static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_entering *e)
+{
 	int rc = 0;
 
 	if (e->fold.outcome != SW_APPLIED)
 		rc = sw_history_put_outcome(txn, e->fold.seq, e->fold.outcome);
-	if (rc == 0)
+	if (rc == 0 && e->fold.outcome != SW_OUT)
 		rc = sw_db_put_tip(txn, e->commit);
-	/* The changeset refers to the large rows that it writes: history can show them again. */
+	return rc < 0 ? rc : retain_blobs(nodes, e->fold.changeset);
+}
+
+/* Commits came into the line, or left it, behind others: all tips anew. */
+static int enter_tips(struct sw_db *db, struct sw_txn *txn)
+{
+	struct sw_view found, value;
+	uint64_t *tips = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	while (rc == 0 && (rc = sw_txn_ceil(txn, SW_SPACE_TIPS, sw_view("", 0), &found, &value)) > 0) {
+		struct sw_hash id;
+
+		memcpy(id.b, found.p, SW_HASH_SIZE); /* the view dies with the delete */
+		rc = sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&id));
+	}
 	if (rc == 0)
-		rc = sw_changeset_begin(&c, e->fold.changeset);
-	while (rc == 0 && (rc = sw_changeset_next(&c, &op)) > 0)
-		rc = op.kind == SW_OP_PUT && op.row.is_blob ? sw_nodes_retain(nodes, &op.row.blob) : 0;
+		rc = sw_control_tips(db->control, &tips, &n);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct sw_order order;
+		struct sw_hash id;
+
+		rc = sw_history_order(txn, tips[i], &order);
+		sw_order_id(&order, &id);
+		if (rc == 0)
+			rc = sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&id), sw_view("", 0));
+	}
+	free(tips);
 	return rc;
 }
 
@@ -425,27 +464,39 @@ static int line_edit_cmp(const void *a, const void *b)
 	return memcmp(a, b, SW_ORDER_SIZE);
 }
 
-int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *before,
-		    struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
-		    struct sw_hash *line)
+/* An earlier commit has another outcome, and may come into the line or leave it by that. */
+static int edit_flip(struct sw_txn *txn, const struct sw_flip *f, struct line_edit *edit, struct sw_head *head)
 {
-	size_t total = n + fold->n_flips;
-	struct line_edit *list = calloc(total, sizeof(*list));
-	struct sw_edit *edits = calloc(total, sizeof(*edits));
+	enum sw_outcome before;
+	int rc = sw_history_outcome(txn, f->seq, &before);
+
+	edit->outcome = (uint8_t)f->outcome;
+	head->count += before == SW_OUT;
+	head->count -= f->outcome == SW_OUT;
+	return rc < 0 ? rc : sw_history_order(txn, f->seq, &edit->order);
+}
+
+int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, struct sw_entering *const *commits,
+		    size_t n, const struct sw_fold_result *fold, struct sw_head *head)
+{
+	size_t max = n + fold->n_flips, total = 0;
+	struct line_edit *list = calloc(max, sizeof(*list));
+	struct sw_edit *edits = calloc(max, sizeof(*edits));
 	int rc = list && edits ? 0 : SW_ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		list[i] = (struct line_edit){commits[i]->order, (uint8_t)commits[i]->fold.outcome};
-	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++) {
-		list[n + i].outcome = (uint8_t)fold->flips[i].outcome;
-		rc = sw_history_order(txn, fold->flips[i].seq, &list[n + i].order);
-	}
+		if (commits[i]->fold.outcome != SW_OUT)
+			list[total++] = (struct line_edit){commits[i]->order, (uint8_t)commits[i]->fold.outcome};
+	head->count += total;
+	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++)
+		rc = edit_flip(txn, &fold->flips[i], &list[total++], head);
 	if (rc == 0) {
 		qsort(list, total, sizeof(*list), line_edit_cmp);
 		for (size_t i = 0; i < total; i++)
 			edits[i] = (struct sw_edit){.key = sw_order_view(&list[i].order),
-						    .value = sw_view(&list[i].outcome, 1)};
-		rc = sw_tree_apply(nodes, db->shape, SW_PURPOSE_LINE, before, edits, total, line);
+						    .value = sw_view(&list[i].outcome, 1),
+						    .del = list[i].outcome == SW_OUT};
+		rc = sw_tree_apply(nodes, db->shape, SW_PURPOSE_LINE, &head->line, edits, total, &head->line);
 	}
 	free(list);
 	free(edits);
@@ -472,11 +523,23 @@ static void compare_roots(struct sw_db *db, struct sw_txn *txn, struct sw_enteri
 	(void)db;
 }
 
+int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+	       struct sw_fold_commit *commits, size_t n, const struct sw_judgement *judgement, struct sw_fold_result *out)
+{
+	struct sw_fold_control control = {.turns = judgement->turns,
+					  .n_turns = judgement->n_turns,
+					  .roles = judgement->roles,
+					  .n_roles = judgement->n_roles};
+
+	return sw_fold_run(txn, nodes, db->shape, &head->state, &head->line, commits, n, &control, out);
+}
+
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold, enum sw_origin origin)
+		struct sw_entering *const *commits, size_t n, const struct sw_judgement *judgement,
+		struct sw_fold_result *fold, enum sw_origin origin)
 {
 	bool by_others = origin != SW_FROM_WORK;
-	struct sw_head head = {.count = db->head.count + n, .state = fold->state};
+	struct sw_head head = {.count = db->head.count, .line = db->head.line, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
 	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
 	int rc;
@@ -488,7 +551,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		if (e->commit->stamp > hlc)
 			hlc = e->commit->stamp;
 	}
-	rc = sw_db_edit_line(db, txn, nodes, &db->head.line, commits, n, fold, &head.line);
+	rc = sw_db_edit_line(db, txn, nodes, commits, n, fold, &head);
 	if (rc == 0)
 		rc = sw_memtable_add(db->memtable, nodes);
 	sw_nodes_set_memtable(nodes, db->memtable);
@@ -497,6 +560,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		rc = enter_commit(txn, nodes, commits[i]);
 	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++)
 		rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
+	if (rc == 0 && judgement->moved)
+		rc = enter_tips(db, txn);
 	if (rc == 0)
 		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
 	if (rc < 0) {
@@ -509,7 +574,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (withheld > 0)
 		db->withheld = withheld;
 	/* Folded again from an earlier state, commits would not turn over a second time. */
-	rc = sw_db_move_head(db, txn, nodes, &head, hlc, fold->n_flips > 0);
+	rc = sw_db_move_head(db, txn, nodes, &head, hlc, fold->n_flips > 0 || judgement->has_roles);
 	db->withheld = rc < 0 ? was_withheld : withheld;
 	if (rc < 0)
 		return rc;

@@ -211,7 +211,7 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 /* A commit by id, from a reader's transaction. SW_ENOTFOUND. The views borrow from it. */
 int sw_db_get_commit(const struct sw_reader *r, const struct sw_hash *id, struct sw_commit *out,
 		     struct sw_view *raw, struct sw_view *changeset) SW_MUST_CHECK;
-/* Its outcome, and whether any of its operations was unclean is not stored: see core/FORMAT.md. */
+/* Its outcome, OUT if it is not in the line, and whether any of its operations was unclean is not stored: see core/FORMAT.md. */
 int sw_db_outcome(const struct sw_reader *r, const struct sw_order *order, enum sw_outcome *out) SW_MUST_CHECK;
 /*
  * The commit that a name means: a full id, a unique prefix of one (at least 4 digits), "HEAD", "HEAD~N" (N commits

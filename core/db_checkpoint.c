@@ -110,6 +110,8 @@ static int decode_entering(struct sw_txn *txn, uint64_t seq, struct sw_entering 
 	if (rc == 0)
 		rc = sw_history_changeset(txn, seq, &e->fold.changeset);
 	if (rc == 0)
+		rc = sw_history_outcome(txn, seq, &e->fold.outcome);
+	if (rc == 0)
 		rc = sw_commit_decode(raw, c);
 	if (rc == 0)
 		rc = sw_changeset_begin(&changes, e->fold.changeset);
@@ -135,17 +137,18 @@ static int fold_again(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 {
 	struct sw_fold_commit *commits = calloc(n, sizeof(*commits));
 	struct sw_fold_result fold = {0};
-	struct sw_head head = {.count = db->written.count + n};
+	struct sw_fold_control control = {0}; /* what changes who may do what is a checkpoint of its own */
+	struct sw_head head = {.count = db->written.count, .line = db->written.line};
 	int rc = commits ? 0 : SW_ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		commits[i] = by[i]->fold;
 	if (rc == 0)
-		rc = sw_fold_run(txn, nodes, db->shape, &db->written.state, &db->written.line, commits, n, &fold);
+		rc = sw_fold_run(txn, nodes, db->shape, &db->written.state, &db->written.line, commits, n, &control, &fold);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		by[i]->fold.outcome = commits[i].outcome;
 	if (rc == 0)
-		rc = sw_db_edit_line(db, txn, nodes, &db->written.line, by, n, &fold, &head.line);
+		rc = sw_db_edit_line(db, txn, nodes, by, n, &fold, &head);
 	head.state = fold.state;
 	if (rc == 0 && !sw_head_eq(&head, &db->head))
 		rc = sw_fail(SW_ECORRUPT, "the newest commits of the store do not give the state that it had; restore the store "

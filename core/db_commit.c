@@ -243,7 +243,7 @@ static int set_parents(struct sw_txn *txn, struct sw_commit *c)
 
 static int fold(struct sw_making *m, struct sw_fold_commit *c, struct sw_fold_result *out)
 {
-	return sw_fold_run(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, c, 1, out);
+	return sw_db_fold(m->db, m->txn, m->nodes, &m->head, c, 1, &m->judgement, out);
 }
 
 /* Sign it, for that state, and write it to the history. */
@@ -251,7 +251,6 @@ static int seal(struct sw_making *m, const struct sw_hash *state, const struct s
 {
 	m->commit.rule = SW_RULE_VERSION;
 	m->commit.database = m->db->id;
-	m->commit.stamp = c->stamp;
 	m->commit.state = *state;
 	sw_hash_compute(SW_DOMAIN_CHANGESET, c->changeset, &m->commit.changeset);
 	sw_commit_seal(&m->commit, m->db->identity, &m->raw);
@@ -267,6 +266,14 @@ uint64_t sw_db_stamp_ms(const struct sw_db *db)
 	return time < own ? time : own;
 }
 
+/* What it does to the validity of others. It is valid itself: what its author may do was looked at before. */
+static int judge(struct sw_making *m, struct sw_fold_commit *c)
+{
+	m->commit.author = *sw_db_key(m->db);
+	m->commit.stamp = c->stamp;
+	return sw_control_judge(m->db->control, m->txn, c, 1, &m->commit, &m->judgement);
+}
+
 int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop, bool *dropped,
 		   struct sw_fold_result *out)
 {
@@ -275,10 +282,12 @@ int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop,
 	if (rc == 0)
 		rc = sw_history_index(m->txn, c->seq, c->stamp, c->changeset);
 	if (rc == 0)
+		rc = judge(m, c);
+	if (rc == 0)
 		rc = fold(m, c, out);
 	if (rc < 0)
 		return rc;
-	*dropped = c->outcome != SW_APPLIED;
+	*dropped = c->outcome == SW_DROPPED;
 	if (!*dropped)
 		return seal(m, &out->state, c);
 	if (!may_drop)
@@ -438,13 +447,27 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	if (rc == 0 && w->copy)
 		rc = sw_db_copy_spend(m->made.txn, w->copy);
 	if (rc == 0) {
-		rc = sw_db_enter(m->made.db, SW_TAKE(m->made.txn), m->made.nodes, &entering, 1, &fold,
-				 w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
+		rc = sw_db_enter(m->made.db, SW_TAKE(m->made.txn), m->made.nodes, &entering, 1, &m->made.judgement,
+				 &fold, w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
 		*id = m->made.commit.id;
 	}
 	free(all);
 	sw_fold_result_fini(&fold);
 	return rc;
+}
+
+static int check_role(const struct sw_making *m, enum sw_mode mode)
+{
+	enum sw_role need = mode == SW_MODE_CONTROL ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	struct sw_reader r = {.txn = m->txn, .nodes = m->nodes, .head = m->head};
+	int role, rc = sw_db_role(&r, sw_db_key(m->db), &role);
+
+	if (rc < 0 || role >= (int)need)
+		return rc;
+	if (role == 0)
+		return sw_fail(SW_EDENIED, "the key of this store is no member of the database, or not any more; an admin can let it in");
+	return sw_fail(SW_EDENIED, mode == SW_MODE_CONTROL ? "only an admin may change members; the key of this store is none"
+							   : "the key of this store may only read; an admin can make it a writer");
 }
 
 int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
@@ -461,8 +484,10 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 		rc = sw_db_nodes(db, m.made.txn, &m.made.nodes);
 	if (rc == 0) {
 		m.made.head = db->head; /* only writers change it */
-		rc = make(&m, w, id);
+		rc = check_role(&m.made, w->mode);
 	}
+	if (rc == 0)
+		rc = make(&m, w, id);
 	if (rc == 0 && w->copy)
 		sw_db_copy_spent(db);
 	sw_txn_abort(m.made.txn);
@@ -470,6 +495,7 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 	sw_buf_fini(&m.columns);
 	sw_buf_fini(&m.changeset);
 	sw_buf_fini(&m.made.raw);
+	sw_judgement_fini(&m.made.judgement);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "core/control.h"
 #include "core/db.h"
 
 struct sw_pin {
@@ -19,6 +20,7 @@ struct sw_db {
 	bool has_salt;
 	enum sw_conflict_mode conflict;
 	struct sw_shape *shape; /* valid once has_salt; set under write_lock before the first head */
+	struct sw_control *control;
 	struct sw_listener listener;
 	_Atomic int64_t clock_offset_ms;
 	_Atomic uint64_t withheld; /* the first own commit that may not be sent; 0: none. Written under write_lock */
@@ -60,11 +62,12 @@ struct sw_making {
 	struct sw_nodes *nodes;
 	struct sw_head head; /* before it */
 	struct sw_commit commit; /* parents and message are set by the caller */
+	struct sw_judgement judgement; /* out; the caller frees it */
 	struct sw_buf raw;
 };
 
 /*
- * Fold the commit in, sign it and write it to the history. *dropped: it is strict and an operation is unclean; unless
+ * Judge the commit, fold it in, sign it and write it to the history. *dropped: it is strict and an operation is unclean; unless
  * may_drop it is not made then.
  */
 int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop, bool *dropped,
@@ -72,13 +75,17 @@ int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop,
 
 enum sw_origin { SW_FROM_WORK, SW_FROM_HERE, SW_FROM_PEER };
 
+/* Fold new commits, ascending by order and judged, into the state of a head. */
+int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+	       struct sw_fold_commit *commits, size_t n, const struct sw_judgement *judgement,
+	       struct sw_fold_result *out) SW_MUST_CHECK;
 /*
  * Put the folded commits, whose history is written, into the line, move the head, write everything and tell the listener. Takes
  * over the transaction, whether it succeeds or not.
  */
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-		struct sw_entering *const *commits, size_t n, struct sw_fold_result *fold,
-		enum sw_origin origin) SW_MUST_CHECK;
+		struct sw_entering *const *commits, size_t n, const struct sw_judgement *judgement,
+		struct sw_fold_result *fold, enum sw_origin origin) SW_MUST_CHECK;
 
 /* The commit is a tip, and its parents are none. */
 int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c) SW_MUST_CHECK;
@@ -110,10 +117,9 @@ int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_M
 /* "The store's WHAT is damaged": SW_ECORRUPT. */
 int sw_db_damaged(const char *what);
 
-/* The line after more commits, whose orders and outcomes are set, and after flips. */
-int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *before,
-		    struct sw_entering *const *commits, size_t n, const struct sw_fold_result *fold,
-		    struct sw_hash *line) SW_MUST_CHECK;
+/* The count and the line of a head after more commits, whose orders and outcomes are set, and after flips. */
+int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, struct sw_entering *const *commits,
+		    size_t n, const struct sw_fold_result *fold, struct sw_head *head) SW_MUST_CHECK;
 
 /* db_checkpoint.c */
 

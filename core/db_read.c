@@ -26,6 +26,10 @@ int sw_db_outcome(const struct sw_reader *r, const struct sw_order *order, enum 
 	struct sw_view v;
 	int rc = sw_tree_get(r->nodes, &r->head.line, sw_order_view(order), &v);
 
+	if (rc == SW_ENOTFOUND) {
+		*out = SW_OUT;
+		return 0;
+	}
 	if (rc == 0 && (v.n != 1 || v.p[0] > SW_VOID))
 		return sw_fail(SW_ECORRUPT, "the line holds an unknown outcome");
 	if (rc == 0)
@@ -257,6 +261,23 @@ struct sw_snap {
 	struct sw_hash base; /* pinned */
 };
 
+/* The fold as of then; who is a member follows from the control commits up to there. */
+static int fold_at(struct sw_snap *s, const struct sw_reader *r, const struct sw_order *at)
+{
+	struct sw_fold_control control = {0};
+	struct sw_member_role *roles = NULL;
+	bool limited;
+	int rc = sw_control_is_limited(r->txn, &limited);
+
+	if (rc == 0 && limited)
+		rc = sw_control_roles(s->db->control, r->txn, at, &roles, &control.n_roles);
+	control.roles = roles;
+	if (rc == 0)
+		rc = sw_fold_at(r->txn, s->nodes, s->db->shape, &r->head.state, &r->head.line, at, &control, &s->state);
+	free(roles);
+	return rc;
+}
+
 /* 0, or 1: the head moved between the pin and the transaction, try again. */
 static int snap_build(struct sw_snap *s, const struct sw_hash *commit)
 {
@@ -275,7 +296,7 @@ static int snap_build(struct sw_snap *s, const struct sw_hash *commit)
 	if (rc == 0)
 		moved = !sw_hash_eq(&r.head.state, &s->base);
 	if (rc == 0 && !moved)
-		rc = sw_fold_at(r.txn, s->nodes, s->db->shape, &r.head.state, &r.head.line, &at, &s->state);
+		rc = fold_at(s, &r, &at);
 	sw_nodes_read_through(s->nodes, NULL);
 	sw_reader_end(&r);
 	return rc < 0 ? rc : moved;

@@ -228,6 +228,7 @@ static int by_order(const void *a, const void *b)
 static int fold_all(struct receiving *r)
 {
 	struct sw_fold_commit *commits = calloc(r->n, sizeof(*commits));
+	struct sw_judgement judgement = {0};
 	struct sw_fold_result fold = {0};
 	struct sw_db *db = r->db;
 	int rc;
@@ -237,13 +238,15 @@ static int fold_all(struct receiving *r)
 	qsort(r->accepted, r->n, sizeof(struct sw_entering *), by_order);
 	for (size_t i = 0; i < r->n; i++)
 		commits[i] = r->accepted[i]->fold;
-	rc = sw_fold_run(r->txn, r->nodes, db->shape, &db->head.state, &db->head.line, commits, r->n,
-			 &fold);
+	rc = sw_control_judge(db->control, r->txn, commits, r->n, NULL, &judgement);
+	if (rc == 0)
+		rc = sw_db_fold(db, r->txn, r->nodes, &db->head, commits, r->n, &judgement, &fold);
 	for (size_t i = 0; i < r->n; i++)
 		r->accepted[i]->fold = commits[i];
 	if (rc == 0)
-		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->accepted, r->n, &fold, SW_FROM_PEER);
+		rc = sw_db_enter(db, SW_TAKE(r->txn), r->nodes, r->accepted, r->n, &judgement, &fold, SW_FROM_PEER);
 	sw_fold_result_fini(&fold);
+	sw_judgement_fini(&judgement);
 	free(commits);
 	return rc;
 }

@@ -180,6 +180,24 @@ static bool may_go(const struct sw_db *db, uint64_t seq, const struct sw_order *
 	return seq >= db->withheld && memcmp(order->b + 8, sw_db_key(db)->b, SW_KEY_SIZE) == 0;
 }
 
+/* Where there are revocations or floors, only what is valid and judges nobody else. */
+static int is_plain(const struct resigning *r, uint64_t seq, bool *out)
+{
+	struct sw_changeset c;
+	enum sw_outcome outcome;
+	bool limited;
+	int rc = sw_control_is_limited(r->made.txn, &limited);
+
+	*out = true;
+	if (rc < 0 || !limited)
+		return rc;
+	rc = sw_history_outcome(r->made.txn, seq, &outcome);
+	if (rc == 0)
+		rc = sw_changeset_begin(&c, sw_buf_view(&r->v[r->n - 1].changeset));
+	*out = rc == 0 && outcome < SW_VOID && c.mode != SW_MODE_CONTROL;
+	return rc;
+}
+
 /* The end of the line behind latest_ms; none of it, when it has a commit that must stay. */
 static int collect(struct resigning *r, uint64_t latest_ms)
 {
@@ -192,19 +210,23 @@ static int collect(struct resigning *r, uint64_t latest_ms)
 	rc = sw_cursor_seek(&c, r->made.nodes, &db->head.line, sw_order_view(&order));
 	for (; rc > 0; rc = sw_cursor_next(&c)) {
 		struct sw_hash id;
+		bool goes = false;
 		uint64_t seq;
 
 		memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
 		sw_order_id(&order, &id);
 		rc = sw_history_seq(r->made.txn, &id, &seq);
-		if (rc == 0 && !may_go(db, seq, &order)) {
+		if (rc == 0 && may_go(db, seq, &order)) {
+			rc = add(r, seq, &order);
+			if (rc == 0)
+				rc = is_plain(r, seq, &goes);
+		}
+		if (rc < 0)
+			break;
+		if (!goes) {
 			r->n = 0;
 			break;
 		}
-		if (rc == 0)
-			rc = add(r, seq, &order);
-		if (rc < 0)
-			break;
 	}
 	sw_cursor_fini(&c);
 	return rc;
@@ -245,6 +267,7 @@ static int take_back(struct resigning *r)
 	struct sw_making *m = &r->made;
 	struct sw_edit *edits = calloc(r->n, sizeof(*edits));
 	struct sw_cursor c = {0};
+	struct sw_fold_control control = {0};
 	struct sw_order before;
 	int rc = edits ? 0 : SW_ENOMEM;
 
@@ -254,8 +277,9 @@ static int take_back(struct resigning *r)
 		memcpy(before.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
 		r->stamp = sw_order_stamp(&before);
 		rc = sw_fold_at(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, &before,
-				&m->head.state);
+				&control, &m->head.state);
 	}
+	m->head.count -= r->n;
 	sw_cursor_fini(&c);
 	for (size_t i = 0; rc == 0 && i < r->n; i++) {
 		struct sw_commit commit;
@@ -326,7 +350,7 @@ static int enter(struct resigning *r, const struct sw_fold_commit *c, const stru
 		rc = sw_history_put_outcome(m->txn, c->seq, c->outcome);
 	sw_order_make(c->stamp, &m->commit.author, &m->commit.id, &e.order);
 	if (rc == 0)
-		rc = sw_db_edit_line(m->db, m->txn, m->nodes, &m->head.line, &entering, 1, fold, &m->head.line);
+		rc = sw_db_edit_line(m->db, m->txn, m->nodes, &entering, 1, fold, &m->head);
 	m->head.state = fold->state;
 	r->stamp = c->stamp;
 	return rc;
@@ -352,6 +376,7 @@ static int sign(struct resigning *r, struct again *a)
 	if (rc == 0)
 		rc = enter(r, &c, &fold);
 	a->id = m->commit.id;
+	sw_judgement_fini(&m->judgement);
 	sw_fold_result_fini(&fold);
 	return rc;
 }

@@ -24,19 +24,35 @@ struct sw_fold_commit *sw_fold_find_commit(const struct sw_fold *f, uint64_t seq
 	return f->by_seq[seq - f->first_seq];
 }
 
+static size_t flip_slot(const struct sw_fold *f, uint64_t seq)
+{
+	size_t i = (size_t)(seq * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (f->n_flip_slots - 1);
+
+	while (f->flip_slots[i] && f->flips[f->flip_slots[i] - 1].seq != seq)
+		i = (i + 1) & (f->n_flip_slots - 1);
+	return i;
+}
+
+static struct sw_flip *find_flip(const struct sw_fold *f, uint64_t seq)
+{
+	uint32_t at = f->n_flips > 0 ? f->flip_slots[flip_slot(f, seq)] : 0;
+
+	return at ? &f->flips[at - 1] : NULL;
+}
+
 int sw_fold_outcome(const struct sw_fold *f, uint64_t seq, enum sw_outcome *out)
 {
+	const struct sw_flip *flip;
 	const struct sw_fold_commit *c = sw_fold_find_commit(f, seq);
 
 	if (c) {
 		*out = c->outcome;
 		return 0;
 	}
-	for (size_t i = 0; i < f->n_flips; i++) {
-		if (f->flips[i].seq == seq) {
-			*out = f->flips[i].outcome;
-			return 0;
-		}
+	flip = find_flip(f, seq);
+	if (flip) {
+		*out = flip->outcome;
+		return 0;
 	}
 	return sw_history_outcome(f->txn, seq, out);
 }
@@ -163,7 +179,7 @@ static int apply_ref(struct sw_fold *f, struct sw_fold_cell *c, const struct sw_
 
 	if (rc == 0)
 		rc = read_op(f, ref, &mode, &op);
-	if (rc < 0 || outcome == SW_VOID || !op_is_on(c, &op))
+	if (rc < 0 || outcome >= SW_VOID || !op_is_on(c, &op))
 		return rc;
 	if (c->kind == SW_CELL_ROW)
 		return outcome == SW_DROPPED
@@ -403,30 +419,44 @@ static int cell_add(struct sw_fold *f, const struct sw_op *op, struct sw_fold_ce
 
 /* Strict commits */
 
+static int grow_flips(struct sw_fold *f)
+{
+	size_t cap = f->cap_flips ? f->cap_flips * 2 : 16;
+	struct sw_flip *v = realloc(f->flips, cap * sizeof(*v));
+	uint32_t *slots = calloc(2 * cap, sizeof(*slots));
+
+	if (v)
+		f->flips = v;
+	if (!v || !slots) {
+		free(slots);
+		return SW_ENOMEM;
+	}
+	free(f->flip_slots);
+	f->flip_slots = slots;
+	f->n_flip_slots = 2 * cap;
+	f->cap_flips = cap;
+	for (size_t i = 0; i < f->n_flips; i++)
+		f->flip_slots[flip_slot(f, f->flips[i].seq)] = (uint32_t)i + 1;
+	return 0;
+}
+
 static int set_outcome(struct sw_fold *f, uint64_t seq, enum sw_outcome outcome)
 {
 	struct sw_fold_commit *c = sw_fold_find_commit(f, seq);
+	struct sw_flip *flip = find_flip(f, seq);
 
 	if (c) {
 		c->outcome = outcome;
 		return 0;
 	}
-	for (size_t i = 0; i < f->n_flips; i++) {
-		if (f->flips[i].seq == seq) {
-			f->flips[i].outcome = outcome;
-			return 0;
-		}
+	if (flip) {
+		flip->outcome = outcome;
+		return 0;
 	}
-	if (f->n_flips == f->cap_flips) {
-		size_t cap = f->cap_flips ? f->cap_flips * 2 : 16;
-		struct sw_flip *v = realloc(f->flips, cap * sizeof(*v));
-
-		if (!v)
-			return SW_ENOMEM;
-		f->flips = v;
-		f->cap_flips = cap;
-	}
+	if (f->n_flips == f->cap_flips && grow_flips(f) < 0)
+		return SW_ENOMEM;
 	f->flips[f->n_flips++] = (struct sw_flip){seq, outcome};
+	f->flip_slots[flip_slot(f, seq)] = (uint32_t)f->n_flips;
 	return 0;
 }
 
@@ -530,7 +560,7 @@ static int decide(struct sw_fold *f, uint64_t seq)
 	enum sw_outcome before, now;
 	int rc = sw_fold_outcome(f, seq, &before);
 
-	if (rc < 0 || before == SW_VOID)
+	if (rc < 0 || before >= SW_VOID)
 		return rc;
 	rc = judge(f, seq, before, is_new, &now);
 	if (rc == 0)
@@ -626,6 +656,7 @@ static void fold_fini(struct sw_fold *f)
 	free(f->by_seq);
 	free(f->heap);
 	free(f->flips);
+	free(f->flip_slots);
 }
 
 static int find_conflicts(struct sw_fold *f)
@@ -644,9 +675,70 @@ static bool is_unsigned(const struct sw_fold *f, uint64_t seq)
 	return sw_history_get(f->txn, seq, &commit) == SW_ENOTFOUND;
 }
 
+static bool is_folded(enum sw_outcome outcome)
+{
+	return outcome < SW_VOID;
+}
+
+/* Note the turns; *from becomes the earliest place that one of them changes. */
+static int note_turns(struct sw_fold *f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < f->control.n_turns; i++) {
+		const struct sw_flip *turn = &f->control.turns[i];
+		enum sw_outcome before;
+		struct sw_order order;
+
+		rc = sw_history_outcome(f->txn, turn->seq, &before);
+		if (rc == 0)
+			rc = set_outcome(f, turn->seq, turn->outcome);
+		if (rc < 0 || is_folded(before) == is_folded(turn->outcome))
+			continue;
+		rc = sw_history_order(f->txn, turn->seq, &order);
+		if (rc == 0 && sw_order_stamp(&order) < f->from)
+			f->from = sw_order_stamp(&order);
+	}
+	return rc;
+}
+
+/* With its history: a row that a resolution was about may have a record again that the newest state does not show. */
+static int add_heavy(struct sw_fold *f, const struct sw_op *op)
+{
+	size_t before = f->n_cells;
+	struct sw_fold_cell *cell;
+	int rc = cell_add(f, op, &cell);
+
+	if (rc < 0 || f->n_cells == before)
+		return rc;
+	if (cell->is_light)
+		rc = cell_go_heavy(f, cell, 0);
+	return rc < 0 ? rc : heap_push(f, cell);
+}
+
+/* The rows of commits that are void from now on, or not any more, are folded again. */
+static int add_turns(struct sw_fold *f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < f->control.n_turns; i++) {
+		const struct sw_flip *turn = &f->control.turns[i];
+		struct sw_view changeset;
+		enum sw_outcome before;
+
+		rc = sw_history_outcome(f->txn, turn->seq, &before);
+		if (rc < 0 || is_folded(before) == is_folded(turn->outcome))
+			continue;
+		rc = sw_fold_changeset(f, turn->seq, &changeset);
+		if (rc == 0)
+			rc = each_op(f, changeset, add_heavy);
+	}
+	return rc;
+}
+
 int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
 		const struct sw_hash *state, const struct sw_hash *line, struct sw_fold_commit *commits,
-		size_t n, struct sw_fold_result *out)
+		size_t n, const struct sw_fold_control *control, struct sw_fold_result *out)
 {
 	struct sw_fold f = {.txn = txn,
 			    .nodes = nodes,
@@ -656,7 +748,8 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			    .commits = commits,
 			    .n_commits = n,
 			    .first_seq = UINT64_MAX,
-			    .from = UINT64_MAX};
+			    .from = UINT64_MAX,
+			    .control = *control};
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
@@ -664,7 +757,8 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			f.first_seq = commits[i].seq;
 		if (commits[i].stamp < f.from)
 			f.from = commits[i].stamp;
-		commits[i].outcome = SW_APPLIED;
+		if (is_folded(commits[i].outcome))
+			commits[i].outcome = SW_APPLIED;
 	}
 	f.by_seq = calloc(n + 1, sizeof(struct sw_fold_commit *));
 	if (!f.by_seq)
@@ -674,8 +768,13 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 		f.by_seq[commits[i].seq - f.first_seq] = &commits[i];
 	}
 	rc = find_conflicts(&f);
+	if (rc == 0)
+		rc = note_turns(&f);
+	if (rc == 0)
+		rc = add_turns(&f);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = each_op(&f, commits[i].changeset, add_new);
+		if (is_folded(commits[i].outcome))
+			rc = each_op(&f, commits[i].changeset, add_new);
 	if (rc == 0)
 		rc = run(&f);
 	*out = (struct sw_fold_result){.state = *state};
@@ -744,7 +843,7 @@ static int add_rewound(struct sw_fold *f, const struct sw_op *op)
 
 int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
 	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
-	       struct sw_hash *out)
+	       const struct sw_fold_control *control, struct sw_hash *out)
 {
 	/* from 0: every history is taken up whole. */
 	struct sw_fold f = {.txn = txn,
@@ -753,14 +852,15 @@ int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape
 			    .state = *state,
 			    .line = *line,
 			    .first_seq = UINT64_MAX,
-			    .until = at};
+			    .until = at,
+			    .control = *control};
 	struct sw_fold_result result = {0};
 	struct sw_cursor c = {0};
 	int rc, more;
 
 	rc = find_conflicts(&f);
 	more = rc < 0 ? rc : sw_cursor_seek(&c, nodes, line, sw_order_view(at));
-	if (more > 0)
+	if (more > 0 && sw_view_eq(sw_cursor_entry(&c)->key, sw_order_view(at)))
 		more = sw_cursor_next(&c);
 	for (; more > 0; more = sw_cursor_next(&c)) {
 		struct sw_view changeset;

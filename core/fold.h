@@ -17,7 +17,13 @@ struct sw_fold_commit {
 	uint64_t stamp;
 	enum sw_mode mode;
 	struct sw_view changeset; /* borrowed */
-	enum sw_outcome outcome;  /* set by the fold */
+	enum sw_outcome outcome;  /* VOID, OUT: neither folded nor changed; else set by the fold */
+};
+
+/* What a key may do; 0: it is no member. */
+struct sw_member_role {
+	struct sw_key key;
+	uint8_t role;
 };
 
 enum sw_change_kind {
@@ -51,7 +57,7 @@ struct sw_changes {
 
 void sw_changes_fini(struct sw_changes *c);
 
-/* An earlier strict commit whose outcome turned over. */
+/* An earlier commit whose outcome turned over. */
 struct sw_flip {
 	uint64_t seq;
 	enum sw_outcome outcome;
@@ -66,13 +72,21 @@ struct sw_fold_result {
 
 void sw_fold_result_fini(struct sw_fold_result *r);
 
+/* What the control plane says of a fold (core/control.h); all zero: nothing. */
+struct sw_fold_control {
+	const struct sw_flip *turns; /* earlier commits that are void from now on, or not any more */
+	size_t n_turns;
+	const struct sw_member_role *roles; /* NULL: each key has the highest role that it was granted */
+	size_t n_roles;
+};
+
 /*
  * Fold new commits, ascending by order, into a state. line is the line before them. The new state's
  * records are in nodes; neither is anything retained nor written to the store. Sets outcomes.
  */
 int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
 		const struct sw_hash *state, const struct sw_hash *line, struct sw_fold_commit *commits,
-		size_t n, struct sw_fold_result *out) SW_MUST_CHECK;
+		size_t n, const struct sw_fold_control *control, struct sw_fold_result *out) SW_MUST_CHECK;
 
 /*
  * Some of the operations on one row, in the order of their commits, folded into *row (zero-initialised). 1: it has the
@@ -84,10 +98,10 @@ int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_sha
 
 /*
  * The state as of a commit in the line: from the newest state, by folding again, up to there, all rows
- * that were touched later.
+ * that were touched later. control: the roles as of then.
  */
 int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
 	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
-	       struct sw_hash *out) SW_MUST_CHECK;
+	       const struct sw_fold_control *control, struct sw_hash *out) SW_MUST_CHECK;
 
 #endif

@@ -487,6 +487,8 @@ static int edit_system(struct assembly *a, const struct sw_fold_cell *c)
 		return edits_add(&a->tags, sw_buf_view(&c->table),
 				 sw_hash_is_zero(&c->commit) ? NULL : &value);
 	case SW_CELL_GRANT:
+		if (a->f->control.roles)
+			return 0;
 		value = sw_view(&role, 1);
 		return edits_add(&a->members, sw_view(c->member.b, SW_KEY_SIZE), role ? &value : NULL);
 	case SW_CELL_RESOLVE:
@@ -498,6 +500,31 @@ static int edit_system(struct assembly *a, const struct sw_fold_cell *c)
 		a->rows[a->n_rows++] = (struct sw_fold_cell *)(uintptr_t)c;
 		return 0;
 	}
+}
+
+/* The roles as they are given, where the table has others. */
+static int edit_roles(struct assembly *a)
+{
+	const struct sw_fold_control *control = &a->f->control;
+	struct sw_table before = {0};
+	int rc = 0;
+
+	if (control->n_roles > 0)
+		rc = sw_state_table(a->f->nodes, &a->f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_MEMBERS),
+				    &before);
+	if (rc == SW_ENOTFOUND)
+		rc = 0;
+	for (size_t i = 0; rc == 0 && i < control->n_roles; i++) {
+		const struct sw_member_role *role = &control->roles[i];
+		struct sw_view key = sw_view(role->key.b, SW_KEY_SIZE), value = sw_view(&role->role, 1), old;
+
+		rc = sw_tree_get(a->f->nodes, &before.root, key, &old);
+		if (rc == SW_ENOTFOUND)
+			rc = role->role ? edits_add(&a->members, key, &value) : 0;
+		else if (rc == 0 && !sw_view_eq(old, value))
+			rc = edits_add(&a->members, key, role->role ? &value : NULL);
+	}
+	return rc;
 }
 
 static int apply_system(struct assembly *a, const char *name, enum sw_purpose purpose, struct edits *edits)
@@ -580,6 +607,8 @@ static int assemble(struct assembly *a)
 	for (size_t i = 0; rc == 0 && i < f->cap_cells; i++)
 		if (f->cells[i])
 			rc = edit_system(a, f->cells[i]);
+	if (rc == 0)
+		rc = edit_roles(a);
 	if (rc == 0)
 		rc = assemble_tables(a);
 	if (rc == 0)

@@ -47,6 +47,9 @@ struct sw_fold {
 	size_t n_heap, cap_heap;
 	struct sw_flip *flips; /* outcomes decided anew, turned or not */
 	size_t n_flips, cap_flips;
+	uint32_t *flip_slots; /* by number, open addressing: place plus one, or 0 */
+	size_t n_flip_slots;
+	struct sw_fold_control control;
 };
 
 struct sw_fold_commit *sw_fold_find_commit(const struct sw_fold *f, uint64_t seq);

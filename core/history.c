@@ -254,7 +254,7 @@ int sw_history_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome *out)
 	*out = SW_APPLIED;
 	if (rc == SW_ENOTFOUND)
 		return 0;
-	if (rc == 0 && (v.n != 1 || v.p[0] > SW_VOID))
+	if (rc == 0 && (v.n != 1 || v.p[0] > SW_OUT))
 		return sw_fail(SW_ECORRUPT, "an outcome in the store is damaged");
 	if (rc == 0)
 		*out = (enum sw_outcome)v.p[0];

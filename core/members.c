@@ -1,4 +1,4 @@
-#include "core/members.h"
+#include "core/db_internal.h"
 
 #include <stdlib.h>
 
@@ -27,11 +27,6 @@ static int read_grant(const struct sw_reader *r, const struct sw_op_ref *ref,
 	return rc < 0 ? rc : 1;
 }
 
-static void author_of(const struct sw_order *order, struct sw_key *out)
-{
-	memcpy(out->b, order->b + 8, SW_KEY_SIZE);
-}
-
 /* The first of its grants, by order, that lets it do as much as it may: write, or only read. */
 static int find_first(const struct sw_reader *r, struct sw_member *m)
 {
@@ -52,7 +47,7 @@ static int find_first(const struct sw_reader *r, struct sw_member *m)
 			continue;
 		found = true;
 		sw_order_id(&g.order, &m->grant);
-		author_of(&g.order, &m->granter);
+		sw_order_author(&g.order, &m->granter);
 	}
 	free(refs.v);
 	if (rc >= 0 && !found)
@@ -87,7 +82,7 @@ static int lower_rank(const struct sw_reader *r, struct sw_member *v, size_t n, 
 		rc = read_grant(r, &refs.v[i], &m->key, &g);
 		if (rc <= 0 || g.role != SW_ROLE_ADMIN)
 			continue;
-		author_of(&g.order, &author);
+		sw_order_author(&g.order, &author);
 		by = find_member(v, n, &author);
 		if (!by || by->rank == SW_RANK_NONE || by->rank + 1 >= m->rank)
 			continue;
@@ -106,7 +101,7 @@ static int find_ranks(const struct sw_reader *r, struct sw_member *v, size_t n)
 	bool changed = true;
 	int rc = sw_history_order(r->txn, 1, &first);
 
-	author_of(&first, &key);
+	sw_order_author(&first, &key);
 	creator = find_member(v, n, &key);
 	if (creator)
 		creator->rank = 0;
@@ -151,12 +146,12 @@ static int read_table(const struct sw_reader *r, struct sw_member **out, size_t 
 	return rc;
 }
 
-int sw_db_members(struct sw_db *db, const struct sw_reader *r, struct sw_member **out, size_t *n)
+/* Without revocations and floors, every grant is as good as when it was made. */
+static int list_unlimited(const struct sw_reader *r, struct sw_member **out, size_t *n)
 {
 	struct sw_member *v = NULL;
 	int rc = read_table(r, &v, n);
 
-	(void)db;
 	for (size_t i = 0; rc == 0 && i < *n; i++)
 		rc = find_first(r, &v[i]);
 	if (rc == 0 && *n > 0)
@@ -167,4 +162,14 @@ int sw_db_members(struct sw_db *db, const struct sw_reader *r, struct sw_member 
 	}
 	*out = v;
 	return 0;
+}
+
+int sw_db_members(struct sw_db *db, const struct sw_reader *r, struct sw_member **out, size_t *n)
+{
+	bool limited;
+	int rc = sw_control_is_limited(r->txn, &limited);
+
+	if (rc < 0)
+		return rc;
+	return limited ? sw_control_members(db->control, r->txn, out, n) : list_unlimited(r, out, n);
 }

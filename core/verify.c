@@ -16,6 +16,8 @@ struct verify {
 	struct sw_fold_commit *commits;
 	struct sw_order *orders;
 	size_t n;
+	size_t n_out; /* that are not in the line */
+	struct sw_judgement judgement;
 };
 
 static int fault(const struct sw_hash *id, const char *what)
@@ -144,10 +146,22 @@ static int verify_history(struct verify *v)
 		if (rc == 0)
 			rc = verify_commit(v, seq, raw);
 	}
-	if (rc == 0 && v->n != v->head.count)
-		return sw_fail(SW_ECORRUPT, "the head counts %llu commits, the store holds %zu",
-			       (unsigned long long)v->head.count, v->n);
 	v->report->n_commits = v->n;
+	return rc;
+}
+
+/* Who may do what, from nothing: sets which of the commits are void. */
+static int verify_control(struct verify *v)
+{
+	struct sw_control *control = sw_control_new();
+	int rc = control ? sw_control_judge_all(control, v->txn, v->commits, v->n, &v->judgement) : SW_ENOMEM;
+
+	for (size_t i = 0; rc == 0 && i < v->n; i++)
+		v->n_out += v->commits[i].outcome == SW_OUT;
+	sw_control_free(control);
+	if (rc == 0 && v->n - v->n_out != v->head.count)
+		return sw_fail(SW_ECORRUPT, "the head counts %llu commits, the store holds %zu",
+			       (unsigned long long)v->head.count, v->n - v->n_out);
 	return rc;
 }
 
@@ -165,9 +179,9 @@ static int verify_line(struct verify *v)
 
 	if (rc < 0)
 		return rc;
-	if (n != v->n)
+	if (n != v->n - v->n_out)
 		return sw_fail(SW_ECORRUPT, "the line has %llu entries for %zu commits",
-			       (unsigned long long)n, v->n);
+			       (unsigned long long)n, v->n - v->n_out);
 	for (size_t i = 0; rc == 0 && i < v->n; i++) {
 		struct sw_view value;
 		enum sw_outcome outcome;
@@ -175,6 +189,10 @@ static int verify_line(struct verify *v)
 
 		sw_order_id(&v->orders[i], &id);
 		rc = sw_tree_get(v->nodes, &v->head.line, sw_order_view(&v->orders[i]), &value);
+		if (rc == SW_ENOTFOUND && v->commits[i].outcome == SW_OUT) {
+			rc = 0;
+			continue;
+		}
 		if (rc == SW_ENOTFOUND)
 			return fault(&id, "it is not in the line");
 		if (rc == 0)
@@ -199,6 +217,7 @@ static int place_cmp(const void *a, const void *b)
 static int verify_fold(struct verify *v)
 {
 	struct place *places = calloc(v->n + 1, sizeof(*places));
+	struct sw_fold_control control = {.roles = v->judgement.roles, .n_roles = v->judgement.n_roles};
 	struct sw_fold_result fold = {0};
 	int rc = places ? 0 : SW_ENOMEM;
 
@@ -209,7 +228,7 @@ static int verify_fold(struct verify *v)
 		for (size_t i = 0; i < v->n; i++)
 			v->commits[i] = places[i].commit;
 		rc = sw_fold_run(v->txn, v->nodes, v->db->shape, &sw_hash_zero, &sw_hash_zero, v->commits,
-				 v->n, &fold);
+				 v->n, &control, &fold);
 	}
 	for (size_t i = 0; rc == 0 && i < v->n; i++) {
 		enum sw_outcome outcome;
@@ -217,8 +236,10 @@ static int verify_fold(struct verify *v)
 
 		sw_order_id(&places[i].order, &id);
 		rc = sw_history_outcome(v->txn, v->commits[i].seq, &outcome);
-		if (rc == 0 && outcome != SW_VOID && outcome != v->commits[i].outcome)
-			rc = fault(&id, "the fold gives it another outcome");
+		if (rc == 0 && outcome != v->commits[i].outcome)
+			rc = fault(&id, outcome >= SW_VOID || v->commits[i].outcome >= SW_VOID
+						? "who may do what gives it another outcome"
+						: "the fold gives it another outcome");
 	}
 	if (rc == 0 && !sw_hash_eq(&fold.state, &v->head.state))
 		rc = sw_fail(SW_ECORRUPT, "the state is not the fold of the history");
@@ -437,6 +458,8 @@ int sw_db_verify(struct sw_db *db, struct sw_verify_report *out)
 	if (db->has_salt && v.head.count > 0) {
 		rc = verify_history(&v);
 		if (rc == 0)
+			rc = verify_control(&v);
+		if (rc == 0)
 			rc = verify_line(&v);
 		if (rc == 0)
 			rc = sw_tree_check(v.nodes, db->shape, SW_PURPOSE_STATE, &v.head.state, verify_table,
@@ -448,6 +471,7 @@ int sw_db_verify(struct sw_db *db, struct sw_verify_report *out)
 	}
 	free(v.commits);
 	free(v.orders);
+	sw_judgement_fini(&v.judgement);
 	sw_reader_end(&r);
 	return rc;
 }

@@ -281,19 +281,27 @@ struct batch {
 	uint64_t upto;
 };
 
-/* The next commit to send, and its number: 1, or 0. What may not be sent yet is passed over. */
+/*
+ * The next commit to send, and its number: 1, or 0. What may not be sent yet is passed over, and so is what is not in
+ * the line: nobody is told of it.
+ */
 static int next_commit(struct sw_sync *sync, const struct sw_reader *r, const struct serving *s, struct batch *b,
 		       uint64_t last, uint64_t *seq, struct sw_view *raw, struct sw_commit *c)
 {
 	uint64_t withheld = sw_db_withheld(sync->db);
 
 	for (;;) {
+		enum sw_outcome outcome;
 		int rc;
 
 		*seq = next_lacking(s, &b->at, &b->upto, last);
 		if (*seq == 0)
 			return 0;
-		rc = sw_history_get(r->txn, *seq, raw);
+		rc = sw_history_outcome(r->txn, *seq, &outcome);
+		if (rc == 0 && outcome == SW_OUT)
+			continue;
+		if (rc == 0)
+			rc = sw_history_get(r->txn, *seq, raw);
 		if (rc == 0)
 			rc = sw_commit_decode(*raw, c);
 		if (rc < 0)

@@ -483,13 +483,6 @@ static void apply_op(struct oracle *o, const struct sw_op *op, size_t x)
 		record_key(op->table, op->key, &op->commit, &key);
 		entry_of(&o->resolved, sw_buf_view(&key));
 		break;
-	case SW_OP_GRANT:
-		e = entry_of(&o->members, sw_view(op->member.b, SW_KEY_SIZE));
-		if (e->value.n == 0)
-			sw_buf_put_u8(&e->value, (uint8_t)op->role);
-		else if (e->value.p[0] < (uint8_t)op->role)
-			e->value.p[0] = (uint8_t)op->role;
-		break;
 	default:
 		break;
 	}
@@ -511,8 +504,10 @@ static void fold_commit(struct oracle *o, size_t x)
 	struct sw_changeset walk;
 	struct sw_op op;
 
-	c->outcome = SW_APPLIED;
 	c->was_unclean = c->was_merged = false;
+	if (c->outcome >= SW_VOID)
+		return;
+	c->outcome = SW_APPLIED;
 	assert(sw_changeset_begin(&walk, sw_buf_view(&c->changeset)) == 0);
 	while (c->mode == SW_MODE_STRICT && sw_changeset_next(&walk, &op) > 0)
 		if (op.kind == SW_OP_PUT || op.kind == SW_OP_DELETE || op.kind == SW_OP_CHECK)
@@ -589,10 +584,29 @@ static size_t rows_in(const struct oracle *o, struct sw_view table)
 	return n;
 }
 
+/* Void commits, and who is a member as of the first n. */
+static void judge(struct oracle *o, size_t n)
+{
+	struct oracle_verdict all, first;
+
+	oracle_judge(o, o->n, &all);
+	oracle_judge(o, n, &first);
+	for (size_t x = 0; x < o->n; x++)
+		o->commits[x].outcome = all.valid[x] ? SW_APPLIED : all.in_line[x] ? SW_VOID : SW_OUT;
+	for (size_t i = 0; i < first.n_roles; i++) {
+		struct oracle_entry *e = entry_of(&o->members, sw_view(first.roles[i].key.b, SW_KEY_SIZE));
+
+		sw_buf_put_u8(&e->value, (uint8_t)first.roles[i].role);
+	}
+	oracle_verdict_fini(&all);
+	oracle_verdict_fini(&first);
+}
+
 void oracle_fold(struct oracle *o, size_t n)
 {
 	forget(o);
 	assert(n <= o->n);
+	judge(o, n);
 	for (size_t x = 0; x < n; x++)
 		fold_commit(o, x);
 	for (size_t i = 0; i < o->n_rows; i++)
@@ -762,9 +776,19 @@ struct sw_hash oracle_line(struct oracle *o, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		uint8_t outcome = (uint8_t)o->commits[i].outcome;
 
-		items_add(&items, sw_order_view(&o->commits[i].order), sw_view(&outcome, 1), 1);
+		if (outcome != SW_OUT)
+			items_add(&items, sw_order_view(&o->commits[i].order), sw_view(&outcome, 1), 1);
 	}
 	return build(o, 3, &items);
+}
+
+size_t oracle_count(const struct oracle *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		n += o->commits[i].outcome != SW_OUT;
+	return n;
 }
 
 static void add_table(struct items *state, uint8_t class, struct sw_view name, uint16_t mode,
@@ -861,6 +885,14 @@ const struct oracle_table *oracle_table(const struct oracle *o, const char *name
 	return NULL;
 }
 
+int oracle_role_of(const struct oracle *o, const struct sw_key *key)
+{
+	for (size_t i = 0; i < o->members.n; i++)
+		if (sw_view_eq(sw_buf_view(&o->members.v[i].key), sw_view(key->b, SW_KEY_SIZE)))
+			return o->members.v[i].value.p[0];
+	return 0;
+}
+
 size_t oracle_n_conflicts(const struct oracle *o, const char *table, const char *key)
 {
 	size_t n = 0;
@@ -877,7 +909,8 @@ size_t oracle_n_conflicts(const struct oracle *o, const char *table, const char 
 static void print_op(const struct sw_op *op)
 {
 	static const char *const kinds[] = {"?",      "GENESIS", "MKTABLE", "RMTABLE", "CHMETA", "PUT",
-					    "DELETE", "CHECK",	 "RESOLVE", "TAG",     "GRANT"};
+					    "DELETE", "CHECK",	 "RESOLVE", "TAG",     "GRANT",
+					    "REVOKE", "FLOOR"};
 	struct sw_rd rd = sw_rd(op->columns);
 	struct sw_op_column c;
 	struct sw_hash n;
@@ -891,6 +924,10 @@ static void print_op(const struct sw_op *op)
 		fprintf(stderr, " columns:");
 	while (sw_op_column_next(&rd, &c))
 		fprintf(stderr, " %.*s", (int)c.name.n, (const char *)c.name.p);
+	if (op->kind == SW_OP_GRANT || op->kind == SW_OP_REVOKE)
+		fprintf(stderr, " key %02x role %d%s", op->member.b[0], (int)op->role, op->names_stand ? " stand:" : "");
+	for (size_t i = 0; i < op->stand.n / SW_HASH_SIZE; i++)
+		fprintf(stderr, " %02x%02x", op->stand.p[i * SW_HASH_SIZE], op->stand.p[i * SW_HASH_SIZE + 1]);
 	if (op->kind == SW_OP_RESOLVE || op->kind == SW_OP_TAG)
 		fprintf(stderr, " %02x%02x", op->commit.b[0], op->commit.b[1]);
 	fprintf(stderr, "\n");
@@ -905,7 +942,11 @@ void oracle_print(const struct oracle *o)
 
 		fprintf(stderr, "%zu %02x%02x stamp %llx author %02x mode %d %s\n", x, c->commit.id.b[0],
 			c->commit.id.b[1], (unsigned long long)c->commit.stamp, c->commit.author.b[0],
-			(int)c->mode, sw_outcome_name(c->outcome));
+			(int)c->mode, c->outcome == SW_OUT ? "out" : sw_outcome_name(c->outcome));
+		fprintf(stderr, "    on");
+		for (size_t p = 0; p < c->commit.n_parents; p++)
+			fprintf(stderr, " %02x%02x", c->commit.parents[p].b[0], c->commit.parents[p].b[1]);
+		fprintf(stderr, "\n");
 		assert(sw_changeset_begin(&walk, sw_buf_view(&c->changeset)) == 0);
 		while (sw_changeset_next(&walk, &op) > 0)
 			print_op(&op);

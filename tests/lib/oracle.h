@@ -17,7 +17,7 @@ struct oracle_commit {
 	struct sw_commit commit; /* the message is not kept */
 	struct sw_order order;
 	enum sw_mode mode;
-	enum sw_outcome outcome; /* set by oracle_fold() */
+	enum sw_outcome outcome; /* set by oracle_fold(); OUT: not in the line */
 	bool was_unclean;	 /* set by oracle_fold(): applied, and some operation was not clean */
 	bool was_merged;	 /* set by oracle_fold(): some row was merged column by column */
 };
@@ -78,6 +78,18 @@ struct oracle_entries {
 	size_t n;
 };
 
+struct oracle_role {
+	struct sw_key key;
+	enum sw_role role;
+};
+
+/* Who may do what: of each commit, by its place in the order, and of each key. */
+struct oracle_verdict {
+	bool *valid, *stands, *in_line;
+	struct oracle_role *roles; /* of the members */
+	size_t n_roles;
+};
+
 struct oracle {
 	struct sw_shape *shape; /* for the blobs of rows that come of a merge */
 	struct sw_hash salt;
@@ -103,12 +115,23 @@ bool oracle_has(const struct oracle *o, const struct sw_hash *id);
 struct sw_hash oracle_learn(struct oracle *o, struct sw_view bytes);
 const struct sw_buf *oracle_content(const struct oracle *o, const struct sw_hash *root);
 
-/* Fold the first n commits of the order. */
+/* Judge the first n commits of the order, as if there were no more. */
+void oracle_judge(const struct oracle *o, size_t n, struct oracle_verdict *out);
+void oracle_verdict_fini(struct oracle_verdict *v);
+
+/* Whether a commit is taken at all: its parents are here, and somebody let its author in. */
+bool oracle_takes(const struct oracle *o, const struct sw_commit *c, enum sw_mode mode);
+/* The role of a key as of the last fold, 0 for none. */
+int oracle_role_of(const struct oracle *o, const struct sw_key *key);
+
+/* Fold the first n commits of the order; whether they are void is judged by all that there are. */
 void oracle_fold(struct oracle *o, size_t n);
 
 /* The roots that FORMAT.md gives to the last fold, and to the line of the first n commits. */
 struct sw_hash oracle_state(struct oracle *o);
 struct sw_hash oracle_line(struct oracle *o, size_t n);
+/* How many of all commits are in the line. */
+size_t oracle_count(const struct oracle *o);
 
 /* After a fold: a row or NULL; whether a table is there; the records of a row. */
 const struct oracle_row *oracle_row(const struct oracle *o, const char *table, const char *key);

@@ -16,7 +16,7 @@ static const char *const keys[N_KEYS] = {"a.json", "b.json", "c.json", "plain", 
 
 static struct {
 	size_t worlds, commits, crafted, strict, dropped, merged, unclean, checks, snapshots, conflicts,
-	    refused, large, batches;
+	    refused, large, batches, revocations, floors, voids, outs, denied;
 } counts;
 
 void world_print_counts(void)
@@ -27,6 +27,8 @@ void world_print_counts(void)
 	       counts.worlds, counts.checks, counts.snapshots, counts.batches, counts.commits,
 	       counts.crafted, counts.strict, counts.large, counts.dropped, counts.unclean, counts.merged,
 	       counts.conflicts, counts.refused);
+	printf("%zu commits of revocations and %zu of floors; at the end %zu void, %zu not in the line; %zu not allowed\n",
+	       counts.revocations, counts.floors, counts.voids, counts.outs, counts.denied);
 }
 
 static uint32_t below(struct world *w, uint32_t n)
@@ -298,7 +300,7 @@ void world_check(struct world *w, size_t i)
 	state = oracle_state(o);
 	line = oracle_line(o, o->n);
 	sw_db_head(w->db[i].db, &head);
-	if (head.count != o->n)
+	if (head.count != oracle_count(o))
 		differs(w, i, "count");
 	if (!sw_hash_eq(&head.line, &line))
 		differs(w, i, "line");
@@ -324,6 +326,9 @@ void world_snapshot(struct world *w, size_t i)
 	size_t x = below(w, (uint32_t)o->n);
 	struct sw_hash id = o->commits[x].commit.id, state;
 	struct sw_snap *snap;
+
+	if (o->commits[x].outcome == SW_OUT)
+		return;
 
 	TEST_OK(sw_snap_open(w->db[i].db, &id, &snap));
 	oracle_fold(o, x + 1);
@@ -393,7 +398,10 @@ void world_commit(struct world *w, size_t i)
 	write.n = make_ops(w, i, mode, ops, contents);
 	unclean = has_unclean(&w->seen[i], ops, write.n, &is_sure);
 	rc = sw_db_commit(w->db[i].db, &write, &id);
-	if (mode == SW_MODE_STRICT && rc == SW_ECONFLICT) {
+	if (rc == SW_EDENIED) {
+		assert_true(oracle_role_of(&w->seen[i], sw_db_key(w->db[i].db)) < SW_ROLE_WRITER);
+		counts.denied++;
+	} else if (mode == SW_MODE_STRICT && rc == SW_ECONFLICT) {
 		assert_true(unclean);
 		counts.refused++;
 	} else {
@@ -412,6 +420,96 @@ void world_commit(struct world *w, size_t i)
 	}
 	shadow_free(&shadow);
 	free_contents(contents);
+}
+
+/* Members */
+
+static struct sw_key choose_key(struct world *w)
+{
+	size_t k = below(w, (uint32_t)w->n + WORLD_GHOSTS);
+
+	return k < w->n ? *sw_db_key(w->db[k].db) : *sw_identity_key(w->ghosts[k - w->n]);
+}
+
+static int hash_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, SW_HASH_SIZE);
+}
+
+/* Some commits of the key, or any, as those that stand; each once. */
+static void choose_stand(struct world *w, size_t i, struct sw_op *op, struct sw_buf *ids)
+{
+	const struct oracle *o = &w->seen[i];
+	struct sw_hash v[4];
+	size_t n = 0, want = below(w, 4);
+
+	for (int tries = 0; n < want && tries < 30; tries++) {
+		const struct sw_commit *c = &o->commits[below(w, (uint32_t)o->n)].commit;
+		bool there = !sw_key_eq(&c->author, &op->member) && !one_in(w, 8);
+
+		for (size_t k = 0; k < n; k++)
+			there |= sw_hash_eq(&v[k], &c->id);
+		if (!there)
+			v[n++] = c->id;
+	}
+	qsort(v, n, sizeof(v[0]), hash_cmp);
+	for (size_t k = 0; k < n; k++)
+		sw_buf_put_hash(ids, &v[k]);
+	op->names_stand = true;
+	op->stand = sw_buf_view(ids);
+}
+
+/* One to four operations of a control commit, in their order. */
+static size_t make_control(struct world *w, size_t i, struct sw_op *ops, struct sw_buf *ids)
+{
+	struct sw_key key = choose_key(w);
+	uint32_t dice = below(w, 100);
+	size_t n = 0;
+
+	if (dice < 55) {
+		ops[n] = (struct sw_op){.kind = SW_OP_REVOKE, .member = key};
+		if (one_in(w, 2))
+			choose_stand(w, i, &ops[n], ids);
+		n++;
+		counts.revocations++;
+	}
+	if (dice < 25 || (dice >= 55 && dice < 90)) {
+		ops[n++] = (struct sw_op){
+		    .kind = SW_OP_GRANT, .member = dice < 10 ? choose_key(w) : key, .role = 1 + below(w, 3)};
+	}
+	if (dice >= 93 || n == 0) {
+		ops[n++] = (struct sw_op){.kind = SW_OP_FLOOR};
+		counts.floors++;
+	}
+	return n;
+}
+
+void world_govern(struct world *w, size_t i)
+{
+	struct sw_write_op write_ops[4] = {0};
+	struct sw_write write = {.mode = SW_MODE_CONTROL, .ops = write_ops};
+	struct shadow shadow;
+	struct sw_op ops[4];
+	struct sw_hash id;
+	SW_BUF ids = {0};
+	int rc;
+
+	write.n = make_control(w, i, ops, &ids);
+	for (size_t k = 0; k < write.n; k++)
+		write_ops[k].op = ops[k];
+	shadow_take(w, i, &shadow);
+	rc = sw_db_commit(w->db[i].db, &write, &id);
+	if (rc == SW_EDENIED) {
+		assert_true(oracle_role_of(&w->seen[i], sw_db_key(w->db[i].db)) < SW_ROLE_ADMIN);
+		counts.denied++;
+	} else {
+		TEST_OK(rc);
+		learn(w, i, &id);
+		counts.commits++;
+		world_check(w, i);
+		check_changes(w, i, &shadow);
+	}
+	shadow_free(&shadow);
 }
 
 /* The records of large rows that a changeset writes; some may be left behind, to be asked for. */
@@ -520,7 +618,8 @@ void world_exchange(struct world *w, size_t from, size_t to, size_t n)
 
 	assert_true(in && used);
 	for (size_t x = 0; x < a->n; x++) {
-		used[x] = oracle_has(&w->seen[to], &a->commits[x].commit.id);
+		used[x] = oracle_has(&w->seen[to], &a->commits[x].commit.id) ||
+			  (w->polite && a->commits[x].outcome == SW_OUT);
 		n_missing += !used[x];
 	}
 	if (n > n_missing)
@@ -629,11 +728,6 @@ static void craft_changeset(struct world *w, size_t i, enum sw_mode mode, struct
 	free_contents(columns);
 }
 
-static int hash_cmp(const void *a, const void *b)
-{
-	return memcmp(a, b, SW_HASH_SIZE);
-}
-
 /* One to four parents of those that the store has, after the grants; a stamp that may meet others. */
 static void craft_header(struct world *w, size_t i, struct sw_commit *c)
 {
@@ -666,6 +760,26 @@ static void craft_header(struct world *w, size_t i, struct sw_commit *c)
 	}
 }
 
+static void craft_control(struct world *w, size_t i, struct sw_buf *out)
+{
+	struct sw_op ops[4];
+	SW_BUF ids = {0};
+	size_t n = make_control(w, i, ops, &ids);
+
+	sw_changeset_encode(SW_MODE_CONTROL, ops, n, out, NULL);
+}
+
+/* Nobody let its author do that, as far as the author had seen. */
+static void offer_refused(struct world *w, size_t i, struct sw_incoming *in)
+{
+	size_t n_taken;
+
+	TEST_OK(sw_db_receive(w->db[i].db, in, 1, 0, NULL, NULL, NULL, &n_taken));
+	assert_int_equal(in->taken, SW_TAKEN_REFUSED);
+	world_check(w, i);
+	counts.denied++;
+}
+
 void world_craft(struct world *w, size_t i)
 {
 	enum sw_mode mode = one_in(w, 3) ? SW_MODE_STRICT : SW_MODE_MERGE;
@@ -674,12 +788,21 @@ void world_craft(struct world *w, size_t i)
 	SW_BUF raw = {0};
 	SW_BUF changeset = {0};
 
-	craft_changeset(w, i, mode, &changeset);
+	if (w->governed && one_in(w, 3))
+		mode = SW_MODE_CONTROL;
+	if (mode == SW_MODE_CONTROL)
+		craft_control(w, i, &changeset);
+	else
+		craft_changeset(w, i, mode, &changeset);
 	craft_header(w, i, &c);
 	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&changeset), &c.changeset);
 	sw_commit_seal(&c, w->ghosts[below(w, WORLD_GHOSTS)], &raw);
 	in.commit = sw_buf_view(&raw);
 	in.changeset = sw_buf_view(&changeset);
+	if (!oracle_takes(&w->seen[i], &c, mode)) {
+		offer_refused(w, i, &in);
+		return;
+	}
 	deliver(w, i, &in, 1);
 	counts.commits++;
 	counts.crafted++;
@@ -710,7 +833,8 @@ static void read_salt(struct world *w)
 
 static void let_in(struct world *w, const struct sw_key *key)
 {
-	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *key, .role = SW_ROLE_WRITER}};
+	enum sw_role role = w->governed && one_in(w, 2) ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *key, .role = role}};
 	struct sw_write write = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
 	struct sw_hash id;
 
@@ -728,6 +852,8 @@ void world_init(struct world *w, uint64_t seed)
 	apart = below(w, 3) > 0;
 	w->n = 2 + below(w, WORLD_DBS - 1);
 	w->rough = one_in(w, 3) ? 4 : 0;
+	w->governed = one_in(w, 2);
+	w->polite = one_in(w, 2);
 	for (size_t i = 0; i < w->n; i++) {
 		if (i == 0)
 			test_db_create(&w->db[i], rng_next(&w->rng));
@@ -753,9 +879,11 @@ void world_init(struct world *w, uint64_t seed)
 	counts.worlds++;
 }
 
-void world_settle(struct world *w)
+/* Everything through the first store; false while they are not all equal. */
+static bool settle_once(struct world *w)
 {
 	struct sw_head first, head;
+	bool equal = true;
 
 	for (size_t i = 1; i < w->n; i++)
 		world_exchange(w, i, 0, SIZE_MAX);
@@ -763,13 +891,28 @@ void world_settle(struct world *w)
 	for (size_t i = 0; i < w->n; i++) {
 		world_exchange(w, 0, i, SIZE_MAX);
 		sw_db_head(w->db[i].db, &head);
-		assert_true(sw_head_eq(&first, &head));
-		verify(w, i);
+		equal &= sw_head_eq(&first, &head);
 	}
+	return equal;
+}
+
+/* What comes back into a line by what a store learns has to travel again. */
+void world_settle(struct world *w)
+{
+	size_t rounds = 1;
+
+	while (!settle_once(w)) {
+		assert_true(w->polite);
+		assert_true(rounds++ < 20);
+	}
+	for (size_t i = 0; i < w->n; i++)
+		verify(w, i);
 	for (size_t x = 0; x < w->seen[0].n; x++) {
 		counts.dropped += w->seen[0].commits[x].outcome == SW_DROPPED;
 		counts.unclean += w->seen[0].commits[x].was_unclean;
 		counts.merged += w->seen[0].commits[x].was_merged;
+		counts.voids += w->seen[0].commits[x].outcome == SW_VOID;
+		counts.outs += w->seen[0].commits[x].outcome == SW_OUT;
 	}
 	counts.conflicts += w->seen[0].conflicts.n;
 }

@@ -28,6 +28,8 @@ struct world {
 	struct world_version *versions; /* every content that a row ever had */
 	size_t n_versions;
 	struct sw_changes changes; /* that the last step told its listener */
+	bool governed; /* grants, revocations and floors happen in the middle; there are several admins */
+	bool polite;   /* only what is in the line of one store goes to another */
 	uint64_t rough;		   /* of one in so many commits made by hand, the columns are made up; 0: none */
 };
 
@@ -37,6 +39,8 @@ void world_fini(struct world *w);
 
 /* A random local commit in store i. */
 void world_commit(struct world *w, size_t i);
+/* The same, of grants, revocations or a floor; refused if store i is no admin's. */
+void world_govern(struct world *w, size_t i);
 /* A random commit of a ghost who had seen some of what store i has; store i takes it. */
 void world_craft(struct world *w, size_t i);
 /* Up to n commits that `to` lacks go there from `from`, in a random order that has parents first. */

@@ -679,11 +679,254 @@ static void case_16_a_table_shows_while_it_has_rows(void **state)
 	pair_close(&p);
 }
 
+/* Members */
+
+/* The creator, whose store is `a`, signs operations of a control commit. */
+static struct sw_hash govern(struct pair *p, const struct sw_op *ops, size_t n)
+{
+	struct sw_write_op write_ops[4] = {0};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = write_ops, .n = n};
+	struct sw_hash id;
+
+	assert_true(n <= 4);
+	for (size_t i = 0; i < n; i++)
+		write_ops[i].op = ops[i];
+	TEST_OK(sw_db_commit(p->a.db, &w, &id));
+	return id;
+}
+
+static struct sw_op grant_op(const struct pair *p, size_t i, enum sw_role role)
+{
+	return (struct sw_op){
+	    .kind = SW_OP_GRANT, .member = *sw_identity_key(p->authors[i]), .role = role};
+}
+
+static struct sw_op revoke_op(const struct pair *p, size_t i)
+{
+	return (struct sw_op){.kind = SW_OP_REVOKE, .member = *sw_identity_key(p->authors[i])};
+}
+
+static int role_of(struct test_db *t, const struct pair *p, size_t i)
+{
+	struct sw_reader r;
+	int role;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_db_role(&r, sw_identity_key(p->authors[i]), &role));
+	sw_reader_end(&r);
+	return role;
+}
+
+static void assert_role(struct pair *p, size_t i, int role)
+{
+	pair_sync(p);
+	assert_int_equal(role_of(&p->a, p, i), role);
+	assert_int_equal(role_of(&p->b, p, i), role);
+}
+
+/* Its grant of before keeps a demoted admin's new grant out, whatever it is stamped. */
+static void case_10_a_demoted_admin_backdates_a_grant(void **state)
+{
+	struct sw_hash admin, late;
+	struct sw_op ops[2];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	ops[0] = grant_op(&p, 0, SW_ROLE_ADMIN);
+	admin = govern(&p, ops, 1);
+	ops[0] = revoke_op(&p, 0);
+	ops[1] = grant_op(&p, 0, SW_ROLE_WRITER);
+	p.a.env.now_ms += 5000;
+	late = govern(&p, ops, 2);
+	assert_role(&p, 0, SW_ROLE_WRITER);
+	ops[0] = revoke_op(&p, 4);
+	govern(&p, ops, 1);
+	add(&p, 0, MS(1500), &admin, SW_MODE_CONTROL, grant_op(&p, 4, SW_ROLE_ADMIN));
+	assert_role(&p, 4, 0);
+	/* As a writer it goes on, once it has seen that it is one. */
+	add(&p, 0, MS(9000), &admin, SW_MODE_MERGE, row_op("r", NULL, "not seen"));
+	assert_text(&p.a, "t", "r", NULL);
+	add(&p, 0, MS(9000), &late, SW_MODE_MERGE, row_op("r", NULL, "seen"));
+	pair_sync(&p);
+	assert_text(&p.a, "t", "r", "seen");
+	assert_text(&p.b, "t", "r", "seen");
+	pair_close(&p);
+}
+
+static void case_10_equals_revoke_each_other(void **state)
+{
+	struct sw_hash admins, x, y;
+	struct sw_op ops[3];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	for (size_t i = 0; i < 2; i++) {
+		ops[0] = grant_op(&p, i, SW_ROLE_ADMIN);
+		admins = govern(&p, ops, 1);
+	}
+	x = add(&p, 0, MS(2000), &admins, SW_MODE_CONTROL, revoke_op(&p, 1));
+	assert_role(&p, 1, 0);
+	assert_role(&p, 0, SW_ROLE_ADMIN);
+	y = add(&p, 1, MS(1900), &admins, SW_MODE_CONTROL, revoke_op(&p, 0));
+	assert_role(&p, 0, 0);
+	assert_role(&p, 1, 0);
+	assert_int_equal(outcome_of(&p.a, &x), SW_VOID);
+	assert_int_equal(outcome_of(&p.b, &y), SW_VOID);
+	/* A senior's word decides. */
+	ops[0] = revoke_op(&p, 1);
+	ops[0].names_stand = true;
+	govern(&p, ops, 1);
+	assert_role(&p, 0, SW_ROLE_ADMIN);
+	assert_role(&p, 1, 0);
+	assert_int_equal(outcome_of(&p.a, &x), SW_APPLIED);
+	assert_int_equal(outcome_of(&p.b, &y), SW_VOID);
+	pair_close(&p);
+}
+
+static void case_10_a_stolen_key_is_revoked_from_its_last_good_commit_on(void **state)
+{
+	struct sw_hash good, bad;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	good = add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, row_op("r", NULL, "good"));
+	bad = add(&p, 0, MS(2001), &good, SW_MODE_MERGE, row_op("r", "good", "bad"));
+	pair_sync(&p);
+	assert_text(&p.b, "t", "r", "bad");
+	op = revoke_op(&p, 0);
+	op.names_stand = true;
+	op.stand = sw_hash_view(&good);
+	p.a.env.now_ms += 5000;
+	govern(&p, &op, 1);
+	pair_sync(&p);
+	assert_text(&p.a, "t", "r", "good");
+	assert_text(&p.b, "t", "r", "good");
+	assert_int_equal(outcome_of(&p.b, &good), SW_APPLIED);
+	assert_int_equal(outcome_of(&p.b, &bad), SW_VOID); /* the admin had received it */
+	pair_close(&p);
+}
+
+static void case_10_of_a_grant_and_a_revocation_at_once_the_grant_loses(void **state)
+{
+	struct sw_hash admin;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = grant_op(&p, 1, SW_ROLE_ADMIN);
+	admin = govern(&p, &op, 1);
+	op = revoke_op(&p, 2);
+	govern(&p, &op, 1);
+	add(&p, 1, MS(9000), &admin, SW_MODE_CONTROL, grant_op(&p, 2, SW_ROLE_WRITER));
+	assert_role(&p, 2, 0);
+	pair_close(&p);
+}
+
+static void case_11_honest_commits_on_void_ones_stay(void **state)
+{
+	struct sw_hash bad, honest;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	bad = add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, row_op("r", NULL, "bad"));
+	honest = add(&p, 1, MS(2001), &bad, SW_MODE_MERGE, row_op("r", "bad", "honest"));
+	op = revoke_op(&p, 0);
+	op.names_stand = true;
+	govern(&p, &op, 1);
+	pair_sync(&p);
+	assert_int_equal(outcome_of(&p.b, &bad), SW_VOID);
+	assert_int_equal(outcome_of(&p.b, &honest), SW_APPLIED);
+	assert_text(&p.b, "t", "r", "honest");
+	/* A strict one met what its author saw no more. */
+	bad = add(&p, 0, MS(2002), &p.grant, SW_MODE_MERGE, row_op("s", NULL, "bad"));
+	honest = add(&p, 1, MS(2003), &bad, SW_MODE_STRICT, row_op("s", "bad", "honest"));
+	pair_sync(&p);
+	assert_int_equal(outcome_of(&p.a, &bad), SW_VOID);
+	assert_int_equal(outcome_of(&p.b, &honest), SW_DROPPED);
+	assert_text(&p.b, "t", "s", NULL);
+	pair_close(&p);
+}
+
+static void case_12_the_line_does_not_grow(void **state)
+{
+	struct sw_head before, after;
+	struct sw_hash last, on_it;
+	struct sw_op ops[2];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	ops[0] = revoke_op(&p, 0);
+	ops[1] = revoke_op(&p, 1);
+	if (sw_op_cmp(&ops[0], &ops[1]) > 0) {
+		ops[1] = revoke_op(&p, 0);
+		ops[0] = revoke_op(&p, 1);
+	}
+	govern(&p, ops, 2);
+	pair_sync(&p);
+	sw_db_head(p.a.db, &before);
+	last = p.grant;
+	for (size_t i = 0; i < 20; i++)
+		last =
+		    add(&p, i % 2, MS(3000 + i), &last, SW_MODE_MERGE, row_op("r", NULL, "again"));
+	sw_db_head(p.a.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	pair_sync(&p);
+	test_verify(&p.a);
+	/* A new commit here does not stand on them, one of somebody who does not know better does.
+	 */
+	test_put(&p.a, "t", "s", "1");
+	sw_db_head(p.a.db, &after);
+	assert_int_equal(after.count, before.count + 1);
+	on_it = add(&p, 2, MS(4000), &last, SW_MODE_MERGE, row_op("u", NULL, "1"));
+	sw_db_head(p.a.db, &after);
+	assert_int_equal(after.count, before.count + 22);
+	pair_sync(&p);
+	assert_int_equal(outcome_of(&p.b, &last), SW_VOID);
+	assert_int_equal(outcome_of(&p.b, &on_it), SW_APPLIED);
+	assert_text(&p.b, "t", "r", NULL);
+	pair_close(&p);
+}
+
+static void a_floor_ends_what_was_signed_before_and_not_seen(void **state)
+{
+	struct sw_op op = {.kind = SW_OP_FLOOR};
+	struct sw_hash seen, late, control;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = grant_op(&p, 1, SW_ROLE_ADMIN);
+	control = govern(&p, &op, 1);
+	seen = add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, row_op("r", NULL, "seen"));
+	op = (struct sw_op){.kind = SW_OP_FLOOR};
+	p.a.env.now_ms += 5000;
+	govern(&p, &op, 1);
+	late = add(&p, 0, MS(2001), &seen, SW_MODE_MERGE, row_op("r", "seen", "late"));
+	add(&p, 1, MS(2002), &control, SW_MODE_CONTROL, grant_op(&p, 4, SW_ROLE_ADMIN));
+	assert_role(&p, 4, SW_ROLE_ADMIN); /* members are not data */
+	assert_text(&p.a, "t", "r", "seen");
+	assert_int_equal(outcome_of(&p.a, &late), SW_OUT);
+	add(&p, 0, MS(9000), &late, SW_MODE_MERGE, row_op("s", NULL, "after it"));
+	pair_sync(&p);
+	assert_int_equal(outcome_of(&p.b, &late), SW_VOID);
+	assert_text(&p.b, "t", "r", "seen");
+	assert_text(&p.b, "t", "s", "after it");
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
 static void case_20_equal_heads_imply_equal_everything(void **state)
 {
 	struct sw_op resolve = {.kind = SW_OP_RESOLVE, .table = sw_view_str("t"), .key = sw_view_str("r")};
-	struct sw_op tag = {.kind = SW_OP_TAG, .table = sw_view_str("v1")};
+	struct sw_op tag = {.kind = SW_OP_TAG, .table = sw_view_str("v1")}, revoke;
 	struct sw_head before, after;
 	struct sw_hash base;
 	struct pair p;
@@ -715,6 +958,14 @@ static void case_20_equal_heads_imply_equal_everything(void **state)
 	assert_int_equal(system_count(&p.a, SW_TABLE_CONFLICTS), 1);
 	pair_sync(&p);
 	assert_int_equal(system_count(&p.b, SW_TABLE_CONFLICTS), 1);
+	/* A revocation that touches no row. */
+	sw_db_head(p.a.db, &before);
+	revoke = revoke_op(&p, 4);
+	govern(&p, &revoke, 1);
+	sw_db_head(p.a.db, &after);
+	assert_false(sw_hash_eq(&before.state, &after.state));
+	pair_sync(&p);
+	assert_int_equal(system_count(&p.b, SW_TABLE_MEMBERS), 6);
 	pair_close(&p);
 }
 
@@ -962,6 +1213,48 @@ static void a_failed_step_changes_nothing(void **state)
 	pair_close(&p);
 }
 
+/* Revocations and what follows them, with every step failing once. */
+static void a_failed_revocation_changes_nothing(void **state)
+{
+	struct sw_op ops[2];
+	struct sw_head before;
+	struct sw_hash first;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	first = add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, row_op("r", NULL, "1"));
+	add(&p, 0, MS(2001), &first, SW_MODE_MERGE, row_op("r", "1", "2"));
+	p.a.env.now_ms += 5000;
+	for (int i = 0; i < 8; i++) {
+		struct sw_write_op op = {0};
+		struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+		struct sw_hash id;
+		int rc = SW_EIO;
+
+		for (int n = 1; rc < 0; n++) {
+			ops[0] = revoke_op(&p, 0);
+			ops[0].names_stand = i % 4 == 0;
+			ops[1] = grant_op(&p, 0, SW_ROLE_WRITER);
+			op.op = ops[i / 2 % 2];
+			sw_db_head(p.a.db, &before);
+			p.a.env.fail_in = n;
+			p.a.env.fail_rc = SW_EIO;
+			rc = i % 2 ? commit_some(&p.a, i, &id) : sw_db_commit(p.a.db, &w, &id);
+			p.a.env.fail_in = 0;
+			if (rc == 0)
+				break;
+			if (n % 2)
+				check_unchanged(&p.a, &before); /* which opens it again */
+			else
+				test_verify(&p.a);
+		}
+		pair_sync(&p);
+		test_verify(&p.b);
+	}
+	pair_close(&p);
+}
+
 /* Its first commit tells a clone the salt; if it is not stored, the next try starts over. */
 static void a_clone_whose_first_batch_fails_tries_again(void **state)
 {
@@ -1094,6 +1387,13 @@ int main(void)
 	    cmocka_unit_test(case_05_a_late_edit_brings_nothing_of_a_deleted_row_back),
 	    cmocka_unit_test(case_06_a_new_layout_and_an_edit_meet),
 	    cmocka_unit_test(case_07_one_record_per_branch_however_long),
+	    cmocka_unit_test(case_10_a_demoted_admin_backdates_a_grant),
+	    cmocka_unit_test(case_10_equals_revoke_each_other),
+	    cmocka_unit_test(case_10_a_stolen_key_is_revoked_from_its_last_good_commit_on),
+	    cmocka_unit_test(case_10_of_a_grant_and_a_revocation_at_once_the_grant_loses),
+	    cmocka_unit_test(case_11_honest_commits_on_void_ones_stay),
+	    cmocka_unit_test(case_12_the_line_does_not_grow),
+	    cmocka_unit_test(a_floor_ends_what_was_signed_before_and_not_seen),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
@@ -1108,6 +1408,7 @@ int main(void)
 	    cmocka_unit_test(a_later_signature_of_the_author_vouches),
 	    cmocka_unit_test(what_stands_twice_in_a_batch_is_taken_once),
 	    cmocka_unit_test(a_failed_step_changes_nothing),
+	    cmocka_unit_test(a_failed_revocation_changes_nothing),
 	    cmocka_unit_test(a_clone_whose_first_batch_fails_tries_again),
 	};
 

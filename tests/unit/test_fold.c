@@ -28,7 +28,9 @@ static void random_step(struct world *w)
 
 	for (size_t k = 0; k < w->n; k++)
 		w->db[k].env.now_ms += rng_below(&w->rng, 3) ? 0 : rng_below(&w->rng, 40);
-	if (dice < 45)
+	if (w->governed && rng_below(&w->rng, 8) == 0)
+		world_govern(w, i);
+	else if (dice < 45)
 		world_commit(w, i);
 	else if (dice < 65)
 		world_craft(w, i);
