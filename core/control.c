@@ -225,6 +225,29 @@ static bool exists_rank(const struct verdict *v, uint32_t rank)
 	return false;
 }
 
+/* Whether all that a control commit does is to let one key in, and not as admin: what a writer may. */
+static bool is_succession(const struct sw_control_commit *c)
+{
+	return c->n_grants == 1 && c->grants[0].role <= SW_ROLE_WRITER && c->n_revokes == 0 && !c->is_floor;
+}
+
+/* By keys without a rank; a later one may rely on an earlier one. */
+static int count_successions(struct verdict *v)
+{
+	const struct sw_graph *g = v->g;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < v->n_controls; i++) {
+		const struct sw_control_commit *c = &g->controls[i];
+
+		if (!v->is_in[i] || v->is_valid[i] || !is_succession(c) || !is_let_in(v, c->vertex, SW_ROLE_WRITER))
+			continue;
+		v->is_valid[i] = v->stands[i] = true;
+		rc = add_good(v, &v->keys[c->grants[0].key].grants, (struct good){.control = i, .role = c->grants[0].role});
+	}
+	return rc;
+}
+
 /* Judge the control commits among the first n vertices, up to a place in the order of commits
  * (NULL: all). */
 static int evaluate(const struct sw_graph *g, size_t n, const struct sw_order *until,
@@ -251,6 +274,8 @@ static int evaluate(const struct sw_graph *g, size_t n, const struct sw_order *u
 		rc = count_creator(&v);
 	for (uint32_t rank = 0; rc == 0 && exists_rank(&v, rank); rank++)
 		rc = judge_rank(&v, rank);
+	if (rc == 0)
+		rc = count_successions(&v);
 	for (uint32_t i = 0; rc == 0 && i < v.n_controls; i++)
 		if (v.is_valid[i] && g->controls[i].is_floor)
 			v.floors[v.n_floors++] = i;

@@ -81,6 +81,9 @@ void sw_db_close(struct sw_db *db)
 	sw_memtable_unref(db->memtable);
 	sw_store_close(db->store);
 	sw_identity_free(db->identity);
+	for (size_t i = 0; i < db->n_retired; i++)
+		sw_identity_free(db->retired[i]);
+	free(db->retired);
 	pthread_mutex_destroy(&db->write_lock);
 	pthread_mutex_destroy(&db->head_lock);
 	pthread_mutex_destroy(&db->memtable_lock);
@@ -88,13 +91,6 @@ void sw_db_close(struct sw_db *db)
 	free(db->pins);
 	free(db->shape);
 	free(db);
-}
-
-static int key_path(const char *dir, char *out, size_t size)
-{
-	int n = snprintf(out, size, "%s/key", dir);
-
-	return n < 0 || (size_t)n >= size ? sw_fail(SW_ETOOLONG, "%.64s...: path too long", dir) : 0;
 }
 
 static int check_format(struct sw_txn *txn, const char *dir)
@@ -152,7 +148,6 @@ static int load_settings(struct sw_db *db, struct sw_txn *txn)
 static int load(struct sw_db *db)
 {
 	struct sw_txn *txn;
-	char path[4096];
 	int rc = sw_txn_begin(db->store, false, &txn);
 
 	if (rc < 0)
@@ -160,10 +155,10 @@ static int load(struct sw_db *db)
 	rc = check_format(txn, sw_store_dir(db->store));
 	if (rc == 0)
 		rc = load_settings(db, txn);
-	sw_txn_abort(txn);
 	if (rc == 0)
-		rc = key_path(sw_store_dir(db->store), path, sizeof(path));
-	return rc < 0 ? rc : sw_keyfile_read(path, &db->identity);
+		rc = sw_db_load_key(db, txn);
+	sw_txn_abort(txn);
+	return rc;
 }
 
 int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
@@ -181,6 +176,8 @@ int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
 		rc = load(db);
 	if (rc == 0)
 		rc = sw_db_remember(db);
+	if (rc == 0)
+		rc = sw_db_settle_key(db);
 	if (rc == 0)
 		rc = sw_db_tidy(db);
 	if (rc < 0) {
@@ -213,11 +210,12 @@ static int write_format(struct sw_db *db, const struct sw_hash *database)
 static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
 {
 	struct sw_db *db;
+	struct sw_identity *id;
 	char path[4096];
 	int rc = sw_crypto_init();
 
 	if (rc == 0)
-		rc = key_path(dir, path, sizeof(path));
+		rc = sw_db_key_path(dir, "key", path, sizeof(path));
 	if (rc < 0)
 		return rc;
 	db = db_new(env);
@@ -225,7 +223,9 @@ static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
 		return SW_ENOMEM;
 	rc = sw_store_open(dir, SW_STORE_CREATE, env, &db->store);
 	if (rc == 0)
-		rc = sw_keyfile_create(path, env, &db->identity);
+		rc = sw_keyfile_create(path, env, &id);
+	if (rc == 0)
+		db->identity = id;
 	if (rc == 0)
 		rc = sw_memtable_new(&db->memtable);
 	if (rc < 0) {
@@ -541,6 +541,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	bool by_others = origin != SW_FROM_WORK;
 	struct sw_head head = {.count = db->head.count, .line = db->head.line, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
+	bool is_copied = db->is_copied;
 	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
 	int rc;
 
@@ -564,6 +565,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		rc = enter_tips(db, txn);
 	if (rc == 0)
 		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
+	if (rc == 0 && origin == SW_FROM_PEER)
+		rc = sw_db_note_copied(db, txn, commits, n, &is_copied);
 	if (rc < 0) {
 		sw_txn_abort(txn);
 		return rc;
@@ -578,6 +581,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	db->withheld = rc < 0 ? was_withheld : withheld;
 	if (rc < 0)
 		return rc;
+	db->is_copied = is_copied;
 	for (size_t i = 0; i < fold->changes.n; i++)
 		fold->changes.v[i].by_others = by_others;
 	if (db->listener.changed)

@@ -55,8 +55,17 @@ void sw_db_close(struct sw_db *db);
 void sw_db_listen(struct sw_db *db, const struct sw_listener *listener); /* before any writer */
 
 const struct sw_hash *sw_db_id(const struct sw_db *db);
+/* Both live as long as the database, also when it takes another key meanwhile. */
 const struct sw_identity *sw_db_identity(const struct sw_db *db);
 const struct sw_key *sw_db_key(const struct sw_db *db);
+/* Whether somebody else signs with our key: commits came that are ours, and were not made here. */
+bool sw_db_is_copied(const struct sw_db *db);
+/*
+ * Take a new key, which the old one lets in with its role; the old one stands until somebody revokes it. Durable when
+ * it returns 0; after a crash either key is the store's, and the new one only if it was let in. SW_EDENIED: our key may not
+ * write, so it cannot let anybody in.
+ */
+int sw_db_renew_key(struct sw_db *db) SW_MUST_CHECK;
 const char *sw_db_dir(const struct sw_db *db);
 const struct sw_env *sw_db_env(const struct sw_db *db);
 struct sw_store *sw_db_store(const struct sw_db *db);
@@ -134,6 +143,7 @@ struct sw_write {
 	struct sw_write_op *ops; /* any order; one per row; completed, sorted and reduced in place */
 	size_t n;		 /* afterwards: those that changed something */
 	struct sw_view message;
+	bool hands_on;	/* control: our key lets a successor in, which takes no admin */
 	bool from_work; /* of the working set, which knows already: the listener's by_others is false */
 	bool may_drop;	/* a strict commit with an unclean operation is made all the same, so that its content is kept */
 	bool dropped;	/* out: that was so */

@@ -456,9 +456,9 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	return rc;
 }
 
-static int check_role(const struct sw_making *m, enum sw_mode mode)
+static int check_role(const struct sw_making *m, const struct sw_write *w)
 {
-	enum sw_role need = mode == SW_MODE_CONTROL ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	enum sw_role need = w->mode == SW_MODE_CONTROL && !w->hands_on ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
 	struct sw_reader r = {.txn = m->txn, .nodes = m->nodes, .head = m->head};
 	int role, rc = sw_db_role(&r, sw_db_key(m->db), &role);
 
@@ -466,16 +466,15 @@ static int check_role(const struct sw_making *m, enum sw_mode mode)
 		return rc;
 	if (role == 0)
 		return sw_fail(SW_EDENIED, "the key of this store is no member of the database, or not any more; an admin can let it in");
-	return sw_fail(SW_EDENIED, mode == SW_MODE_CONTROL ? "only an admin may change members; the key of this store is none"
+	return sw_fail(SW_EDENIED, need == SW_ROLE_ADMIN ? "only an admin may change members; the key of this store is none"
 							   : "the key of this store may only read; an admin can make it a writer");
 }
 
-int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
+int sw_db_commit_locked(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 {
 	struct making m = {.made.db = db};
 	int rc;
 
-	pthread_mutex_lock(&db->write_lock);
 	if (db->has_salt && db->head.count > 0)
 		rc = sw_txn_begin(db->store, true, &m.made.txn);
 	else
@@ -484,7 +483,7 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 		rc = sw_db_nodes(db, m.made.txn, &m.made.nodes);
 	if (rc == 0) {
 		m.made.head = db->head; /* only writers change it */
-		rc = check_role(&m.made, w->mode);
+		rc = check_role(&m.made, w);
 	}
 	if (rc == 0)
 		rc = make(&m, w, id);
@@ -496,6 +495,15 @@ int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
 	sw_buf_fini(&m.changeset);
 	sw_buf_fini(&m.made.raw);
 	sw_judgement_fini(&m.made.judgement);
+	return rc;
+}
+
+int sw_db_commit(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
+{
+	int rc;
+
+	pthread_mutex_lock(&db->write_lock);
+	rc = sw_db_commit_locked(db, w, id);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

@@ -15,7 +15,10 @@ struct sw_pin {
 struct sw_db {
 	struct sw_store *store;
 	const struct sw_env *env;
-	struct sw_identity *identity;
+	struct sw_identity *_Atomic identity; /* replaced under write_lock */
+	struct sw_identity **retired; /* those before it: whoever holds one may go on */
+	size_t n_retired;
+	_Atomic bool is_copied;
 	struct sw_hash id;
 	bool has_salt;
 	enum sw_conflict_mode conflict;
@@ -106,6 +109,19 @@ void sw_db_copy_spent(struct sw_db *db);
 int sw_db_copies_give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops) SW_MUST_CHECK;
 int sw_db_copies_count_spent(struct sw_txn *txn, size_t *n) SW_MUST_CHECK;
 
+/* sw_db_commit() with write_lock held. */
+int sw_db_commit_locked(struct sw_db *db, struct sw_write *w, struct sw_hash *id) SW_MUST_CHECK;
+
+/* db_key.c */
+int sw_db_key_path(const char *dir, const char *name, char *out, size_t size) SW_MUST_CHECK;
+/* Read the key, and whether it is copied. */
+int sw_db_load_key(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
+/* Complete or undo a renewal that a crash interrupted. */
+int sw_db_settle_key(struct sw_db *db) SW_MUST_CHECK;
+/* Commits of peers enter, by order: note, durably, when some that are ours were not made here. */
+int sw_db_note_copied(struct sw_db *db, struct sw_txn *txn, struct sw_entering *const *commits, size_t n,
+		      bool *is_copied) SW_MUST_CHECK;
+
 /* The wall clock, set right. */
 uint64_t sw_db_time_ms(const struct sw_db *db);
 /* What a new commit is stamped by. */
@@ -148,6 +164,8 @@ int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out) SW_
 /* Set the salt and the conflict mode that the first commit carries. */
 int sw_db_set_genesis(struct sw_db *db, struct sw_txn *txn, const struct sw_hash *salt,
 		      enum sw_conflict_mode conflict) SW_MUST_CHECK;
-int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_mode mode, bool *out) SW_MUST_CHECK;
+/* The role that the author of a changeset needs. */
+int sw_changeset_needs(struct sw_view changeset, enum sw_role *out) SW_MUST_CHECK;
+int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_role need, bool *out) SW_MUST_CHECK;
 
 #endif

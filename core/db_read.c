@@ -100,9 +100,24 @@ static int has_grant_below(struct sw_txn *txn, const struct sw_commit *c, const 
 	return rc;
 }
 
-int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_mode mode, bool *out)
+/* One grant of a role that a writer has may be a writer's: it hands on what it may do, as it could its key. */
+int sw_changeset_needs(struct sw_view changeset, enum sw_role *out)
 {
-	enum sw_role need = mode == SW_MODE_CONTROL ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = sw_changeset_begin(&c, changeset);
+
+	*out = SW_ROLE_WRITER;
+	if (rc < 0 || c.mode != SW_MODE_CONTROL)
+		return rc;
+	rc = sw_changeset_next(&c, &op);
+	if (rc > 0 && (c.n > 1 || op.kind != SW_OP_GRANT || op.role > SW_ROLE_WRITER))
+		*out = SW_ROLE_ADMIN;
+	return rc < 0 ? rc : 0;
+}
+
+int sw_db_is_allowed(struct sw_txn *txn, const struct sw_commit *c, enum sw_role need, bool *out)
+{
 	struct sw_op probe = {.kind = SW_OP_GRANT, .member = c->author};
 	struct sw_op_refs refs = {0};
 	struct sw_cell cell;

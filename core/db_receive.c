@@ -116,23 +116,23 @@ static int take_genesis(struct receiving *r, const struct sw_commit *c, struct s
 	return sw_db_set_genesis(r->db, r->txn, &op.salt, op.conflict);
 }
 
-static int check_allowed(const struct receiving *r, const struct sw_commit *c, enum sw_mode mode,
-			 struct sw_incoming *v)
+static int check_allowed(const struct receiving *r, const struct sw_commit *c, struct sw_incoming *v)
 {
 	bool allowed = c->n_parents == 0;
-	int rc = 0;
+	enum sw_role need;
+	int rc = sw_changeset_needs(v->changeset, &need);
 
-	/* An author's earlier commit in this batch was judged a moment ago. */
-	for (size_t i = 0; !allowed && mode != SW_MODE_CONTROL && i < c->n_parents; i++) {
+	/* An author's earlier commit in this batch was judged a moment ago: it may write at least. */
+	for (size_t i = 0; rc == 0 && !allowed && need == SW_ROLE_WRITER && i < c->n_parents; i++) {
 		const struct sw_entering *e = find_accepted(r, &c->parents[i]);
 
 		allowed = e && sw_key_eq(&e->commit->author, &c->author);
 	}
-	if (!allowed)
-		rc = sw_db_is_allowed(r->txn, c, mode, &allowed);
 	if (rc == 0 && !allowed)
-		return refuse(v, mode == SW_MODE_CONTROL ? "its author may not change members"
-							 : "its author may not write");
+		rc = sw_db_is_allowed(r->txn, c, need, &allowed);
+	if (rc == 0 && !allowed)
+		return refuse(v, need == SW_ROLE_ADMIN ? "its author may not change members"
+						       : "its author may not write");
 	return rc;
 }
 
@@ -191,7 +191,7 @@ static int judge(struct receiving *r, struct sw_incoming *all, size_t place, enu
 	if (c->n_parents == 0)
 		rc = take_genesis(r, c, v);
 	if (rc == 0 && v->taken == SW_TAKEN)
-		rc = check_allowed(r, c, *mode, v);
+		rc = check_allowed(r, c, v);
 	if (rc == 0 && v->taken == SW_TAKEN && n_blobs > 0)
 		rc = check_blobs(r, v);
 	return rc;

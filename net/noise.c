@@ -336,6 +336,11 @@ const uint8_t *sw_noise_remote_static(const struct sw_noise *n)
 	return n->rs;
 }
 
+const uint8_t *sw_noise_static(const struct sw_noise *n)
+{
+	return n->s_pub;
+}
+
 void sw_noise_split(struct sw_noise *n, struct sw_noise_cipher *send,
 		    struct sw_noise_cipher *receive)
 {

@@ -79,6 +79,8 @@ bool sw_noise_done(const struct sw_noise *n);
  */
 const uint8_t *sw_noise_hash(const struct sw_noise *n);
 const uint8_t *sw_noise_remote_static(const struct sw_noise *n);
+/* Our own one. */
+const uint8_t *sw_noise_static(const struct sw_noise *n);
 
 /* The transport ciphers. Only when done, and once: the handshake's secrets are wiped by it. */
 void sw_noise_split(struct sw_noise *n, struct sw_noise_cipher *send,

@@ -50,6 +50,7 @@ struct sw_session {
 	struct sw_noise_cipher receive;
 	uint8_t hash[SW_NOISE_HASH_SIZE]; /* of the handshake, once it is done */
 	struct sw_key remote;             /* proven when OPEN */
+	bool is_own;			  /* the remote static key is our own */
 	struct sw_buf in;    /* input: up to OPEN one unfinished frame, then any bytes */
 	size_t in_at;        /* how far in is used up */
 	struct sw_buf parts; /* a message of several records, as far as it has come */
@@ -202,6 +203,7 @@ static int read_handshake(struct sw_session *s, struct sw_view frame)
 static void end_handshake(struct sw_session *s)
 {
 	memcpy(s->hash, sw_noise_hash(&s->noise), sizeof(s->hash));
+	s->is_own = memcmp(sw_noise_remote_static(&s->noise), sw_noise_static(&s->noise), SW_NOISE_KEY_SIZE) == 0;
 	sw_noise_split(&s->noise, &s->send, &s->receive);
 	sw_noise_fini(&s->noise);
 }
@@ -446,4 +448,9 @@ bool sw_session_established(const struct sw_session *s)
 const struct sw_key *sw_session_remote(const struct sw_session *s)
 {
 	return s->state == OPEN ? &s->remote : NULL;
+}
+
+bool sw_session_is_own(const struct sw_session *s)
+{
+	return sw_session_established(s) && s->is_own;
 }

@@ -81,6 +81,8 @@ struct sw_buf *sw_session_output(struct sw_session *s);
 
 /* Both identities are proven. */
 bool sw_session_established(const struct sw_session *s);
+/* Once established: the other side is a session of this very process, with the same static secret. */
+bool sw_session_is_own(const struct sw_session *s);
 /*
  * The other side's identity key, NULL before the session is established. It may be our own: a
  * copied store. Whether that key is welcome is for the caller to decide.

@@ -204,6 +204,10 @@ static void came_up(struct sw_swarm *s, struct conn *c)
 {
 	const struct sw_key *remote = sw_session_remote(c->session);
 
+	if (sw_session_is_own(c->session)) {
+		sw_conn_drop(s, c->id, "it is this very process: the address is its own");
+		return;
+	}
 	c->is_up = true;
 	c->up_ms = sw_swarm_now(s);
 	sw_conn_status(c)->key = *remote;

@@ -442,6 +442,8 @@ static void excuse(struct sw_sync *s, uint64_t now_ms)
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 {
 	excuse(s, now_ms);
+	if (sw_db_is_copied(s->db) && now_ms >= s->renew_ms)
+		sw_sync_renew_key(s, now_ms);
 	sw_sync_release(s, now_ms);
 	tick_held(s, now_ms);
 	if (!s->bulk)

@@ -115,6 +115,7 @@ struct sw_sync {
 	size_t n_clocks;       /* ours among them */
 	bool said_clock;
 	uint64_t ticked_ms; /* last */
+	uint64_t renew_ms;  /* no sooner it is tried again to replace the key */
 	struct sw_key inviter; /* of the ticket that we dialled with last */
 	bool has_inviter;
 	struct ban bans[BANS_MAX];
@@ -137,6 +138,8 @@ void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_mess
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 /* What a peer's clock showed age_ms ago. */
 void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms);
+/* Take another key, since somebody else has ours. False: not now; tried again by the tick if it must be. */
+bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms);
 /* Own commits that are not sent to those who are connected, at most. */
 uint64_t sw_sync_count_withheld(struct sw_sync *s);
 /* Which own commits may be sent, as the clocks are now. */

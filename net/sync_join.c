@@ -108,6 +108,25 @@ static bool is_believed(struct sw_sync *s, const struct sw_key *key, const struc
 	return my_role(s, key) >= SW_ROLE_READER;
 }
 
+bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms)
+{
+	char old[SW_HASH_HEX_SIZE], new[SW_HASH_HEX_SIZE];
+	int rc;
+
+	sw_hex(sw_db_key(s->db)->b, SW_KEY_SIZE, old);
+	s->renew_ms = now_ms + SW_SYNC_RETRY_MS;
+	rc = sw_db_renew_key(s->db);
+	if (rc < 0) {
+		sw_sync_complain(s, "the key of this store is in use elsewhere, and cannot be replaced for now", rc, now_ms);
+		return false;
+	}
+	sw_hex(sw_db_key(s->db)->b, SW_KEY_SIZE, new);
+	sw_log(SW_LOG_WARN, "the key of this store, %.12s, is in use elsewhere: the store was copied, or restored from a backup; "
+			    "from now on its key is %.12s", old, new);
+	s->moved = true;
+	return true;
+}
+
 void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms)
 {
@@ -125,9 +144,10 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 		s->inviter = ticket->inviter;
 		s->has_inviter = true;
 	}
-	if (sw_key_eq(key, sw_db_key(s->db))) {
-		sw_sync_drop(s, p, "it has our own key: the store was copied, or it is ourselves", true);
-	} else if (is_banned(s, key, now_ms)) {
+	/* A copy of the store, or what it was copied from. Who dialled takes another key; until then both are one member. */
+	if (sw_key_eq(key, sw_db_key(s->db)) && (!dialled || sw_sync_renew_key(s, now_ms)))
+		sw_log(SW_LOG_INFO, "a peer has the key that this store has%s: one of the two was copied", dialled ? " had" : "");
+	if (is_banned(s, key, now_ms)) {
 		sw_sync_drop(s, p, "it is not listened to for a while, for what it sent", true);
 	} else if (is_superfluous(s, p)) {
 		sw_sync_drop(s, p, SW_SYNC_CONNECTED_TWICE, false);

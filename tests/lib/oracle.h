@@ -120,7 +120,8 @@ void oracle_judge(const struct oracle *o, size_t n, struct oracle_verdict *out);
 void oracle_verdict_fini(struct oracle_verdict *v);
 
 /* Whether a commit is taken at all: its parents are here, and somebody let its author in. */
-bool oracle_takes(const struct oracle *o, const struct sw_commit *c, enum sw_mode mode);
+bool oracle_takes(const struct oracle *o, const struct sw_commit *c, enum sw_mode mode,
+		  struct sw_view changeset);
 /* The role of a key as of the last fold, 0 for none. */
 int oracle_role_of(const struct oracle *o, const struct sw_key *key);
 

@@ -210,6 +210,32 @@ static bool judge_rank(struct judge *j, size_t rank)
 	return any;
 }
 
+/* One operation, a grant of no more than a writer has. */
+static bool is_succession(struct sw_view changeset)
+{
+	struct sw_changeset walk;
+	struct sw_op op;
+
+	assert(sw_changeset_begin(&walk, changeset) == 0);
+	return walk.mode == SW_MODE_CONTROL && walk.n == 1 && sw_changeset_next(&walk, &op) > 0 &&
+	       op.kind == SW_OP_GRANT && op.role <= SW_ROLE_WRITER;
+}
+
+static void judge_successions(struct judge *j)
+{
+	for (size_t x = 0; x < j->n; x++) {
+		struct sw_view changeset = sw_buf_view(&j->o->commits[x].changeset);
+		struct sw_changeset walk;
+		struct good g = {.commit = x};
+
+		if (j->out->valid[x] || !is_succession(changeset) || !is_let_in(j, x, false))
+			continue;
+		j->out->valid[x] = true;
+		assert(sw_changeset_begin(&walk, changeset) == 0 && sw_changeset_next(&walk, &g.op) > 0);
+		add(&j->grants, &j->n_grants, g);
+	}
+}
+
 static bool is_below_floor(const struct judge *j, size_t x)
 {
 	for (size_t f = 0; f < j->n; f++) {
@@ -284,6 +310,7 @@ void oracle_judge(const struct oracle *o, size_t n, struct oracle_verdict *out)
 		add_creator(&j);
 	while (n > 0 && judge_rank(&j, rank))
 		rank++;
+	judge_successions(&j);
 	for (size_t x = 0; x < n; x++)
 		if (o->commits[x].mode != SW_MODE_CONTROL)
 			out->valid[x] = is_let_in(&j, x, false) && !is_below_floor(&j, x);
@@ -328,9 +355,10 @@ static bool is_or_is_below(const struct oracle *o, const struct sw_hash *id, boo
 	return false;
 }
 
-bool oracle_takes(const struct oracle *o, const struct sw_commit *c, enum sw_mode mode)
+bool oracle_takes(const struct oracle *o, const struct sw_commit *c, enum sw_mode mode, struct sw_view changeset)
 {
-	enum sw_role least = mode == SW_MODE_CONTROL ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
+	enum sw_role least =
+	    mode == SW_MODE_CONTROL && !is_succession(changeset) ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
 	bool *seen = array(o->n, sizeof(bool)), found = false;
 
 	for (size_t p = 0; p < c->n_parents; p++)

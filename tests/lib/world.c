@@ -799,7 +799,7 @@ void world_craft(struct world *w, size_t i)
 	sw_commit_seal(&c, w->ghosts[below(w, WORLD_GHOSTS)], &raw);
 	in.commit = sw_buf_view(&raw);
 	in.changeset = sw_buf_view(&changeset);
-	if (!oracle_takes(&w->seen[i], &c, mode)) {
+	if (!oracle_takes(&w->seen[i], &c, mode, sw_buf_view(&changeset))) {
 		offer_refused(w, i, &in);
 		return;
 	}

@@ -923,6 +923,148 @@ static void a_floor_ends_what_was_signed_before_and_not_seen(void **state)
 }
 
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
+static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
+{
+	char command[300];
+
+	test_db_dir(to, seed);
+	to->env.now_ms = from->env.now_ms;
+	sw_db_close(from->db);
+	snprintf(command, sizeof(command), "cp -a '%s' '%s'", from->dir, to->dir);
+	assert_int_equal(system(command), 0);
+	TEST_OK(sw_db_open(from->dir, &from->env.env, &from->db));
+	TEST_OK(sw_db_open(to->dir, &to->env.env, &to->db));
+}
+
+static int role_in(struct test_db *t, const struct sw_key *key)
+{
+	struct sw_reader r;
+	int role;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_db_role(&r, key, &role));
+	sw_reader_end(&r);
+	return role;
+}
+
+/* Whoever learns that another signs with its key takes a new one; the unseen work of both stays. */
+static void case_19_a_copied_store_takes_a_new_key(void **state)
+{
+	struct test_db copy;
+	struct sw_key old;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	copy_store(&p.b, &copy, 3);
+	old = *sw_db_key(p.b.db);
+	assert_true(sw_key_eq(&old, sw_db_key(copy.db)));
+	test_put(&p.b, "t", "b", "unseen");
+	test_put(&copy, "t", "copy", "unseen");
+	test_pull(&p.a, &p.b, 1000);
+	test_pull(&p.a, &copy, 1000);
+	assert_false(sw_db_is_copied(p.b.db));
+	test_pull(&p.b, &p.a, 1000);
+	assert_true(sw_db_is_copied(p.b.db));
+	/* It ends when the old key has let the new one in: the next start goes on from there. */
+	p.b.env.fail_in = 2;
+	p.b.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_db_renew_key(p.b.db), SW_EIO);
+	assert_true(sw_key_eq(&old, sw_db_key(p.b.db)));
+	sw_db_close(p.b.db);
+	TEST_OK(sw_db_open(p.b.dir, &p.b.env.env, &p.b.db));
+	assert_false(sw_db_is_copied(p.b.db));
+	assert_false(sw_key_eq(&old, sw_db_key(p.b.db)));
+	assert_int_equal(role_in(&p.b, sw_db_key(p.b.db)), SW_ROLE_WRITER);
+	test_put(&p.b, "t", "b", "with the new key");
+	test_pull(&p.a, &p.b, 1000);
+	assert_int_equal(role_in(&p.a, &old), SW_ROLE_WRITER); /* until somebody revokes it */
+	/* The other sees that the one with its key has moved on. */
+	test_pull(&copy, &p.a, 1000);
+	assert_false(sw_db_is_copied(copy.db));
+	test_put(&copy, "t", "copy", "with the old key");
+	test_sync(&p.a, &copy);
+	pair_sync(&p);
+	assert_false(sw_db_is_copied(p.b.db));
+	assert_text(&p.a, "t", "copy", "with the old key");
+	assert_text(&copy, "t", "b", "with the new key");
+	test_verify(&copy);
+	test_db_close(&copy);
+	pair_close(&p);
+}
+
+/* A key that was made for nothing goes: nobody let it in. */
+static void a_key_that_was_not_let_in_is_forgotten(void **state)
+{
+	struct sw_key old;
+	struct pair p;
+	char path[200];
+
+	(void)state;
+	pair_open(&p);
+	old = *sw_db_key(p.b.db);
+	p.b.env.fail_in = 1;
+	p.b.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_db_renew_key(p.b.db), SW_EIO);
+	sw_db_close(p.b.db);
+	snprintf(path, sizeof(path), "%s/key.new", p.b.dir);
+	assert_int_equal(access(path, F_OK), 0);
+	TEST_OK(sw_db_open(p.b.dir, &p.b.env.env, &p.b.db));
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_true(sw_key_eq(&old, sw_db_key(p.b.db)));
+	TEST_OK(sw_db_renew_key(p.b.db));
+	pair_sync(&p);
+	pair_close(&p);
+}
+
+/* A writer hands on what it may do, to one key, and no more than that. */
+static void a_succession_gives_no_more_than_its_author_has(void **state)
+{
+	struct sw_op ops[2] = {{.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}, {.kind = SW_OP_GRANT, .role = SW_ROLE_WRITER}};
+	struct sw_op row = row_op("r", NULL, "of the next one");
+	struct sw_identity *stranger, *next;
+	uint8_t secret[SW_KEY_SEED_SIZE] = {70};
+	struct sw_hash succession;
+	struct pair p;
+	struct made m;
+
+	(void)state;
+	pair_open(&p);
+	TEST_OK(sw_identity_from_seed(secret, &next));
+	secret[0] = 71;
+	TEST_OK(sw_identity_from_seed(secret, &stranger));
+	ops[0].member = ops[1].member = *sw_identity_key(next);
+	make(&p, 0, MS(10), &p.grant, SW_MODE_CONTROL, &ops[0], 1, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN_REFUSED); /* admin */
+	made_fini(&m);
+	ops[0].role = SW_ROLE_WRITER;
+	ops[0].member.b[0] = 0;
+	ops[1].member.b[0] = 1;
+	make(&p, 0, MS(10), &p.grant, SW_MODE_CONTROL, ops, 2, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN_REFUSED); /* to two */
+	made_fini(&m);
+	ops[0].member = *sw_identity_key(next);
+	sw_identity_free(p.authors[4]);
+	p.authors[4] = stranger;
+	make(&p, 4, MS(10), &p.grant, SW_MODE_CONTROL, ops, 1, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN_REFUSED); /* by nobody */
+	made_fini(&m);
+	make(&p, 0, MS(10), &p.grant, SW_MODE_CONTROL, ops, 1, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN);
+	succession = m.id;
+	made_fini(&m);
+	sw_identity_free(p.authors[0]);
+	p.authors[0] = next;
+	make(&p, 0, MS(11), &p.grant, SW_MODE_MERGE, &row, 1, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN_REFUSED); /* not below it */
+	made_fini(&m);
+	make(&p, 0, MS(11), &succession, SW_MODE_MERGE, &row, 1, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN);
+	made_fini(&m);
+	pair_sync(&p);
+	pair_close(&p);
+}
+
 static void case_20_equal_heads_imply_equal_everything(void **state)
 {
 	struct sw_op resolve = {.kind = SW_OP_RESOLVE, .table = sw_view_str("t"), .key = sw_view_str("r")};
@@ -1399,7 +1541,10 @@ int main(void)
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
 	    cmocka_unit_test(case_15_equal_writes_and_touches_are_no_conflict),
 	    cmocka_unit_test(case_16_a_table_shows_while_it_has_rows),
-	    cmocka_unit_test(case_20_equal_heads_imply_equal_everything),
+	    cmocka_unit_test(case_19_a_copied_store_takes_a_new_key),
+		cmocka_unit_test(a_key_that_was_not_let_in_is_forgotten),
+		cmocka_unit_test(a_succession_gives_no_more_than_its_author_has),
+		cmocka_unit_test(case_20_equal_heads_imply_equal_everything),
 	    cmocka_unit_test(equal_tables_can_be_emptied_together),
 	    cmocka_unit_test(a_merge_takes_any_mtime),
 	    cmocka_unit_test(a_commit_from_the_future_waits),
