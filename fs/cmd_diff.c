@@ -4,20 +4,6 @@
 #include "fs/commit_name.h"
 #include "fs/diff.h"
 
-static int resolve(struct sw_db *db, const struct sw_args *args, struct sw_order *a, struct sw_order *b)
-{
-	struct sw_reader r;
-	int rc = sw_reader_begin(db, &r);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_commit_find(&r, sw_view_str(args->operands[1]), a);
-	if (rc == 0 && args->n_operands > 2)
-		rc = sw_commit_find(&r, sw_view_str(args->operands[2]), b);
-	sw_reader_end(&r);
-	return rc;
-}
-
 static int to_file(void *arg, struct sw_view text)
 {
 	if (fwrite(text.p, 1, text.n, arg) == text.n)
@@ -42,14 +28,14 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	enum sw_diff_form form = sw_args_has(args, "json")   ? SW_DIFF_JSON
 				 : sw_args_has(args, "stat") ? SW_DIFF_STAT
 							     : SW_DIFF_TEXT;
-	bool is_pair = args->n_operands > 2;
-	struct sw_order a, b;
+	size_t n = args->n_operands - 1;
+	struct sw_order named[2];
 	FILE *spool = tmpfile();
-	int rc = spool ? resolve(ctx->owner->db, args, &a, &b)
+	int rc = spool ? sw_commit_find_all(ctx->owner->db, &args->operands[1], n, named)
 		       : sw_fail_errno("cannot make a temporary file in /tmp");
 
 	if (rc == 0)
-		rc = sw_diff_commits(ctx->owner->db, is_pair ? &a : NULL, is_pair ? &b : &a, form, to_file,
+		rc = sw_diff_commits(ctx->owner->db, n == 2 ? &named[0] : NULL, &named[n - 1], form, to_file,
 				     spool);
 	if (rc == 0)
 		rc = copy(spool, ctx);

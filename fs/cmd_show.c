@@ -12,18 +12,6 @@
 #define JSON_ROW_MAX ((size_t)16 << 20)
 #define PIECE ((size_t)1 << 20) /* bytes of a row read in one transaction */
 
-static int resolve(struct sw_db *db, const char *name, struct sw_order *out)
-{
-	struct sw_reader r;
-	int rc = sw_reader_begin(db, &r);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_commit_find(&r, sw_view_str(name), out);
-	sw_reader_end(&r);
-	return rc;
-}
-
 static int show_commit(struct sw_ctx *ctx, const struct sw_order *order, bool is_json)
 {
 	struct sw_commit_info info;
@@ -150,7 +138,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	bool is_json = sw_args_has(args, "json");
 	struct sw_order order;
-	int rc = resolve(ctx->owner->db, args->operands[1], &order);
+	int rc = sw_commit_find_all(ctx->owner->db, &args->operands[1], 1, &order);
 
 	if (rc == 0)
 		rc = args->n_operands > 2 ? show_row(ctx, &order, args->operands[2], is_json)

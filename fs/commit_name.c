@@ -202,3 +202,16 @@ int sw_commit_find(const struct sw_reader *r, struct sw_view name, struct sw_ord
 		return find_time(r, name, out);
 	return sw_db_resolve(r, name, out);
 }
+
+int sw_commit_find_all(struct sw_db *db, const char *const *names, size_t n, struct sw_order *out)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(db, &r);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = sw_commit_find(&r, sw_view_str(names[i]), &out[i]);
+	sw_reader_end(&r);
+	return rc;
+}

@@ -25,5 +25,7 @@ bool sw_commit_name_parse(struct sw_view name, uint64_t *stamp,
  * SW_EINVAL, with a sentence.
  */
 int sw_commit_find(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;
+/* The same for n names, all as of one moment. */
+int sw_commit_find_all(struct sw_db *db, const char *const *names, size_t n, struct sw_order *out) SW_MUST_CHECK;
 
 #endif
