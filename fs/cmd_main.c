@@ -12,9 +12,6 @@
 #include "fs/mount_options.h"
 #include "fs/target.h"
 
-#define BUSY_WAIT_MS 3000 /* for a short command of somebody else, or an owner that is starting */
-#define BUSY_STEP_MS 20
-
 static void print_usage(FILE *out)
 {
 	fprintf(out, "Usage: swarmfs COMMAND ...\n\n"
@@ -73,10 +70,10 @@ static int reach(const struct sw_args *args, const char *store, int *fd, struct 
 {
 	const struct sw_cmd *cmd = args->cmd;
 	struct sw_owner_options options = {.has_work = cmd->needs_work || (args->verb && args->verb->needs_work)};
-	struct timespec step = {0, BUSY_STEP_MS * 1000000};
+	struct timespec step = {0, SW_OWNER_BUSY_STEP_MS * 1000000};
 	int rc = SW_EBUSY;
 
-	for (int ms = 0; rc == SW_EBUSY && ms < BUSY_WAIT_MS; ms += BUSY_STEP_MS) {
+	for (int ms = 0; rc == SW_EBUSY && ms < SW_OWNER_BUSY_MS; ms += SW_OWNER_BUSY_STEP_MS) {
 		if (ms > 0)
 			nanosleep(&step, NULL);
 		rc = sw_control_connect(store, fd, NULL);

@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "fs/arrival.h"
+#include "fs/control.h"
 #include "fs/env_system.h"
 #include "fs/service.h"
 #include "fs/target.h"
@@ -156,13 +158,36 @@ static int check_mode(const struct sw_live *live, const struct sw_db *db)
 		       live->store, mode);
 }
 
+static bool is_served(const char *store)
+{
+	int fd;
+
+	if (sw_control_connect(store, &fd, NULL) < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+/* A short command that has the store at this moment is no reason not to start. */
+static int open_store(const char *store, struct sw_db **out)
+{
+	struct timespec step = {0, SW_OWNER_BUSY_STEP_MS * 1000000};
+	int rc = sw_db_open(store, &sw_env_system, out);
+
+	for (int ms = 0; rc == SW_EBUSY && ms < SW_OWNER_BUSY_MS && !is_served(store); ms += SW_OWNER_BUSY_STEP_MS) {
+		nanosleep(&step, NULL);
+		rc = sw_db_open(store, &sw_env_system, out);
+	}
+	return rc;
+}
+
 int sw_live_open(struct sw_live *live)
 {
 	struct sw_db *db = NULL;
 	int rc = sw_crypto_init();
 
 	if (rc == 0)
-		rc = sw_db_open(live->store, &sw_env_system, &db);
+		rc = open_store(live->store, &db);
 	if (rc == SW_ENOTFOUND)
 		rc = make_store(live, &db);
 	if (rc == 0)

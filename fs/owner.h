@@ -15,6 +15,9 @@
 #include "core/copies.h"
 
 #define SW_OWNER_URLS_MAX 64
+/* How long a store that is in use is waited for: a short command of somebody else, or an owner that comes or goes. */
+#define SW_OWNER_BUSY_MS      3000
+#define SW_OWNER_BUSY_STEP_MS 20
 
 /* What the mount wants to hear of changes: see struct sw_listener, whose member it is. */
 struct sw_owner_hook {

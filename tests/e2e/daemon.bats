@@ -11,6 +11,7 @@ dead_ticket() {
 	kill "$("$sf" status "$DIR/gone" --json | jq .pid)"
 }
 
+not() { ! "$@"; }
 owner_of() { cat "$1/lock"; }
 has_three_commits() { [ "$(count_of "$DIR/s")" -ge 3 ]; }
 has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
@@ -71,6 +72,27 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	[ $((0x$(sed -n 's/^SigIgn:\t//p' "/proc/$pid/status") >> 16 & 1)) = 0 ]
 	kill "$pid"
 	until_true 10 ends "$pid"
+}
+
+has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")" -gt 20 ]; }
+
+@test "a start waits for a command that has the store for a moment, and not for one who serves it" {
+	"$sf" init "$DIR/s"
+	flock "$DIR/s/lock" bash -c 'until [ -e "$0" ]; do sleep 0.02; done' "$DIR/go" 3>&- &
+	local holder=$! peer
+	until_true 10 not flock -n "$DIR/s/lock" true
+	"$sf" serve "$DIR/s" -f 2>"$DIR/err" 3>&- &
+	peer=$!
+	until_true 10 has_waited "$peer"
+	touch "$DIR/go"
+	wait "$holder"
+	until_true 10 test -S "$DIR/s/control"
+	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = "$peer" ]
+	run "$sf" serve "$DIR/s"
+	[ "$status" = 1 ]
+	[[ $output == *"is in use by process $peer; stop it, or name its mount point instead" ]]
+	kill "$peer"
+	wait "$peer"
 }
 
 @test "in the foreground a signal ends the wait for a database, and the same command goes on" {
