@@ -35,6 +35,19 @@ static int wait_for_end(int pidfd)
 	return n > 0 ? 0 : sw_fail(SW_EBUSY, "it is unmounted, but its process still runs; look at the log in its store");
 }
 
+/* What the owner itself runs must not keep it busy. */
+static int unmount(const struct sw_target *t)
+{
+	int fd = -1;
+	int rc = sw_unmount(t->mount, false);
+
+	if (rc != SW_EBUSY || sw_control_quiet(t->store, &fd) < 0)
+		return rc;
+	rc = sw_unmount(t->mount, false);
+	close(fd);
+	return rc;
+}
+
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct sw_target t = {0};
@@ -47,7 +60,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 		rc = sw_fail(SW_ENOTFOUND, "%s is not mounted, so there is nothing to unmount", args->operands[0]);
 	if (rc == 0) {
 		pidfd = owner_of(t.store);
-		rc = sw_unmount(t.mount, false);
+		rc = unmount(&t);
 	}
 	if (rc == 0)
 		rc = wait_for_end(pidfd);

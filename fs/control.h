@@ -34,6 +34,12 @@ struct sw_call {
 /* Run it: its exit code, or a negative SW_E*. Closes fd. */
 int sw_control_call(int fd, const struct sw_call *call);
 
+/*
+ * Who unmounts: let no --on-conflict program run over there, as long as *fd is open; those that run are ended by the time it
+ * returns. SW_ENOTFOUND: nobody serves the store.
+ */
+int sw_control_quiet(const char *dir, int *fd) SW_MUST_CHECK;
+
 /* For tests: serve one client on fd, which is closed. */
 void sw_control_serve(struct sw_owner *o, int fd);
 

@@ -124,3 +124,27 @@ int sw_control_call(int fd, const struct sw_call *call)
 	close(fd);
 	return rc;
 }
+
+int sw_control_quiet(const char *dir, int *out)
+{
+	char name[] = "quiet", *words[] = {name, (char *)(uintptr_t)dir, NULL};
+	struct sw_frame_call call = {.n = 2, .words = words};
+	enum sw_frame_type type;
+	SW_BUF b = {0};
+	int fd, rc = sw_control_connect(dir, &fd, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_frame_call_encode(&call, &b);
+	if (rc == 0)
+		rc = sw_frame_send(fd, SW_FRAME_CALL, sw_buf_view(&b));
+	/* It says something when it is quiet, and goes on saying it. */
+	if (rc == 0)
+		rc = sw_frame_receive(fd, &type, &b);
+	if (rc > 0 && type == SW_FRAME_OUT) {
+		*out = fd;
+		return 0;
+	}
+	close(fd);
+	return rc < 0 ? rc : SW_ECLOSED;
+}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -76,7 +77,8 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 			     .is_terminal = call->is_terminal,
 			     .read_rows = sw_control_read_rows,
 			     .rows_arg = &fd};
-	const struct sw_cmd *cmd = sw_cmd_find(call->words[0]);
+	const struct sw_cmd *cmd =
+	    strcmp(call->words[0], sw_cmd_quiet.name) == 0 ? &sw_cmd_quiet : sw_cmd_find(call->words[0]);
 	struct sw_args args;
 	int rc;
 

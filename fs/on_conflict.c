@@ -32,7 +32,8 @@ struct sw_on_conflict {
 	struct sw_db *db;
 	const char *program;
 	const char *mount_point;
-	int stop_fd; /* eventfd: written once, to stop */
+	int stop_fd;                  /* eventfd: written once, to stop */
+	pthread_mutex_t threads_lock; /* held to start and stop them */
 	pthread_t threads[SW_ON_CONFLICT_RUNNING_MAX];
 	size_t n_threads;
 	pthread_mutex_t lock;
@@ -260,15 +261,12 @@ int sw_on_conflict_start(struct sw_db *db, const char *program, const char *moun
 	r->program = program;
 	r->mount_point = mount_point;
 	r->queue_end = &r->queue;
+	r->stop = true;
+	pthread_mutex_init(&r->threads_lock, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->wake, NULL);
-	r->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (r->stop_fd < 0)
-		rc = sw_fail_errno("cannot make an event");
-	while (rc == 0 && r->n_threads < SW_ON_CONFLICT_RUNNING_MAX) {
-		rc = sw_thread_start(&r->threads[r->n_threads], worker, r);
-		r->n_threads += rc == 0;
-	}
+	r->stop_fd = eventfd(1, EFD_CLOEXEC);
+	rc = r->stop_fd < 0 ? sw_fail_errno("cannot make an event") : sw_on_conflict_resume(r);
 	if (rc < 0) {
 		sw_on_conflict_free(r);
 		return rc;
@@ -297,7 +295,7 @@ void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *c
 	if (!r)
 		return;
 	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; !r->stop && i < changes->n; i++)
+	for (size_t i = 0; i < changes->n; i++)
 		if (changes->v[i].kind == SW_CHANGE_CONFLICT && changes->v[i].exists)
 			add(r, &changes->v[i]);
 	pthread_cond_broadcast(&r->wake);
@@ -310,6 +308,7 @@ void sw_on_conflict_stop(struct sw_on_conflict *r)
 
 	if (!r)
 		return;
+	pthread_mutex_lock(&r->threads_lock);
 	pthread_mutex_lock(&r->lock);
 	r->stop = true;
 	pthread_cond_broadcast(&r->wake);
@@ -318,6 +317,28 @@ void sw_on_conflict_stop(struct sw_on_conflict *r)
 		sw_log(SW_LOG_WARN, "waiting for the --on-conflict programs that run");
 	while (r->n_threads > 0)
 		pthread_join(r->threads[--r->n_threads], NULL);
+	pthread_mutex_unlock(&r->threads_lock);
+}
+
+int sw_on_conflict_resume(struct sw_on_conflict *r)
+{
+	uint64_t n;
+	int rc = 0;
+
+	if (!r)
+		return 0;
+	pthread_mutex_lock(&r->threads_lock);
+	if (r->stop && read(r->stop_fd, &n, sizeof(n)) < 0)
+		rc = sw_fail_errno("cannot reset an event");
+	pthread_mutex_lock(&r->lock);
+	r->stop = rc < 0;
+	pthread_mutex_unlock(&r->lock);
+	while (rc == 0 && r->n_threads < SW_ON_CONFLICT_RUNNING_MAX) {
+		rc = sw_thread_start(&r->threads[r->n_threads], worker, r);
+		r->n_threads += rc == 0;
+	}
+	pthread_mutex_unlock(&r->threads_lock);
+	return rc;
 }
 
 void sw_on_conflict_free(struct sw_on_conflict *r)
@@ -333,6 +354,7 @@ void sw_on_conflict_free(struct sw_on_conflict *r)
 	}
 	if (r->stop_fd >= 0)
 		close(r->stop_fd);
+	pthread_mutex_destroy(&r->threads_lock);
 	pthread_mutex_destroy(&r->lock);
 	pthread_cond_destroy(&r->wake);
 	free(r);

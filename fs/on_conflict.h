@@ -11,7 +11,7 @@
  * empty, the outputs go to the owner's log.
  *
  * Nobody waits for it: conflicts wait in a queue, and a few programs run at a time. Programs that
- * still run when the owner stops are ended.
+ * still run when the owner stops, or when its mount is to be taken away, are ended.
  */
 #ifndef SW_FS_ON_CONFLICT_H
 #define SW_FS_ON_CONFLICT_H
@@ -29,8 +29,11 @@ int sw_on_conflict_start(struct sw_db *db, const char *program, const char *moun
 			 struct sw_on_conflict **out) SW_MUST_CHECK;
 /* Of these changes, run it for the conflicts that are new. Does not block. NULL is fine. */
 void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *changes);
-/* End what runs, and run nothing more. NULL is fine, and so is twice. */
+/* End what runs, and run nothing until sw_on_conflict_resume(); conflicts wait. NULL is fine, and
+ * so is twice. Any thread. */
 void sw_on_conflict_stop(struct sw_on_conflict *r);
+/* Go on. NULL is fine, and so is without a stop. Any thread. */
+int sw_on_conflict_resume(struct sw_on_conflict *r) SW_MUST_CHECK;
 /* Stops it; nobody may tell it of changes any more. NULL is fine. */
 void sw_on_conflict_free(struct sw_on_conflict *r);
 

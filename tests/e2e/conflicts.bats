@@ -464,6 +464,34 @@ program() {
 	until_true 10 ends "$pid"
 }
 
+@test "--on-conflict: a program that reads in the mount does not keep it from being unmounted; others do, and it is run again" {
+	setup_apart
+	on A bash -c "echo -n mine >$A/t/r; echo -n mine >$A/t/gone"
+	on B bash -c "echo -n theirs >$B/t/r; echo -n theirs >$B/t/gone"
+	mount_b_alone
+	join_a --on-conflict "$(program "exec 5<\$SWARMFS_MOUNT/t/\$2
+		echo \$\$ >>$DIR/pids
+		while :; do sleep 0.1; done")"
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/pids') = 2 ]"
+	exec 6<"$A/t/c.json"
+	run "$sf" umount "$A"
+	exec 6<&-
+	[ "$status" = 1 ]
+	[[ $output == *"$A is busy"* ]]
+	local pid
+	while read -r pid; do ends "$pid"; done <"$DIR/pids"
+	# The next conflict finds it running again.
+	"$sf" umount "$B"
+	on B put "$B/t/c.json" '"theirs"' &
+	put "$A/t/c.json" '"mine"'
+	"$sf" commit "$A" -m again
+	wait $!
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$("$sf" status "$A" --json | jq -r '.listen[0]')"
+	until_true 20 bash -c "[ \$(wc -l <'$DIR/pids') = 3 ]"
+	"$sf" umount "$A"
+	while read -r pid; do ends "$pid"; done <"$DIR/pids"
+}
+
 @test "--on-conflict: names that look like options come so that they are none, and exactly in the environment" {
 	require_fuse
 	mount_a
