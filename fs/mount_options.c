@@ -26,7 +26,7 @@ static const struct {
     {"uid=", OWNER_UID, "the number of the user who owns all files; default: who mounts"},
     {"gid=", OWNER_GID, "the number of the group that owns all files"},
     {"show_control", SHOW_CONTROL,
-     "list .commits, .conflicts and .swarm in the root, where they are hidden"},
+     "list .commits, .swarm and their like in the root, where they are hidden"},
     {"nosuid", KERNEL, "as in mount(8), and so are:"},
     {"suid", KERNEL, NULL},
     {"nodev", KERNEL, NULL},
