@@ -65,6 +65,7 @@ static struct sw_db *db_new(const struct sw_env *env)
 		return NULL;
 	}
 	db->env = env;
+	db->milestone_rate = SW_MILESTONE_RATE;
 	pthread_mutex_init(&db->write_lock, NULL);
 	pthread_mutex_init(&db->head_lock, NULL);
 	pthread_mutex_init(&db->memtable_lock, NULL);
@@ -75,6 +76,8 @@ void sw_db_close(struct sw_db *db)
 {
 	if (!db)
 		return;
+	sw_snaps_free(db->snaps);
+	memset(db->snaps, 0, sizeof(db->snaps));
 	if (db->memtable && sw_db_checkpoint(db) < 0) {
 		/* What could not be written or given up now is at the next open. */
 	}
@@ -477,7 +480,7 @@ static int edit_flip(struct sw_txn *txn, const struct sw_flip *f, struct line_ed
 }
 
 int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, struct sw_entering *const *commits,
-		    size_t n, const struct sw_fold_result *fold, struct sw_head *head)
+		    size_t n, const struct sw_fold_result *fold, struct sw_head *head, struct sw_order *first)
 {
 	size_t max = n + fold->n_flips, total = 0;
 	struct line_edit *list = calloc(max, sizeof(*list));
@@ -492,6 +495,9 @@ int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 		rc = edit_flip(txn, &fold->flips[i], &list[total++], head);
 	if (rc == 0) {
 		qsort(list, total, sizeof(*list), line_edit_cmp);
+		memset(first->b, 0xff, SW_ORDER_SIZE);
+		if (total > 0)
+			*first = list[0].order;
 		for (size_t i = 0; i < total; i++)
 			edits[i] = (struct sw_edit){.key = sw_order_view(&list[i].order),
 						    .value = sw_view(&list[i].outcome, 1),
@@ -543,6 +549,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	const struct sw_commit *diverged = NULL;
 	bool is_copied = db->is_copied;
 	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
+	struct sw_order first;
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
@@ -552,7 +559,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		if (e->commit->stamp > hlc)
 			hlc = e->commit->stamp;
 	}
-	rc = sw_db_edit_line(db, txn, nodes, commits, n, fold, &head);
+	rc = sw_db_edit_line(db, txn, nodes, commits, n, fold, &head, &first);
 	if (rc == 0)
 		rc = sw_memtable_add(db->memtable, nodes);
 	sw_nodes_set_memtable(nodes, db->memtable);
@@ -564,6 +571,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (rc == 0 && judgement->moved)
 		rc = enter_tips(db, txn);
 	if (rc == 0)
+		rc = sw_db_forget_milestones(db, txn, nodes, &first);
+	if (rc == 0)
 		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
 	if (rc == 0 && origin == SW_FROM_PEER)
 		rc = sw_db_note_copied(db, txn, commits, n, &is_copied);
@@ -571,13 +580,14 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		sw_txn_abort(txn);
 		return rc;
 	}
+	sw_milestone_count(&db->milestone_plan, n, &fold->changes);
 	if (origin == SW_FROM_PEER)
 		compare_roots(db, txn, commits, n, &head.state, &diverged);
 	/* Whoever sees the new commit sees that it may not be sent. */
 	if (withheld > 0)
 		db->withheld = withheld;
 	/* Folded again from an earlier state, commits would not turn over a second time. */
-	rc = sw_db_move_head(db, txn, nodes, &head, hlc, fold->n_flips > 0 || judgement->has_roles);
+	rc = sw_db_move_head(db, txn, nodes, &head, hlc, &first, fold->n_flips > 0 || judgement->has_roles);
 	db->withheld = rc < 0 ? was_withheld : withheld;
 	if (rc < 0)
 		return rc;

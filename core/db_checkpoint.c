@@ -14,6 +14,7 @@
 #define META_HEAD    "head"
 #define META_HLC     "hlc"
 #define META_WRITTEN "written"
+#define META_MILESTONE "milestone" /* what was counted until the last checkpoint */
 
 /* What a crash costs at the next open, and what waits in memory. */
 #define COMMITS_MAX 1000 /* unless the environment says otherwise */
@@ -67,12 +68,15 @@ int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq)
 
 int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn)
 {
+	struct sw_view v;
 	int rc = sw_head_load(txn, &db->head);
 
 	if (rc == 0)
 		rc = sw_db_copies_count_spent(txn, &db->n_drops);
 	db->n_drops += (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
 	db->has_unpinned = true; /* what was pinned when the process ended */
+	if (rc == 0 && sw_meta_get(txn, META_MILESTONE, &v) == 0 && v.n == 16)
+		db->milestone_plan = (struct sw_milestone_plan){sw_get_u64(v.p), sw_get_u64(v.p + 8)};
 	return rc < 0 ? rc : sw_written_load(txn, &db->written, &db->written_seq);
 }
 
@@ -139,6 +143,7 @@ static int fold_again(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	struct sw_fold_result fold = {0};
 	struct sw_fold_control control = {0}; /* what changes who may do what is a checkpoint of its own */
 	struct sw_head head = {.count = db->written.count, .line = db->written.line};
+	struct sw_order first;
 	int rc = commits ? 0 : SW_ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
@@ -148,7 +153,7 @@ static int fold_again(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		by[i]->fold.outcome = commits[i].outcome;
 	if (rc == 0)
-		rc = sw_db_edit_line(db, txn, nodes, by, n, &fold, &head);
+		rc = sw_db_edit_line(db, txn, nodes, by, n, &fold, &head, &first);
 	head.state = fold.state;
 	if (rc == 0 && !sw_head_eq(&head, &db->head))
 		rc = sw_fail(SW_ECORRUPT, "the newest commits of the store do not give the state that it had; restore the store "
@@ -248,14 +253,25 @@ bool sw_db_is_pinned(const struct sw_db *db, const struct sw_hash *root)
 	return false;
 }
 
+/* A root waits to be given up, with its reference; if it waits already, one is enough. */
+static int let_wait(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *root, int64_t *n_drops)
+{
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_DROPS, sw_hash_view(root), &v);
+
+	if (rc != SW_ENOTFOUND)
+		return rc < 0 ? rc : sw_nodes_release(nodes, root);
+	++*n_drops;
+	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(root), sw_view("", 0));
+}
+
 /* An old root goes, or waits until its last pin is gone. head_lock is held. */
 static int drop_root(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		     const struct sw_hash *old, const struct sw_hash *new, int64_t *n_drops)
 {
 	if (sw_hash_eq(old, new) || sw_hash_is_zero(old) || !sw_db_is_pinned(db, old))
 		return sw_nodes_release(nodes, old);
-	++*n_drops;
-	return sw_txn_put(txn, SW_SPACE_DROPS, sw_hash_view(old), sw_view("", 0));
+	return let_wait(txn, nodes, old, n_drops);
 }
 
 /* A root that comes back while it waits to go keeps the reference that it still has. */
@@ -313,6 +329,58 @@ static int move_roots(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	return rc;
 }
 
+static int make_milestone(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+			  struct sw_milestone_plan *plan)
+{
+	struct sw_fold_state now = {.state = head->state}, last, m;
+	bool has_last = false;
+	int rc = sw_milestone_place(txn, nodes, &head->state, &head->line, &db->milestone_rate, plan, &m.at, &last,
+				    &has_last);
+
+	if (rc <= 0)
+		return rc;
+	rc = sw_line_ago(nodes, &head->line, 0, &now.at);
+	if (rc == 0)
+		rc = sw_db_fold_at(db, txn, nodes, &head->line, &now, has_last ? &last : NULL, &m.at, &m.state);
+	return rc < 0 ? rc : sw_milestone_put(txn, nodes, &m);
+}
+
+/* A milestone, if one is due. */
+static int move_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+			   struct sw_milestone_plan *plan)
+{
+	uint8_t text[16];
+	int rc = 0;
+
+	if (sw_milestone_is_due(plan, &db->milestone_rate))
+		rc = make_milestone(db, txn, nodes, head, plan);
+	sw_set_u64(text, plan->n);
+	sw_set_u64(text + 8, plan->due);
+	return rc < 0 ? rc : sw_meta_put(txn, META_MILESTONE, sw_view(text, sizeof(text)));
+}
+
+int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_order *first)
+{
+	int64_t n_drops = (int64_t)db->n_drops;
+	struct sw_fold_state m;
+	int rc;
+
+	while ((rc = sw_milestone_behind(txn, first, &m)) > 0) {
+		sw_milestone_hurry(&db->milestone_plan, &db->milestone_rate);
+		pthread_mutex_lock(&db->head_lock);
+		db->n_forgotten++;
+		db->has_unpinned = true;
+		pthread_mutex_unlock(&db->head_lock);
+		rc = sw_milestone_forget(txn, &m);
+		if (rc == 0)
+			rc = let_wait(txn, nodes, &m.state, &n_drops);
+		if (rc < 0)
+			break;
+	}
+	db->n_drops = (size_t)n_drops;
+	return rc;
+}
+
 /* Flush, save the head and commit. Ends the transaction. */
 static int write_head(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head, uint64_t hlc)
 {
@@ -326,10 +394,22 @@ static int write_head(struct sw_txn *txn, struct sw_nodes *nodes, const struct s
 	return rc;
 }
 
+/* The new head is for all to see; snapshots that are not what they were, for nobody any more. head_lock is held. */
+static void publish(struct sw_db *db, const struct sw_head *head, uint64_t hlc, const struct sw_order *first,
+		    struct sw_snap *stale[static SW_SNAPS_KEPT])
+{
+	db->head = *head;
+	db->hlc = hlc;
+	if (first)
+		sw_snaps_take(db, first, stale);
+}
+
 /* The same as a checkpoint, together with what fn does, if there is one. */
 static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-			    uint64_t hlc, sw_checkpoint_fn fn, void *arg)
+			    uint64_t hlc, const struct sw_order *first, sw_checkpoint_fn fn, void *arg)
 {
+	struct sw_snap *stale[SW_SNAPS_KEPT] = {NULL};
+	struct sw_milestone_plan plan = db->milestone_plan;
 	int64_t n_drops = (int64_t)db->n_drops;
 	struct sw_memtable *fresh = NULL;
 	uint64_t next = 0;
@@ -341,6 +421,8 @@ static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_node
 	if (rc == 0 && fn)
 		rc = fn(db, txn, nodes, &n_drops, arg);
 	if (rc == 0)
+		rc = move_milestones(db, txn, nodes, head, &plan);
+	if (rc == 0)
 		rc = sw_history_next_seq(txn, &next);
 	if (rc == 0)
 		rc = save_written(txn, head, next - 1);
@@ -348,12 +430,14 @@ static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_node
 		rc = write_head(SW_TAKE(txn), nodes, head, hlc);
 	if (rc == 0) {
 		replace_memtable(db, SW_TAKE(fresh));
-		db->head = db->written = *head;
+		publish(db, head, hlc, first, stale);
+		db->written = *head;
 		db->written_seq = next - 1;
-		db->hlc = hlc;
+		db->milestone_plan = plan;
 		db->n_drops = (size_t)n_drops;
 	}
 	pthread_mutex_unlock(&db->head_lock);
+	sw_snaps_free(stale);
 	sw_txn_abort(txn);
 	sw_memtable_unref(fresh);
 	return rc;
@@ -375,19 +459,20 @@ static bool is_due(const struct sw_db *db, const struct sw_head *head)
 }
 
 int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-		    uint64_t hlc, bool must_checkpoint)
+		    uint64_t hlc, const struct sw_order *first, bool must_checkpoint)
 {
+	struct sw_snap *stale[SW_SNAPS_KEPT] = {NULL};
 	int rc;
 
 	if (must_checkpoint || is_due(db, head)) {
-		rc = write_checkpoint(db, txn, nodes, head, hlc, NULL, NULL);
+		rc = write_checkpoint(db, txn, nodes, head, hlc, first, NULL, NULL);
 	} else {
 		rc = write_head(txn, nodes, head, hlc);
 		if (rc == 0) {
 			pthread_mutex_lock(&db->head_lock);
-			db->head = *head;
-			db->hlc = hlc;
+			publish(db, head, hlc, first, stale);
 			pthread_mutex_unlock(&db->head_lock);
+			sw_snaps_free(stale);
 		}
 	}
 	if (rc < 0)
@@ -397,7 +482,7 @@ int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 
 /* Pins */
 
-static int pin(struct sw_db *db, const struct sw_hash *root)
+int sw_db_pin_held(struct sw_db *db, const struct sw_hash *root)
 {
 	struct sw_pin *v;
 
@@ -421,7 +506,7 @@ int sw_db_pin_head(struct sw_db *db, struct sw_hash *state)
 
 	pthread_mutex_lock(&db->head_lock);
 	*state = db->head.state;
-	rc = pin(db, state);
+	rc = sw_db_pin_held(db, state);
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
 }
@@ -431,7 +516,7 @@ int sw_db_pin(struct sw_db *db, const struct sw_hash *root)
 	int rc;
 
 	pthread_mutex_lock(&db->head_lock);
-	rc = pin(db, root);
+	rc = sw_db_pin_held(db, root);
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
 }
@@ -442,7 +527,7 @@ int sw_db_pin_line(struct sw_db *db, struct sw_head *head)
 
 	pthread_mutex_lock(&db->head_lock);
 	*head = db->head;
-	rc = pin(db, &head->line);
+	rc = sw_db_pin_held(db, &head->line);
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
 }
@@ -500,7 +585,7 @@ int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
 		return rc;
 	rc = sw_db_nodes(db, txn, &nodes);
 	if (rc == 0)
-		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, fn, arg);
+		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, NULL, fn, arg);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);
@@ -520,8 +605,13 @@ int sw_db_checkpoint(struct sw_db *db)
 
 int sw_db_tidy(struct sw_db *db)
 {
+	struct sw_snap *old[SW_SNAPS_KEPT] = {NULL};
 	int rc = 0;
 
+	pthread_mutex_lock(&db->head_lock);
+	sw_snaps_take(db, NULL, old);
+	pthread_mutex_unlock(&db->head_lock);
+	sw_snaps_free(old);
 	pthread_mutex_lock(&db->write_lock);
 	if (db->n_drops > 0 && atomic_exchange(&db->has_unpinned, false))
 		rc = sw_db_checkpoint_with(db, give_up, NULL);

@@ -6,11 +6,14 @@
 
 #include "core/control.h"
 #include "core/db.h"
+#include "core/milestone.h"
 
 struct sw_pin {
 	struct sw_hash root;
 	size_t n;
 };
+
+#define SW_SNAPS_KEPT 16
 
 struct sw_db {
 	struct sw_store *store;
@@ -43,9 +46,13 @@ struct sw_db {
 	size_t n_pins;
 	size_t n_drops; /* roots in SW_SPACE_DROPS, and working copies that are spent */
 	_Atomic bool has_unpinned; /* perhaps some of them can go */
+	uint64_t n_forgotten;	   /* milestones, ever */
+	struct sw_snap *snaps[SW_SNAPS_KEPT]; /* kept for who looks again; NULL: a free place */
 
 	/* Under write_lock, but for the pointer, which readers copy under memtable_lock. See db_checkpoint.c. */
 	struct sw_memtable *memtable; /* what the head needs beyond what is written */
+	struct sw_milestone_rate milestone_rate;
+	struct sw_milestone_plan milestone_plan;
 	struct sw_head written;	      /* the last checkpoint */
 	uint64_t written_seq;	      /* the number of the last commit in it */
 	pthread_mutex_t memtable_lock;
@@ -133,9 +140,22 @@ int sw_meta_put(struct sw_txn *txn, const char *name, struct sw_view value) SW_M
 /* "The store's WHAT is damaged": SW_ECORRUPT. */
 int sw_db_damaged(const char *what);
 
-/* The count and the line of a head after more commits, whose orders and outcomes are set, and after flips. */
+/* The count and the line of a head after more commits, whose orders and outcomes are set, and after flips; where it begins to differ. */
 int sw_db_edit_line(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, struct sw_entering *const *commits,
-		    size_t n, const struct sw_fold_result *fold, struct sw_head *head) SW_MUST_CHECK;
+		    size_t n, const struct sw_fold_result *fold, struct sw_head *head, struct sw_order *first) SW_MUST_CHECK;
+/* The state as of a commit (core/fold.h); who is a member follows from the control commits up to there. */
+int sw_db_fold_at(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_hash *line,
+		  const struct sw_fold_state *base, const struct sw_fold_state *below, const struct sw_order *at,
+		  struct sw_hash *out) SW_MUST_CHECK;
+
+/* snap.c */
+
+/*
+ * Of the snapshots that are kept, take out those at or behind a place in the line (NULL: those that nobody asked for in the last
+ * while). head_lock is held; the caller gives them to sw_snaps_free() when it is not any more.
+ */
+void sw_snaps_take(struct sw_db *db, const struct sw_order *from, struct sw_snap *out[static SW_SNAPS_KEPT]);
+void sw_snaps_free(struct sw_snap *snaps[static SW_SNAPS_KEPT]);
 
 /* db_checkpoint.c */
 
@@ -145,12 +165,17 @@ int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq) SW_M
 int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
 /* Fill the memtable by folding again the commits since the last checkpoint. */
 int sw_db_remember(struct sw_db *db) SW_MUST_CHECK;
+/* Milestones at or behind a place in the line are none any more. write_lock is held. */
+int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
+			    const struct sw_order *first) SW_MUST_CHECK;
 /*
- * Write the transaction, with a new head whose records are in the memtable or the store; as a checkpoint if it must be one or is
- * time for one. nodes has what was retained. Ends the transaction.
+ * Write the transaction, with a new head whose records are in the memtable or the store, and whose line differs from `first` on; as a
+ * checkpoint if it must be one or is time for one. nodes has what was retained. Ends the transaction.
  */
 int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-		    uint64_t hlc, bool must_checkpoint) SW_MUST_CHECK;
+		    uint64_t hlc, const struct sw_order *first, bool must_checkpoint) SW_MUST_CHECK;
+/* Pin a root that cannot go before head_lock, which is held, is given up. SW_ENOMEM. */
+int sw_db_pin_held(struct sw_db *db, const struct sw_hash *root) SW_MUST_CHECK;
 /* Write the trees of the head, and give up roots whose pins are gone. */
 int sw_db_checkpoint(struct sw_db *db) SW_MUST_CHECK;
 /* The same with what fn does in one step with it; write_lock is held. n_drops is for fn to keep right. */

@@ -142,6 +142,7 @@ struct resigning {
 	size_t n, cap;
 	struct again **by_id; /* the old one */
 	uint64_t stamp;	      /* the last one given */
+	struct sw_order first; /* of the line as it was */
 	struct sw_head kept;  /* whose trees are in the store, for as long as this goes on */
 };
 
@@ -266,21 +267,23 @@ static int take_back(struct resigning *r)
 {
 	struct sw_making *m = &r->made;
 	struct sw_edit *edits = calloc(r->n, sizeof(*edits));
-	struct sw_cursor c = {0};
+	struct sw_fold_state newest = {.state = m->head.state};
 	struct sw_fold_control control = {0};
 	struct sw_order before;
-	int rc = edits ? 0 : SW_ENOMEM;
+	int rc = edits ? sw_line_ago(m->nodes, &m->head.line, 0, &newest.at) : SW_ENOMEM;
 
 	if (rc == 0)
-		rc = sw_cursor_seek_rank(&c, m->nodes, &m->head.line, m->head.count - r->n - 1);
-	if (rc > 0) {
-		memcpy(before.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		rc = sw_line_ago(m->nodes, &m->head.line, r->n - 1, &r->first);
+	if (rc == 0)
+		rc = sw_line_ago(m->nodes, &m->head.line, r->n, &before);
+	if (rc == 0) {
 		r->stamp = sw_order_stamp(&before);
-		rc = sw_fold_at(m->txn, m->nodes, m->db->shape, &m->head.state, &m->head.line, &before,
-				&control, &m->head.state);
+		rc = sw_fold_at(m->txn, m->nodes, m->db->shape, &m->head.line, &newest, NULL, &before, &control,
+				&m->head.state);
 	}
+	if (rc == 0)
+		rc = sw_db_forget_milestones(m->db, m->txn, m->nodes, &r->first);
 	m->head.count -= r->n;
-	sw_cursor_fini(&c);
 	for (size_t i = 0; rc == 0 && i < r->n; i++) {
 		struct sw_commit commit;
 
@@ -344,13 +347,14 @@ static int enter(struct resigning *r, const struct sw_fold_commit *c, const stru
 {
 	struct sw_making *m = &r->made;
 	struct sw_entering e = {.fold = *c, .commit = &m->commit}, *entering = &e;
+	struct sw_order first;
 	int rc = sw_db_put_tip(m->txn, &m->commit);
 
 	if (rc == 0)
 		rc = sw_history_put_outcome(m->txn, c->seq, c->outcome);
 	sw_order_make(c->stamp, &m->commit.author, &m->commit.id, &e.order);
 	if (rc == 0)
-		rc = sw_db_edit_line(m->db, m->txn, m->nodes, &entering, 1, fold, &m->head);
+		rc = sw_db_edit_line(m->db, m->txn, m->nodes, &entering, 1, fold, &m->head, &first);
 	m->head.state = fold->state;
 	r->stamp = c->stamp;
 	return rc;
@@ -460,7 +464,7 @@ static int resign(struct resigning *r)
 		rc = sw_nodes_release(r->made.nodes, &r->kept.line);
 	/* Numbers that a checkpoint has seen have other commits now. */
 	if (rc == 0)
-		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, true);
+		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->first, true);
 	if (rc == 0 && db->listener.changed)
 		db->listener.changed(db->listener.arg, &changes, &r->made.head, true);
 	sw_changes_fini(&changes);

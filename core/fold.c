@@ -224,7 +224,7 @@ static int cell_go_heavy(struct sw_fold *f, struct sw_fold_cell *c, size_t done)
 	sw_fold_row_fini(&c->row);
 	c->next = 0;
 	c->is_light = false;
-	rc = sw_history_refs(f->txn, &c->cell, 0, &c->refs);
+	rc = sw_history_refs_between(f->txn, &c->cell, 0, sw_fold_last_stamp(f), &c->refs);
 	while (before < c->refs.n && is_settled_ref(f, &c->refs.v[before]))
 		before++;
 	return rc < 0 ? rc : sw_fold_cell_advance(f, c, before + done);
@@ -249,7 +249,7 @@ static int cell_has_records(const struct sw_fold *f, const struct sw_fold_cell *
 
 	if (!f->has_conflicts)
 		return 0;
-	rc = sw_state_table(f->nodes, &f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
+	rc = sw_state_table(f->nodes, &f->begin, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
 	if (rc < 0)
 		return rc == SW_ENOTFOUND ? 0 : rc;
 	sw_conflict_key(sw_buf_view(&c->table), sw_buf_view(&c->key), &none, &prefix);
@@ -266,11 +266,11 @@ static int cell_has_records(const struct sw_fold *f, const struct sw_fold_cell *
 	return rc;
 }
 
-/* Begin a row at the newest state, without its history. */
+/* Begin a row at f->begin, without its history. */
 static int cell_start_light(struct sw_fold *f, struct sw_fold_cell *c)
 {
 	struct sw_row row;
-	int rc = sw_state_row(f->nodes, &f->state, sw_buf_view(&c->table), sw_buf_view(&c->key), &row);
+	int rc = sw_state_row(f->nodes, &f->begin, sw_buf_view(&c->table), sw_buf_view(&c->key), &row);
 
 	c->is_light = true;
 	if (rc == SW_ENOTFOUND)
@@ -278,10 +278,91 @@ static int cell_start_light(struct sw_fold *f, struct sw_fold_cell *c)
 	return rc < 0 ? rc : sw_fold_row_start(&c->row, &row);
 }
 
+int sw_fold_trim(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	while (c->refs.n > 0) {
+		struct sw_order order;
+		int rc;
+
+		if (c->refs.v[c->refs.n - 1].stamp < sw_order_stamp(f->until))
+			return 0;
+		rc = sw_history_order(f->txn, c->refs.v[c->refs.n - 1].seq, &order);
+		if (rc < 0)
+			return rc;
+		if (sw_order_cmp(&order, f->until) <= 0)
+			return 0;
+		c->refs.n--;
+	}
+	return 0;
+}
+
+/* An operation on a light row that counts and is clean: it needs no history of the row. */
+static int is_plain(struct sw_fold *f, const struct sw_fold_cell *c, const struct sw_op_ref *ref, bool *out)
+{
+	enum sw_outcome outcome;
+	enum sw_mode mode;
+	struct sw_op op;
+	int rc = read_op(f, ref, &mode, &op);
+
+	if (rc == 0)
+		rc = sw_fold_outcome(f, ref->seq, &outcome);
+	*out = rc == 0 && outcome == SW_APPLIED && sw_fold_row_is_clean(&c->row, &op, mode);
+	return rc;
+}
+
+/* The operations on a row behind the state that it begins at. */
+static int refs_behind(struct sw_fold *f, struct sw_fold_cell *c, const struct sw_order *at)
+{
+	int rc = sw_history_refs_between(f->txn, &c->cell, sw_order_stamp(at), sw_fold_last_stamp(f), &c->refs);
+
+	for (; rc == 0 && c->next < c->refs.n && c->refs.v[c->next].stamp == sw_order_stamp(at); c->next++) {
+		struct sw_order order;
+
+		rc = sw_history_order(f->txn, c->refs.v[c->next].seq, &order);
+		if (rc < 0 || sw_order_cmp(&order, at) > 0)
+			break;
+	}
+	return rc < 0 ? rc : sw_fold_trim(f, c);
+}
+
+/* A row up to f->until from what it was at f->below; 0 if something since then needs more of its history. */
+static int cell_start_below(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	bool plain = true;
+	int rc = cell_has_records(f, c);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = refs_behind(f, c, &f->below->at);
+	if (rc == 0)
+		rc = cell_start_light(f, c);
+	while (rc == 0 && plain && c->next < c->refs.n) {
+		rc = is_plain(f, c, &c->refs.v[c->next], &plain);
+		if (rc == 0 && plain)
+			rc = sw_fold_cell_advance(f, c, c->next + 1);
+	}
+	return rc < 0 ? rc : plain;
+}
+
+/* A cell as of f->until. */
+static int cell_start_at(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	int rc = c->kind == SW_CELL_ROW && f->below ? cell_start_below(f, c) : 0;
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = cell_go_heavy(f, c, 0);
+	if (rc == 0)
+		rc = sw_fold_trim(f, c);
+	return rc < 0 ? rc : sw_fold_cell_advance(f, c, c->refs.n);
+}
+
 static int cell_start(struct sw_fold *f, struct sw_fold_cell *c)
 {
 	int rc;
 
+	if (f->until)
+		return cell_start_at(f, c);
 	if (c->kind != SW_CELL_ROW)
 		return cell_go_heavy(f, c, 0);
 	rc = sw_history_refs(f->txn, &c->cell, f->from, &c->refs);
@@ -573,25 +654,12 @@ static int decide(struct sw_fold *f, uint64_t seq)
 /* A light row meets an operation that is not clean, or whose outcome is not plain: it needs its history. */
 static int apply_next(struct sw_fold *f, struct sw_fold_cell *c)
 {
-	const struct sw_op_ref *ref = next_ref(c);
-	enum sw_outcome outcome;
-	enum sw_mode mode;
-	struct sw_op op;
-	int rc;
+	bool plain = true;
+	int rc = c->is_light ? is_plain(f, c, next_ref(c), &plain) : 0;
 
-	if (c->is_light) {
-		rc = read_op(f, ref, &mode, &op);
-		if (rc == 0)
-			rc = sw_fold_outcome(f, ref->seq, &outcome);
-		if (rc < 0)
-			return rc;
-		if (outcome != SW_APPLIED || !sw_fold_row_is_clean(&c->row, &op, mode)) {
-			rc = cell_go_heavy(f, c, c->next);
-			if (rc < 0)
-				return rc;
-		}
-	}
-	return sw_fold_cell_advance(f, c, c->next + 1);
+	if (rc == 0 && !plain)
+		rc = cell_go_heavy(f, c, c->next);
+	return rc < 0 ? rc : sw_fold_cell_advance(f, c, c->next + 1);
 }
 
 /* All operations from the first new one on, commit by commit. */
@@ -662,7 +730,7 @@ static void fold_fini(struct sw_fold *f)
 static int find_conflicts(struct sw_fold *f)
 {
 	struct sw_table t;
-	int rc = sw_state_table(f->nodes, &f->state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
+	int rc = sw_state_table(f->nodes, &f->begin, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_CONFLICTS), &t);
 
 	f->has_conflicts = rc == 0;
 	return rc == SW_ENOTFOUND ? 0 : rc;
@@ -744,6 +812,7 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			    .nodes = nodes,
 			    .shape = shape,
 			    .state = *state,
+			    .begin = *state,
 			    .line = *line,
 			    .commits = commits,
 			    .n_commits = n,
@@ -807,61 +876,20 @@ int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_sha
 	return rc < 0 ? rc : found;
 }
 
-/* The operations of a cell up to the place that the fold stops at. */
-int sw_fold_trim(struct sw_fold *f, struct sw_fold_cell *c)
+/* Fold again a cell that a commit in between touches. */
+static int add_between(struct sw_fold *f, const struct sw_op *op)
 {
-	while (c->refs.n > 0) {
-		struct sw_order order;
-		int rc;
-
-		if (c->refs.v[c->refs.n - 1].stamp < sw_order_stamp(f->until))
-			return 0;
-		rc = sw_history_order(f->txn, c->refs.v[c->refs.n - 1].seq, &order);
-		if (rc < 0)
-			return rc;
-		if (sw_order_cmp(&order, f->until) <= 0)
-			return 0;
-		c->refs.n--;
-	}
-	return 0;
-}
-
-/* Fold again, up to f->until, a cell that a later commit touched. */
-static int add_rewound(struct sw_fold *f, const struct sw_op *op)
-{
-	size_t before = f->n_cells;
 	struct sw_fold_cell *cell;
-	int rc = cell_add(f, op, &cell);
 
-	if (rc < 0 || f->n_cells == before)
-		return rc;
-	if (cell->is_light) /* no operation was ever on it */
-		return 0;
-	rc = sw_fold_trim(f, cell);
-	return rc < 0 ? rc : sw_fold_cell_advance(f, cell, cell->refs.n);
+	return cell_add(f, op, &cell);
 }
 
-int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
-	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
-	       const struct sw_fold_control *control, struct sw_hash *out)
+/* All commits behind one place in the line, up to another. */
+static int add_all_between(struct sw_fold *f, const struct sw_order *from, const struct sw_order *to)
 {
-	/* from 0: every history is taken up whole. */
-	struct sw_fold f = {.txn = txn,
-			    .nodes = nodes,
-			    .shape = shape,
-			    .state = *state,
-			    .line = *line,
-			    .first_seq = UINT64_MAX,
-			    .until = at,
-			    .control = *control};
-	struct sw_fold_result result = {0};
 	struct sw_cursor c = {0};
-	int rc, more;
+	int rc = 0, more = sw_cursor_seek(&c, f->nodes, &f->line, sw_order_view(from));
 
-	rc = find_conflicts(&f);
-	more = rc < 0 ? rc : sw_cursor_seek(&c, nodes, line, sw_order_view(at));
-	if (more > 0 && sw_view_eq(sw_cursor_entry(&c)->key, sw_order_view(at)))
-		more = sw_cursor_next(&c);
 	for (; more > 0; more = sw_cursor_next(&c)) {
 		struct sw_view changeset;
 		struct sw_order order;
@@ -869,18 +897,44 @@ int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape
 		uint64_t seq;
 
 		memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		if (sw_order_cmp(&order, to) > 0)
+			break;
+		if (sw_order_cmp(&order, from) <= 0)
+			continue;
 		sw_order_id(&order, &id);
-		rc = sw_history_seq(txn, &id, &seq);
+		rc = sw_history_seq(f->txn, &id, &seq);
 		if (rc == 0)
-			rc = sw_fold_changeset(&f, seq, &changeset);
+			rc = sw_fold_changeset(f, seq, &changeset);
 		if (rc == 0)
-			rc = each_op(&f, changeset, add_rewound);
+			rc = each_op(f, changeset, add_between);
 		if (rc < 0)
 			break;
 	}
 	sw_cursor_fini(&c);
-	if (more < 0)
-		rc = more;
+	return more < 0 ? more : rc;
+}
+
+int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
+	       const struct sw_hash *line, const struct sw_fold_state *base, const struct sw_fold_state *below,
+	       const struct sw_order *at, const struct sw_fold_control *control, struct sw_hash *out)
+{
+	struct sw_fold f = {.txn = txn,
+			    .nodes = nodes,
+			    .shape = shape,
+			    .state = base->state,
+			    .line = *line,
+			    .first_seq = UINT64_MAX,
+			    .until = at,
+			    .below = below,
+			    .begin = below ? below->state : sw_hash_zero,
+			    .control = *control};
+	bool is_behind = sw_order_cmp(&base->at, at) > 0;
+	struct sw_fold_result result = {0};
+	int rc = find_conflicts(&f);
+
+	assert(!below || sw_order_cmp(&below->at, at) <= 0);
+	if (rc == 0)
+		rc = add_all_between(&f, is_behind ? at : &base->at, is_behind ? &base->at : at);
 	if (rc == 0)
 		rc = sw_fold_assemble(&f, &result);
 	if (rc == 0)

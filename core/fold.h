@@ -96,12 +96,19 @@ int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_sha
 		 struct sw_view key, const struct sw_op_refs *refs, const struct sw_hash *until,
 		 struct sw_fold_row *row) SW_MUST_CHECK;
 
+/* The state as of a commit in the line. */
+struct sw_fold_state {
+	struct sw_order at;
+	struct sw_hash state;
+};
+
 /*
- * The state as of a commit in the line: from the newest state, by folding again, up to there, all rows
- * that were touched later. control: the roles as of then.
+ * The state as of another one: from `base`, before or behind it, by folding again all rows that commits in between touch. Each of
+ * them begins at `below` (NULL: at nothing), which is at or before `at`, unless what came since needs more of its history. control: the roles
+ * as of then.
  */
 int sw_fold_at(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape,
-	       const struct sw_hash *state, const struct sw_hash *line, const struct sw_order *at,
-	       const struct sw_fold_control *control, struct sw_hash *out) SW_MUST_CHECK;
+	       const struct sw_hash *line, const struct sw_fold_state *base, const struct sw_fold_state *below,
+	       const struct sw_order *at, const struct sw_fold_control *control, struct sw_hash *out) SW_MUST_CHECK;
 
 #endif

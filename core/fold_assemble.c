@@ -229,7 +229,8 @@ static int row_records(struct assembly *a, struct sw_fold_cell *row)
 	size_t n = row->row.n_losers;
 	int rc;
 
-	if (row->is_light)
+	/* It had none where it began, which is the state being edited unless an earlier one is wanted. */
+	if (row->is_light && !a->f->until)
 		return 0;
 	rc = drop_old_records(a, row);
 	if (n > 0)
@@ -372,7 +373,7 @@ static int table_cell(struct assembly *a, struct sw_view name, struct sw_fold_ce
 	sw_buf_put_view(&own->table, name);
 	rc = own->table.rc;
 	if (rc == 0)
-		rc = sw_history_refs(a->f->txn, &cell, 0, &own->refs);
+		rc = sw_history_refs_between(a->f->txn, &cell, 0, sw_fold_last_stamp(a->f), &own->refs);
 	if (rc == 0 && a->f->until)
 		rc = sw_fold_trim(a->f, own);
 	if (rc == 0)

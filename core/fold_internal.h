@@ -14,8 +14,8 @@ struct sw_fold_cell {
 	struct sw_buf table, key; /* TAG: the name is in table */
 	struct sw_hash commit;	  /* TAG: what it names now; RESOLVE: the losing commit */
 	struct sw_key member;	  /* GRANT */
-	bool is_light;		  /* a row begun at the newest state: its history is not known */
-	struct sw_op_refs refs;	  /* light: only from the first new operation on */
+	bool is_light;		  /* a row begun at f->begin: its history is not known */
+	struct sw_op_refs refs;	  /* light: only those behind that state */
 	size_t next;		  /* first of refs not yet applied */
 	struct sw_fold_row row;	  /* ROW */
 	/* TABLE: what its operations said last. */
@@ -39,7 +39,9 @@ struct sw_fold {
 	uint64_t first_seq;		/* numbers from here on are new */
 	uint64_t from;	    /* stamp of the earliest new commit */
 	const struct sw_order *until; /* NULL: everything */
-	bool has_conflicts; /* the state has records */
+	const struct sw_fold_state *below; /* with until: a state at or before it; NULL: nothing is known */
+	struct sw_hash begin; /* the state that light rows begin at */
+	bool has_conflicts;   /* it has records */
 
 	struct sw_fold_cell **cells; /* hash table, open addressing */
 	size_t cap_cells, n_cells;
@@ -56,6 +58,11 @@ struct sw_fold_commit *sw_fold_find_commit(const struct sw_fold *f, uint64_t seq
 int sw_fold_outcome(const struct sw_fold *f, uint64_t seq, enum sw_outcome *out) SW_MUST_CHECK;
 int sw_fold_changeset(const struct sw_fold *f, uint64_t seq, struct sw_view *out) SW_MUST_CHECK;
 struct sw_fold_cell *sw_fold_find_cell(const struct sw_fold *f, const struct sw_cell *cell);
+/* No operation with a greater stamp matters. */
+static inline uint64_t sw_fold_last_stamp(const struct sw_fold *f)
+{
+	return f->until ? sw_order_stamp(f->until) : UINT64_MAX;
+}
 /* Forget the operations of a cell that come after f->until. */
 int sw_fold_trim(struct sw_fold *f, struct sw_fold_cell *c) SW_MUST_CHECK;
 /* Apply everything of a cell's refs with an index below n. */

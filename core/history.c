@@ -109,8 +109,8 @@ static int order_ties(struct sw_txn *txn, struct sw_op_refs *refs)
 	return 0;
 }
 
-int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
-		    struct sw_op_refs *out)
+int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp, uint64_t to_stamp,
+			    struct sw_op_refs *out)
 {
 	struct sw_op_refs refs = {0};
 	uint8_t key[REF_KEY_SIZE];
@@ -126,7 +126,7 @@ int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t fro
 			rc = sw_fail(SW_ECORRUPT, "the operation index is damaged");
 			break;
 		}
-		if (memcmp(found.p, cell->b, 16) != 0) {
+		if (memcmp(found.p, cell->b, 16) != 0 || sw_get_u64(found.p + 16) > to_stamp) {
 			rc = 0;
 			break;
 		}
@@ -155,6 +155,12 @@ int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t fro
 	}
 	*out = refs;
 	return 0;
+}
+
+int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
+		    struct sw_op_refs *out)
+{
+	return sw_history_refs_between(txn, cell, from_stamp, UINT64_MAX, out);
 }
 
 int sw_history_next_seq(struct sw_txn *txn, uint64_t *out)

@@ -32,6 +32,9 @@ struct sw_op_refs {
 
 int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
 		    struct sw_op_refs *out) SW_MUST_CHECK;
+/* The same up to another stamp, which is included. */
+int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp, uint64_t to_stamp,
+			    struct sw_op_refs *out) SW_MUST_CHECK;
 /* Index the operations of a changeset. */
 int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset) SW_MUST_CHECK;
 

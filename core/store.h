@@ -23,6 +23,7 @@
 	X(OUTCOMES, "outcomes") /* local number -> outcome, where it is not 'applied' */           \
 	X(OPS, "ops")         /* cell, stamp, local number -> offset in the changeset */           \
 	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
+	X(MILESTONES, "milestones") /* place in the line -> root of the state there, kept */           \
 	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \
 	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \
 	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */                   \

@@ -248,6 +248,35 @@ static int verify_fold(struct verify *v)
 	return rc;
 }
 
+/* Each milestone, from the one behind it: all of history is folded once for all of them. */
+static int verify_milestones(struct verify *v)
+{
+	struct sw_fold_state base = {.state = v->head.state}, c;
+	struct sw_order below;
+	struct sw_hash state;
+	int rc = sw_line_ago(v->nodes, &v->head.line, 0, &base.at);
+
+	below = base.at;
+	while (rc >= 0 && (rc = sw_milestone_before(v->txn, &below, &c)) > 0) {
+		struct sw_hash id;
+		struct sw_view value;
+
+		sw_order_id(&c.at, &id);
+		if (sw_tree_get(v->nodes, &v->head.line, sw_order_view(&c.at), &value) < 0)
+			return fault(&id, "there is a milestone of it, and it is not in the line");
+		rc = sw_db_fold_at(v->db, v->txn, v->nodes, &v->head.line, &base, NULL, &c.at, &state);
+		if (rc < 0)
+			return rc;
+		if (!sw_hash_eq(&state, &c.state))
+			return fault(&id, "its milestone is not the fold of what is before it");
+		base = c;
+		below = c.at;
+		for (int i = SW_ORDER_SIZE - 1; i >= 0 && below.b[i]-- == 0; i--)
+			;
+	}
+	return rc;
+}
+
 static int verify_row(void *arg, const struct sw_entry *e)
 {
 	struct verify *v = arg;
@@ -362,6 +391,24 @@ static int count_roots(struct verify *v, struct counts *c)
 	return rc;
 }
 
+/* The states of milestones. */
+static int count_milestones(struct verify *v, struct counts *c)
+{
+	struct sw_fold_state m;
+	struct sw_order at = {{0}};
+	int rc;
+
+	while ((rc = sw_milestone_behind(v->txn, &at, &m)) > 0) {
+		rc = count_ref(c, &m.state);
+		if (rc < 0)
+			return rc;
+		at = m.at;
+		for (int i = SW_ORDER_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
+			;
+	}
+	return rc;
+}
+
 static int stored_refs(struct sw_txn *txn, struct sw_view key, uint64_t *out)
 {
 	struct sw_view v;
@@ -436,6 +483,8 @@ static int verify_references(struct verify *v)
 		return SW_ENOMEM;
 	rc = count_roots(v, &c);
 	if (rc == 0)
+		rc = count_milestones(v, &c);
+	if (rc == 0)
 		rc = each_record(v, count_record, &c);
 	if (rc == 0)
 		rc = each_record(v, compare_record, &c);
@@ -468,6 +517,8 @@ int sw_db_verify(struct sw_db *db, struct sw_verify_report *out)
 			rc = verify_references(&v);
 		if (rc == 0)
 			rc = verify_fold(&v);
+		if (rc == 0)
+			rc = verify_milestones(&v);
 	}
 	free(v.commits);
 	free(v.orders);

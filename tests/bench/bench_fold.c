@@ -4,6 +4,8 @@
  *
  *	forward  a commit on top of everything: the fast-forward
  *	late     a commit stamped before most of the history, on a row that was written often since
+ *	snapshot the state as of a commit anywhere in the history
+ *	recent   the same of one of the last hundred commits
  *
  * The history has one author and overwrites the same rows again and again, ten times each. Beside
  *the two, from the same run and directory: one synchronous LMDB put. Time that grows with the
@@ -18,6 +20,7 @@
 #include "core/db.h"
 #include "fs/env_system.h"
 #include "measure.h"
+#include "tests/lib/rng.h"
 
 #define WRITES_PER_ROW 10
 #define BATCH          2000
@@ -175,6 +178,39 @@ static void time_late(struct samples *s)
 	}
 }
 
+/* The state as of one of the last `among` commits of the line. */
+static void open_snapshot(size_t among, struct rng *rng)
+{
+	struct sw_snap *snap;
+	struct sw_order order;
+	struct sw_reader r;
+	struct sw_hash id;
+	char name[32];
+
+	snprintf(name, sizeof(name), "HEAD~%zu", (size_t)rng_below(rng, (uint32_t)among));
+	must(sw_reader_begin(b.db, &r), "read");
+	must(sw_db_resolve(&r, sw_view_str(name), &order), name);
+	sw_reader_end(&r);
+	sw_order_id(&order, &id);
+	must(sw_snap_open(b.db, &id, &snap), "snapshot");
+	sw_snap_unref(snap);
+}
+
+static void time_snapshots(const char *name, size_t n, size_t among)
+{
+	struct rng rng = {among};
+	struct samples s;
+
+	samples_init(&s, n);
+	for (size_t i = 0; i < n; i++) {
+		int64_t begin = now_ns();
+
+		open_snapshot(among, &rng);
+		samples_add(&s, now_ns() - begin);
+	}
+	report_samples(&b.report, name, &s);
+}
+
 static void time_put(struct samples *s)
 {
 	char path[PATH_MAX + 16];
@@ -211,26 +247,29 @@ static void time_put(struct samples *s)
 
 static void usage(FILE *f)
 {
-	fputs("usage: bench_fold [--commits N] [--json] DIR\n"
-	      "  a commit on top, and a late one, in a history of N commits (10000); the store is "
-	      "made in DIR\n",
+	fputs("usage: bench_fold [--commits N] [--snapshots K] [--json] DIR\n"
+	      "  a commit on top, and a late one, in a history of N commits (10000), and K snapshots of "
+	      "it (0); the store is made in DIR\n",
 	      f);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"commits", required_argument, NULL, 'c'},
+						{"snapshots", required_argument, NULL, 's'},
 						{"json", no_argument, NULL, 'j'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	static const uint8_t seeds[2][SW_KEY_SEED_SIZE] = {{1}, {2}};
 	struct samples forward, late, put;
-	size_t n = 10000;
+	size_t n = 10000, n_snapshots = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == 'c')
 			n = parse_size("--commits", optarg, WRITES_PER_ROW, 10000000);
+		else if (opt == 's')
+			n_snapshots = parse_size("--snapshots", optarg, 0, 100000);
 		else if (opt == 'j')
 			b.report.json = true;
 		else {
@@ -252,6 +291,10 @@ int main(int argc, char **argv)
 	b.n_rows = n / WRITES_PER_ROW;
 	b.begin = MS(sw_env_wall_ms(&sw_env_system));
 	fill(n);
+	if (n_snapshots > 0) {
+		time_snapshots("snapshot", n_snapshots, n);
+		time_snapshots("recent", n_snapshots, n < 100 ? n : 100);
+	}
 	samples_init(&forward, N_SAMPLES);
 	samples_init(&late, N_SAMPLES);
 	samples_init(&put, N_SAMPLES);

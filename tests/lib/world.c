@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "core/blob.h"
+#include "core/db_internal.h"
 #include "core/hlc.h"
 #include "tests/lib/content.h"
 
@@ -320,10 +321,10 @@ static void verify(struct world *w, size_t i)
 	}
 }
 
-void world_snapshot(struct world *w, size_t i)
+/* The database as of commit x of the line. */
+static void snapshot(struct world *w, size_t i, size_t x)
 {
 	struct oracle *o = &w->seen[i];
-	size_t x = below(w, (uint32_t)o->n);
 	struct sw_hash id = o->commits[x].commit.id, state;
 	struct sw_snap *snap;
 
@@ -338,6 +339,22 @@ void world_snapshot(struct world *w, size_t i)
 	sw_snap_unref(snap);
 	oracle_fold(o, o->n);
 	counts.snapshots++;
+}
+
+void world_snapshot(struct world *w, size_t i)
+{
+	snapshot(w, i, below(w, (uint32_t)w->seen[i].n));
+}
+
+void world_snapshots(struct world *w, size_t i)
+{
+	for (size_t x = 0; x < w->seen[i].n; x++)
+		snapshot(w, i, x);
+}
+
+void world_milestones(struct world *w, size_t i, uint64_t n_rows, uint64_t n_commits_ago)
+{
+	w->db[i].db->milestone_rate = (struct sw_milestone_rate){n_rows, n_commits_ago};
 }
 
 /* Steps */
@@ -929,4 +946,23 @@ void world_fini(struct world *w)
 		sw_buf_fini(&w->versions[i].bytes);
 	free(w->versions);
 	sw_changes_fini(&w->changes);
+}
+
+void world_step(struct world *w)
+{
+	uint32_t dice = below(w, 100);
+	size_t i = below(w, (uint32_t)w->n);
+
+	for (size_t k = 0; k < w->n; k++)
+		w->db[k].env.now_ms += below(w, 3) ? 0 : below(w, 40);
+	if (w->governed && below(w, 8) == 0)
+		world_govern(w, i);
+	else if (dice < 45)
+		world_commit(w, i);
+	else if (dice < 65)
+		world_craft(w, i);
+	else if (dice < 95)
+		world_exchange(w, below(w, (uint32_t)w->n), i, 1 + below(w, 12));
+	else
+		world_snapshot(w, i);
 }

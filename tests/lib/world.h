@@ -47,6 +47,12 @@ void world_craft(struct world *w, size_t i);
 void world_exchange(struct world *w, size_t from, size_t to, size_t n);
 /* The database as of a random commit. */
 void world_snapshot(struct world *w, size_t i);
+/* As of each of its commits. */
+void world_snapshots(struct world *w, size_t i);
+/* Store i makes a milestone whenever so many rows (and as many as there are) were written, of so many commits ago. */
+void world_milestones(struct world *w, size_t i, uint64_t n_rows, uint64_t n_commits_ago);
+/* Any of this, somewhere. */
+void world_step(struct world *w);
 /* Everything goes everywhere; then all agree, and verify. */
 void world_settle(struct world *w);
 /* Compare store i with its oracle. */

@@ -21,25 +21,6 @@ static size_t n_worlds(size_t normal)
 	return getenv("SW_LONG") ? 50 * normal : normal;
 }
 
-static void random_step(struct world *w)
-{
-	uint32_t dice = rng_below(&w->rng, 100);
-	size_t i = rng_below(&w->rng, (uint32_t)w->n);
-
-	for (size_t k = 0; k < w->n; k++)
-		w->db[k].env.now_ms += rng_below(&w->rng, 3) ? 0 : rng_below(&w->rng, 40);
-	if (w->governed && rng_below(&w->rng, 8) == 0)
-		world_govern(w, i);
-	else if (dice < 45)
-		world_commit(w, i);
-	else if (dice < 65)
-		world_craft(w, i);
-	else if (dice < 95)
-		world_exchange(w, rng_below(&w->rng, (uint32_t)w->n), i, 1 + rng_below(&w->rng, 12));
-	else
-		world_snapshot(w, i);
-}
-
 static void random_histories_agree_with_the_oracle(void **state)
 {
 	size_t total = n_worlds(120);
@@ -52,7 +33,7 @@ static void random_histories_agree_with_the_oracle(void **state)
 		world_init(&w, seed + k);
 		steps = 10 + rng_below(&w.rng, 60);
 		for (size_t i = 0; i < steps; i++)
-			random_step(&w);
+			world_step(&w);
 		world_settle(&w);
 		world_fini(&w);
 	}
