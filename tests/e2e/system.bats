@@ -187,18 +187,30 @@ units=$BATS_TEST_DIRNAME/../../contrib/systemd
 # command_of UNIT INSTANCE PATH STATE: what ExecStart says, with these in it.
 command_of() { sed -n 's/^ExecStart=//p' "$units/$1" | sed "s|%i|$2|g; s|%f|$3|g; s|%S|$4|g; s|\$OPTIONS|${OPTIONS-}|"; }
 
-@test "the commands of the units start what they say" {
+# bounded UNIT: runs the words behind it with the capabilities that the unit leaves to root.
+bounded() {
+	local set
+	set=$(sed -n 's/^CapabilityBoundingSet=//p' "$units/$1" | tr ' ' '\n' | sed 's/^CAP_/+/' | tr '[:upper:]\n' '[:lower:],' | sed 's/,*$//; s/^+$//')
+	shift
+	[ "$(id -u)" = 0 ] || exec "$@"
+	exec setpriv --no-new-privs --bounding-set "-all${set:+,$set}" "$@"
+}
+
+@test "the commands of the units start what they say, with as many rights as these leave them" {
 	require_fuse
 	listen_to_notices "$DIR/notify"
 	local command pid
 	mkdir "$DIR/state" "$DIR/state/swarmfs-peer" "$DIR/state/swarmfs-peer/db"
 	command=$(OPTIONS="--listen tcp://127.0.0.1:0" command_of swarmfs-peer@.service db /db "$DIR/state")
-	NOTIFY_SOCKET=$DIR/notify bash -c "exec ${command/swarmfs/"$sf"}" 2>"$DIR/err" 3>&- &
+	# shellcheck disable=SC2086 # the command is words, as it is for systemd
+	NOTIFY_SOCKET=$DIR/notify bounded swarmfs-peer@.service ${command/swarmfs/"$sf"} 2>"$DIR/err" 3>&- &
 	pid=$!
 	until_true 20 noticed "^READY=1 MAINPID=$pid STATUS=serving $DIR/state/swarmfs-peer/db\$"
 	command=$(OPTIONS="--store $DIR/store-A --peer $("$sf" invite "$DIR/state/swarmfs-peer/db" | tail -n 1)" command_of swarmfs@.service x "$A" "$DIR")
-	NOTIFY_SOCKET=$DIR/notify bash -c "exec ${command/swarmfs/"$sf"}" 2>"$DIR/err" 3>&- &
-	until_true 20 noticed "^READY=1 MAINPID=$! STATUS=serving $DIR/store-A at $A\$"
+	# shellcheck disable=SC2086
+	NOTIFY_SOCKET=$DIR/notify bounded swarmfs@.service ${command/swarmfs/"$sf"} 2>"$DIR/err" 3>&- &
+	until_true 20 noticed "^READY=1 MAINPID=$! STATUS=serving $DIR/store-A at $A\$" || { cat "$DIR/err"; false; }
+	[ "$(id -u)" != 0 ] || grep -q '^CapBnd:.*0000000000200000$' "/proc/$!/status"
 	same_head "$A" "$DIR/state/swarmfs-peer/db"
 	"$sf" umount "$A"
 	kill "$pid" "$LISTENER"
