@@ -74,7 +74,7 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	until_true 10 ends "$pid"
 }
 
-has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")" -gt 20 ]; }
+has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")" -gt 5 ]; }
 
 @test "a start waits for a command that has the store for a moment, and not for one who serves it" {
 	"$sf" init "$DIR/s"
