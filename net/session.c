@@ -53,6 +53,7 @@ struct sw_session {
 	bool is_own;			  /* the remote static key is our own */
 	struct sw_buf in;    /* input: up to OPEN one unfinished frame, then any bytes */
 	size_t in_at;        /* how far in is used up */
+	uint64_t n_records;  /* decrypted */
 	struct sw_buf parts; /* a message of several records, as far as it has come */
 	bool in_parts;       /* the next record continues parts */
 	struct sw_buf out;
@@ -311,6 +312,7 @@ static int next_record(struct sw_session *s, struct sw_view *plain)
 	if (rc < 0)
 		return rc;
 	s->in_at += LENGTH_SIZE + n;
+	s->n_records++;
 	*plain = sw_view(p, n - SW_NOISE_TAG_SIZE);
 	return 1;
 }
@@ -453,4 +455,9 @@ const struct sw_key *sw_session_remote(const struct sw_session *s)
 bool sw_session_is_own(const struct sw_session *s)
 {
 	return sw_session_established(s) && s->is_own;
+}
+
+uint64_t sw_session_records(const struct sw_session *s)
+{
+	return s->n_records;
 }

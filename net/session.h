@@ -69,6 +69,9 @@ int sw_session_feed(struct sw_session *s, struct sw_view bytes) SW_MUST_CHECK;
  */
 int sw_session_recv(struct sw_session *s, struct sw_view *message) SW_MUST_CHECK;
 
+/* Records that were decrypted so far: more of them show that the other side lives, also within a long message. */
+uint64_t sw_session_records(const struct sw_session *s);
+
 /*
  * Encrypt a message into the output. SW_EAGAIN before the session is established; SW_ELIMIT, which
  * ends nothing, for more than SW_SESSION_MESSAGE_MAX bytes. The other side may accept less. The

@@ -105,9 +105,41 @@ static bool is_same_peer(const struct endpoint *a, const struct endpoint *b)
 			     : strcmp(a->url, b->url) == 0;
 }
 
+static void endpoint_free(struct endpoint *e)
+{
+	sw_ticket_fini(&e->ticket);
+	free(e);
+}
+
+static bool is_known(const struct sw_swarm *s, const struct endpoint *e)
+{
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		if (is_same_peer(s->endpoints[i], e))
+			return true;
+	return false;
+}
+
+/* Takes over the endpoint. */
+static int put_endpoint(struct sw_swarm *s, struct endpoint *e)
+{
+	struct endpoint **v = realloc(s->endpoints, (s->n_endpoints + 1) * sizeof(struct endpoint *));
+	int rc = v ? 0 : SW_ENOMEM;
+
+	if (v) {
+		s->endpoints = v;
+		rc = dial(s, e);
+	}
+	if (rc < 0 && rc != SW_EAGAIN) {
+		endpoint_free(e);
+		return rc;
+	}
+	v[s->n_endpoints++] = e;
+	return 0;
+}
+
 static int add_endpoint(struct sw_swarm *s, const char *text)
 {
-	struct endpoint *e = calloc(1, sizeof(*e)), **v;
+	struct endpoint *e = calloc(1, sizeof(*e));
 	int rc = 0;
 
 	if (!e)
@@ -117,21 +149,13 @@ static int add_endpoint(struct sw_swarm *s, const char *text)
 		rc = check_ticket(s, e, text);
 	else if (snprintf(e->url, sizeof(e->url), "%s", text) >= (int)sizeof(e->url))
 		rc = sw_fail(SW_ETOOLONG, "%.64s...: address too long", text);
-	for (size_t i = 0; rc == 0 && i < s->n_endpoints; i++)
-		if (is_same_peer(s->endpoints[i], e))
-			rc = sw_fail(SW_EEXIST, "that peer is known already");
 	if (rc == 0 && s->n_endpoints == SW_SWARM_PEERS_MAX)
 		rc = sw_fail(SW_ELIMIT, "more than %d peers to dial", SW_SWARM_PEERS_MAX);
-	v = rc < 0 ? NULL : realloc(s->endpoints, (s->n_endpoints + 1) * sizeof(struct endpoint *));
-	if (v) {
-		s->endpoints = v;
-		v[s->n_endpoints++] = e;
-		rc = dial(s, e);
-		return rc == SW_EAGAIN ? 0 : rc;
+	if (rc < 0 || is_known(s, e)) {
+		endpoint_free(e);
+		return rc;
 	}
-	sw_ticket_fini(&e->ticket);
-	free(e);
-	return rc < 0 ? rc : SW_ENOMEM;
+	return put_endpoint(s, e);
 }
 
 static void set_timers(struct sw_swarm_timers *t, const struct sw_swarm_timers *wanted)
@@ -257,10 +281,8 @@ void sw_swarm_stop(struct sw_swarm *s)
 	if (s->kick_fd >= 0)
 		close(s->kick_fd);
 	explicit_bzero(s->noise_secret, sizeof(s->noise_secret));
-	for (size_t i = 0; i < s->n_endpoints; i++) {
-		sw_ticket_fini(&s->endpoints[i]->ticket);
-		free(s->endpoints[i]);
-	}
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		endpoint_free(s->endpoints[i]);
 	free(s->endpoints);
 	for (size_t i = 0; i < s->n_advertise; i++)
 		free(s->advertise[i]);

@@ -51,7 +51,7 @@ void sw_swarm_stop(struct sw_swarm *s);
  */
 void sw_swarm_kick(struct sw_swarm *s);
 
-/* Dial one more peer, by address or ticket, until the swarm stops. SW_EEXIST: known already. */
+/* Dial one more peer, by address or ticket, until the swarm stops. One that is known already changes nothing. */
 int sw_swarm_add_peer(struct sw_swarm *s, const char *peer) SW_MUST_CHECK;
 
 /* The addresses listened on, ports resolved; they live as long as the swarm. */

@@ -132,7 +132,7 @@ void sw_conn_drop(void *arg, uint64_t peer, const char *reason)
 	if (strcmp(reason, SW_SYNC_CONNECTED_TWICE) == 0 || strcmp(reason, SW_SYNC_CLOSING) == 0)
 		return; /* no fault of anybody's */
 	set_error(sw_conn_status(c), reason);
-	sw_log(SW_LOG_WARN, "peer %s dropped: %s", sw_conn_status(c)->address, reason);
+	sw_swarm_blame(s, sw_conn_status(c)->address, "peer %s dropped: %s", sw_conn_status(c)->address, reason);
 	if (c->endpoint)
 		c->endpoint->complained = true;
 }
@@ -220,6 +220,17 @@ static void came_up(struct sw_swarm *s, struct conn *c)
 			c->endpoint && c->endpoint->has_ticket ? &c->endpoint->ticket : NULL, sw_swarm_now(s));
 }
 
+/* Part of a long message has come: the peer is not silent. */
+static void note_records(struct sw_swarm *s, struct conn *c)
+{
+	uint64_t n = sw_session_records(c->session);
+
+	if (!c->is_up || n == c->n_records)
+		return;
+	c->n_records = n;
+	sw_sync_heard(s->sync, c->id, sw_swarm_now(s));
+}
+
 static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
 {
 	struct sw_swarm *s = arg;
@@ -245,13 +256,15 @@ static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
 		}
 		sw_sync_message(s->sync, conn, message, sw_swarm_now(s));
 	}
+	note_records(s, c);
 	if (rc == 0)
 		rc = flush_output(s, c);
 	if (rc < 0) {
 		const char *reason = sw_fail_message(rc);
 
 		if (!c->endpoint)
-			sw_log(SW_LOG_WARN, "a connection from %s was refused: %s", c->status.address, reason);
+			sw_swarm_blame(s, c->status.address, "a connection from %s was refused: %s", c->status.address,
+				       reason);
 		conn_end(s, c, reason);
 	}
 }

@@ -33,7 +33,19 @@ struct conn {
 	uint64_t close_at_ms;	  /* 0: it stays */
 	uint64_t since_ms;
 	uint64_t up_ms; /* 0: it never was */
+	uint64_t n_records; /* of the session, when the engine was told last */
 	struct sw_peer_status status;
+};
+
+#define SW_SWARM_BLAMES	     32
+#define SW_SWARM_BLAME_MS    10000
+#define SW_SWARM_BLAME_LINES 10 /* in so long, of one source */
+
+/* Who was complained about in the log lately. */
+struct blame {
+	char source[128];
+	uint64_t since_ms;
+	unsigned n; /* since then, in the log or not; 0: free */
 };
 
 struct sw_swarm {
@@ -51,6 +63,7 @@ struct sw_swarm {
 	size_t n_advertise;
 	struct sw_swarm_timers timers;
 	uint64_t bytes_in, bytes_out;
+	struct blame blames[SW_SWARM_BLAMES];
 
 	pthread_mutex_t lock; /* held by the thread while it works, and by whoever asks */
 	pthread_cond_t stepped;
@@ -67,6 +80,9 @@ int sw_conn_send(void *arg, uint64_t peer, struct sw_view message);
 void sw_conn_drop(void *arg, uint64_t peer, const char *reason);
 void sw_conn_free(struct sw_swarm *s, struct conn *c);
 struct sw_peer_status *sw_conn_status(struct conn *c);
+/* A line in the log about whom we are connected with at this address, unless there was one just now. */
+void sw_swarm_blame(struct sw_swarm *s, const char *address, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Close those that have had their time. */
 void sw_conn_tick(struct sw_swarm *s, uint64_t now);
 

@@ -28,6 +28,7 @@ static void peer_free(struct peer *p)
 {
 	sw_serve_fini(p);
 	sw_pull_fini(p);
+	free(p->wants);
 	free(p);
 }
 
@@ -352,10 +353,20 @@ void sw_sync_message(struct sw_sync *s, uint64_t id, struct sw_view bytes, uint6
 	sw_sync_settle(s, now_ms);
 }
 
+void sw_sync_heard(struct sw_sync *s, uint64_t id, uint64_t now_ms)
+{
+	struct peer *p = find(s, id);
+
+	if (p)
+		p->heard_ms = now_ms;
+}
+
 void sw_sync_writable(struct sw_sync *s, uint64_t id, uint64_t now_ms)
 {
 	struct peer *p = find(s, id);
 
+	if (p)
+		sw_serve_records_again(s, p);
 	if (p)
 		sw_serve_continue(s, p, now_ms);
 	sw_sync_settle(s, now_ms);
@@ -419,6 +430,8 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	sw_db_head(s->db, &ours);
 	if (now_ms - p->told_ms >= s->timers.advert_ms * (sw_head_eq(&ours, &p->told) ? SAME_HEAD_TIMES : 1))
 		sw_sync_tell_head(s, p, now_ms);
+	if (!p->dropped)
+		sw_serve_tick(s, p, now_ms);
 	if (!p->dropped)
 		sw_pull_tick(s, p, now_ms);
 	/* If its queue is full and stays so, it is found dead. */

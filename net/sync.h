@@ -48,6 +48,8 @@ void sw_sync_peer_down(struct sw_sync *s, uint64_t peer);
 /* Say goodbye to all, and drop them. */
 void sw_sync_close(struct sw_sync *s);
 void sw_sync_message(struct sw_sync *s, uint64_t peer, struct sw_view message, uint64_t now_ms);
+/* Part of a message came from a peer. */
+void sw_sync_heard(struct sw_sync *s, uint64_t peer, uint64_t now_ms);
 /* The queue of a peer that was full has room again. */
 void sw_sync_writable(struct sw_sync *s, uint64_t peer, uint64_t now_ms);
 /* The local head changed. */

@@ -31,6 +31,17 @@ struct serving {
 	struct span spans[SPANS_MAX]; /* and these beyond it; ascending, apart */
 	size_t n_spans;
 	size_t n_unacked; /* commits of the batch that it has not answered yet */
+	uint64_t hearsay; /* the last number, when all that it lacks was only to be told of; 0: not so */
+};
+
+/* What a peer makes us do by asking anew, which costs it nothing. */
+struct effort {
+	uint64_t steps;	  /* not paid off yet: commits looked at, and bytes sent at once */
+	uint64_t paid_ms; /* when some were paid off last */
+	bool has_pull;	  /* its last PULL waits until they are */
+	uint64_t turn;
+	size_t n_known;
+	struct sw_hash known[SW_MESSAGE_KNOWN_MAX];
 };
 
 /* What we pull from a peer: commits that came, those below `at` taken, and the records that they wait for. */
@@ -71,6 +82,7 @@ struct peer {
 	uint64_t n_pings; /* the number of the last is its nonce */
 	uint64_t rtt_us;
 	uint64_t commits_in, commits_out;
+	uint64_t bytes_served; /* of bodies of COMMITS */
 	char software[64]; /* as it told, made fit to show */
 	struct sw_head head; /* as it told */
 	bool has_head;
@@ -85,6 +97,9 @@ struct peer {
 	unsigned n_pulls;
 	struct sw_head told; /* ours, as we told it */
 	uint64_t behind_ms;  /* since when the two differ, as far as is known; 0: they do not */
+	struct effort effort;
+	struct sw_hash *wants; /* of a WANT that does not fit its queue now */
+	size_t n_wants;
 	struct serving serve;
 	struct pulling pull;
 };
@@ -161,6 +176,10 @@ void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_message *m
 void sw_serve_more(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v, size_t n);
+/* Its queue has room again: what waits to be answered. */
+void sw_serve_records_again(struct sw_sync *s, struct peer *p);
+/* A PULL that waited for its turn. */
+void sw_serve_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* The peer has these: it sent them. */
 void sw_serve_note_taken(struct sw_sync *s, struct peer *p, const struct sw_incoming *v, size_t n);
 /* The peer has its tips, or all that we have; *lacks: we do not have all of them. */

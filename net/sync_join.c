@@ -54,6 +54,11 @@ void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason)
 {
 	struct ban *b = ban_of(s, &p->key);
 
+	/* A stranger has as many keys as it likes; they must not push out those of members. */
+	if (p->phase != PHASE_MEMBER) {
+		sw_sync_drop(s, p, reason, true);
+		return;
+	}
 	if (!b) {
 		/* The one that ends first makes room. */
 		b = &s->bans[0];

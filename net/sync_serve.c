@@ -14,6 +14,9 @@
 #include "core/history.h"
 
 #define RELAY_BYTES_MAX	  4096 /* others' commits up to here are passed on unasked */
+#define STEPS_PER_MS	  200	     /* of a peer's effort are paid off */
+#define STEPS_MAX	  20000	     /* above, its next PULL waits */
+#define BYTES_PER_STEP	  32
 #define RELAY_PEERS_MAX	  2    /* with no more peers than that there is hardly another way to get them */
 
 /* A heap of local numbers, each with a bit that says whether the peer has it; the greatest on top. */
@@ -105,7 +108,7 @@ static int add_missing(struct serving *s, uint64_t seq, size_t *cap)
  * Down from the newest arrivals. What the peer has spreads to all parents before they are reached, since they have
  * smaller numbers; of equal ones, the one that says `has` comes first. Ends when the peer has all that is left.
  */
-static int walk(struct sw_txn *txn, struct heap *h, struct serving *s)
+static int walk(struct sw_txn *txn, struct heap *h, struct serving *s, uint64_t *steps)
 {
 	uint64_t done = 0;
 	size_t cap = 0;
@@ -114,6 +117,7 @@ static int walk(struct sw_txn *txn, struct heap *h, struct serving *s)
 	while (rc == 0 && h->n_lacking > 0) {
 		uint64_t x = heap_take(h);
 
+		++*steps;
 		if (x >> 1 == done)
 			continue;
 		done = x >> 1;
@@ -134,7 +138,8 @@ static int last_seq(const struct sw_reader *r, uint64_t *out)
 }
 
 /* Everything here that is not among, or below, what the peer names. */
-static int find_missing(const struct sw_reader *r, struct serving *s, const struct sw_hash *known, size_t n_known)
+static int find_missing(const struct sw_reader *r, struct serving *s, const struct sw_hash *known, size_t n_known,
+			uint64_t *steps)
 {
 	struct heap h = {0};
 	struct sw_hash *tips = NULL;
@@ -151,7 +156,7 @@ static int find_missing(const struct sw_reader *r, struct serving *s, const stru
 	for (size_t i = 0; rc == 0 && i < n_known; i++)
 		rc = add_id(r->txn, &h, &known[i], true);
 	if (rc == 0)
-		rc = walk(r->txn, &h, s);
+		rc = walk(r->txn, &h, s, steps);
 	/* Parents first: the walk gave the newest first. */
 	for (size_t i = 0; i < s->n / 2; i++) {
 		uint64_t swap = s->v[i];
@@ -233,6 +238,8 @@ void sw_serve_note_tips(struct sw_sync *s, struct peer *p, const struct sw_head 
 		else
 			*lacks = true;
 	}
+	/* There may be more tips than it could tell of. */
+	*lacks |= p->n_tips == SW_MESSAGE_TIPS_MAX && p->head.count > r.head.count;
 	/* Equal lines: it has everything that was here when it was compared. */
 	if (sw_hash_eq(&p->head.line, &ours->line) && sw_head_eq(ours, &r.head) && last_seq(&r, &seq) == 0) {
 		*lacks = false;
@@ -373,6 +380,16 @@ static bool is_hearsay(const struct sw_sync *s, const struct peer *p, const stru
 	       s->n_members > RELAY_PEERS_MAX;
 }
 
+/* Nothing is new since the batch was found to be that, and it was told of all. */
+static bool is_hearsay_still(const struct sw_sync *s, const struct peer *p, uint64_t last)
+{
+	struct sw_head head;
+
+	sw_db_head(s->db, &head);
+	return p->serve.hearsay == last && !p->serve.catching_up && s->n_members > RELAY_PEERS_MAX &&
+	       sw_head_eq(&head, &p->told);
+}
+
 static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b)
 {
 	SW_BUF out = {0};
@@ -389,6 +406,7 @@ static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b)
 	p->serve.catching_up = b->more;
 	p->serve.n_unacked = b->n;
 	p->commits_out += b->n;
+	p->bytes_served += b->body.n;
 	move_to(&p->serve, b->at, b->upto);
 	return 0;
 }
@@ -398,13 +416,20 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	struct batch b = {0};
 	struct sw_reader r;
 	struct sw_head head;
+	uint64_t last;
 	int rc;
 
 	if (!p->serve.waiting || p->phase != PHASE_MEMBER || p->dropped)
 		return;
 	rc = sw_reader_begin(s->db, &r);
 	if (rc == 0) {
-		rc = make_batch(s, &r, &p->serve, &b);
+		rc = last_seq(&r, &last);
+		if (rc == 0 && is_hearsay_still(s, p, last)) {
+			sw_reader_end(&r);
+			return;
+		}
+		if (rc == 0)
+			rc = make_batch(s, &r, &p->serve, &b);
 		head = r.head;
 		sw_reader_end(&r);
 	}
@@ -414,6 +439,7 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		move_to(&p->serve, b.at, b.upto); /* the request stands */
 		p->serve.catching_up = false;
 	} else if (is_hearsay(s, p, &b)) {
+		p->serve.hearsay = last;
 		if (!sw_head_eq(&head, &p->told))
 			sw_sync_tell_head(s, p, now_ms);
 	} else {
@@ -422,22 +448,60 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	sw_buf_fini(&b.body);
 }
 
-void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+static void begin_serving(struct sw_sync *s, struct peer *p, uint64_t turn, const struct sw_hash *known, size_t n_known,
+			  uint64_t now_ms)
 {
+	uint64_t sent = p->bytes_served;
 	struct serving *v = &p->serve;
 	struct sw_reader r;
 	int rc = sw_reader_begin(s->db, &r);
 
 	sw_serve_fini(p);
-	*v = (struct serving){.turn = m->turn, .waiting = true, .catching_up = true};
+	*v = (struct serving){.turn = turn, .waiting = true, .catching_up = true};
 	if (rc == 0) {
-		rc = find_missing(&r, v, m->hashes, m->n_hashes);
+		rc = find_missing(&r, v, known, n_known, &p->effort.steps);
 		sw_reader_end(&r);
 	}
 	if (rc < 0)
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 	else
 		sw_serve_continue(s, p, now_ms);
+	p->effort.steps += (p->bytes_served - sent) / BYTES_PER_STEP;
+}
+
+static bool is_paid_off(struct effort *e, uint64_t now_ms)
+{
+	uint64_t paid = (now_ms - e->paid_ms) * STEPS_PER_MS;
+
+	e->steps -= paid < e->steps ? paid : e->steps;
+	e->paid_ms = now_ms;
+	return e->steps <= STEPS_MAX;
+}
+
+void sw_serve_pull(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	struct effort *e = &p->effort;
+
+	if (is_paid_off(e, now_ms)) {
+		e->has_pull = false;
+		begin_serving(s, p, m->turn, m->hashes, m->n_hashes, now_ms);
+		return;
+	}
+	p->serve.waiting = false; /* what it asked before is of no interest to it any more */
+	e->has_pull = true;
+	e->turn = m->turn;
+	e->n_known = m->n_hashes;
+	memcpy(e->known, m->hashes, m->n_hashes * sizeof(*m->hashes));
+}
+
+void sw_serve_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	struct effort *e = &p->effort;
+
+	if (!e->has_pull || !is_paid_off(e, now_ms))
+		return;
+	e->has_pull = false;
+	begin_serving(s, p, e->turn, e->known, e->n_known, now_ms);
 }
 
 /* What was sent is stored there. A MORE that answers an earlier PULL's commits is of no interest. */
@@ -462,6 +526,7 @@ void sw_serve_again(struct peer *p, uint64_t first)
 		v->at = v->n;
 	if (v->upto >= first)
 		v->upto = first - 1;
+	v->hearsay = 0;
 }
 
 uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p)
@@ -481,6 +546,19 @@ uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p)
 	return lag;
 }
 
+/* Its queue is full. One request waits; who makes another meanwhile asks for more than it reads. */
+static int keep_wants(struct peer *p, const struct sw_hash *v, size_t n)
+{
+	struct sw_hash *copy = p->wants ? NULL : calloc(n + 1, sizeof(*copy));
+
+	if (!copy)
+		return p->wants ? sw_fail(SW_ELIMIT, "it asks for more than it reads") : SW_ENOMEM;
+	memcpy(copy, v, n * sizeof(*v));
+	p->wants = copy;
+	p->n_wants = n;
+	return 0;
+}
+
 void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v, size_t n)
 {
 	struct sw_reader r;
@@ -492,8 +570,8 @@ void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 		return;
 	}
-	/* What is not here, or not of a large row, is left out: the asker notices. */
-	for (size_t i = 0; i < n && body.n < 8 * SW_MESSAGE_BATCH; i++) {
+	/* What is not here, or not of a large row, is left out: the asker notices. So is what would make it long. */
+	for (size_t i = 0; i < n && body.n < SW_MESSAGE_BATCH; i++) {
 		struct sw_view record;
 
 		if (!sw_nodes_has(r.nodes, &v[i]) || sw_nodes_get(r.nodes, &v[i], &record) < 0)
@@ -506,9 +584,18 @@ void sw_serve_records(struct sw_sync *s, struct peer *p, const struct sw_hash *v
 	if (rc == 0)
 		rc = sw_sync_send(s, p, &out);
 	if (rc == SW_EAGAIN)
-		sw_sync_drop(s, p, "it asks for more than it reads", true);
-	else if (rc < 0 && rc != SW_ECLOSED)
+		rc = keep_wants(p, v, n);
+	if (rc < 0 && rc != SW_ECLOSED)
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
+}
+
+void sw_serve_records_again(struct sw_sync *s, struct peer *p)
+{
+	struct sw_hash *v = SW_TAKE(p->wants);
+
+	if (v)
+		sw_serve_records(s, p, v, p->n_wants);
+	free(v);
 }
 
 void sw_serve_fini(struct peer *p)

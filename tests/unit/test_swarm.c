@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -260,6 +263,72 @@ static void a_stranger_who_knows_the_database_is_dropped(void **state)
 	end(&a);
 }
 
+static _Atomic unsigned n_refused;
+
+static void count_refused(enum sw_log_level level, const char *text)
+{
+	(void)level;
+	n_refused += strstr(text, "refused") != NULL;
+}
+
+/* Garbage at the port: a few lines in the log, however often it comes. */
+static void who_knocks_all_the_time_does_not_fill_the_log(void **state)
+{
+	struct node a = {0};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	(void)state;
+	create(&a, 1);
+	to.sin_port = htons((uint16_t)strtoul(strrchr(a.url, ':') + 1, NULL, 10));
+	sw_log_set_level(SW_LOG_WARN);
+	sw_log_set_sink(count_refused);
+	for (int i = 0; i < 40; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		char end;
+
+		assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+		assert_int_equal(send(fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
+		while (recv(fd, &end, 1, 0) > 0) /* until it is closed, so that each was dealt with */
+			;
+		close(fd);
+	}
+	end(&a);
+	sw_log_set_sink(NULL);
+	assert_in_range(n_refused, 1, 10);
+	sw_log_set_level(SW_LOG_ERROR);
+}
+
+static void the_same_peer_twice_is_once(void **state)
+{
+	struct node a = {0}, b = {0};
+	struct sw_swarm_status st;
+	const char *peers[3];
+	char *ticket;
+
+	(void)state;
+	create(&a, 1);
+	ticket = invite(&a, 60000);
+	peers[0] = peers[2] = ticket;
+	peers[1] = a.url;
+	test_db_clone(&b.db, &a.db, 2);
+	real_clock(&b);
+	start(&b, peers, 3);
+	TEST_OK(sw_swarm_add_peer(b.swarm, a.url));
+	TEST_OK(sw_swarm_wait_synced(b.swarm, DEADLINE_MS));
+	until_same(&a, &b);
+	TEST_OK(sw_swarm_status(b.swarm, &st));
+	assert_in_range(st.n_peers, 1, 2); /* a ticket and an address */
+	sw_swarm_status_fini(&st);
+	/* What cannot be dialled is not kept. */
+	assert_int_equal(sw_swarm_add_peer(b.swarm, "gopher://127.0.0.1:1"), SW_EINVAL);
+	TEST_OK(sw_swarm_status(b.swarm, &st));
+	assert_in_range(st.n_peers, 1, 2);
+	sw_swarm_status_fini(&st);
+	free(ticket);
+	end(&b);
+	end(&a);
+}
+
 static void every_ticket_with_one_letter_changed_is_refused(void **state)
 {
 	struct node a = {0};
@@ -291,6 +360,8 @@ int main(void)
 	    cmocka_unit_test(a_chain_of_three_converges_and_heals),
 	    cmocka_unit_test(used_expired_and_unknown_tickets_are_refused),
 	    cmocka_unit_test(a_stranger_who_knows_the_database_is_dropped),
+	    cmocka_unit_test(who_knocks_all_the_time_does_not_fill_the_log),
+	    cmocka_unit_test(the_same_peer_twice_is_once),
 	    cmocka_unit_test(every_ticket_with_one_letter_changed_is_refused),
 	};
 

@@ -1068,6 +1068,143 @@ static void garbage_drops_its_sender(void **state)
 	net_fini(&net);
 }
 
+static void a_stranger_bans_nobody(void **state)
+{
+	struct net net;
+	struct evil e;
+
+	(void)state;
+	make_evil(&net, &e, false, test_seed());
+	evil_say(&e, sw_view("\356", 1));
+	net_run(&net, 3000);
+	assert_int_equal(e.link->n_drops, 1);
+	assert_int_not_equal(e.link->conn, 0); /* dialled again, and listened to: it may bring a ticket this time */
+	net_fini(&net);
+}
+
+/* Asking for everything from the beginning costs a peer nothing, and us a walk and a message each time. */
+static void costly_requests_wait_for_their_turn(void **state)
+{
+	struct sw_hash genesis;
+	struct net net;
+	struct evil e;
+	char text[901];
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	memset(text, 'x', sizeof(text) - 1);
+	for (size_t i = 0; i < 600; i++) {
+		snprintf(text, 16, "%zu", i);
+		text[strlen(text)] = 'x';
+		text[sizeof(text) - 1] = '\0';
+		test_put(&net.nodes[0].t, "t", "r", text);
+	}
+	net_converge(&net, 10000);
+	net_run(&net, 1000);
+	genesis = *sw_db_id(net.nodes[1].t.db);
+	memset(e.types, 0, sizeof(e.types));
+	for (uint64_t turn = 1; turn <= 90; turn++) {
+		SW_BUF out = {0};
+
+		sw_message_pull(turn, &genesis, 1, &out);
+		evil_say(&e, sw_buf_view(&out));
+		net_run(&net, 10);
+	}
+	assert_in_range(e.types[SW_MSG_COMMITS], 3, 15);
+	assert_int_equal(e.link->n_drops, 0);
+	net_run(&net, 2000);
+	assert_in_range(e.types[SW_MSG_COMMITS], 4, 16); /* the last was answered, too */
+	net_fini(&net);
+}
+
+static struct sw_hash blob_of(struct net *net, size_t at, const char *key)
+{
+	struct sw_reader r;
+	struct sw_row row;
+
+	TEST_OK(sw_reader_begin(net->nodes[at].t.db, &r));
+	TEST_OK(sw_state_row(r.nodes, &r.head.state, sw_view_str("t"), sw_view_str(key), &row));
+	sw_reader_end(&r);
+	assert_true(row.is_blob);
+	return row.blob;
+}
+
+/* Records that do not fit the queue are sent when they do; who asks for yet more meanwhile does not read. */
+static void records_wait_for_room(void **state)
+{
+	struct sw_hash blob;
+	struct net net;
+	struct evil e;
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	put_large(&net, 1, "large", 5000);
+	net_run(&net, 500);
+	blob = blob_of(&net, 1, "large");
+	net.queue_max = 100;
+	for (int round = 0; round < 2; round++) {
+		memset(e.types, 0, sizeof(e.types));
+		e.link->pipes[1].blocked_until_ms = net.now_ms + 1000;
+		for (int i = 0; i < 3 + 2 * round; i++) {
+			SW_BUF out = {0};
+
+			sw_message_want(&blob, 1, &out);
+			evil_say(&e, sw_buf_view(&out));
+			net_run(&net, 100);
+		}
+		net_run(&net, 3000);
+		assert_int_equal(e.link->n_drops, round);
+		if (round == 0)
+			assert_int_equal(e.types[SW_MSG_RECORDS], 3);
+	}
+	assert_non_null(strstr(e.link->reason, "more than it reads"));
+	net_fini(&net);
+}
+
+static void note_records(void *arg, size_t from, size_t to, uint64_t conn, struct sw_view message)
+{
+	size_t *largest = arg;
+
+	(void)from;
+	(void)to;
+	(void)conn;
+	if (message.p[0] == SW_MSG_RECORDS && message.n > *largest)
+		*largest = message.n;
+}
+
+/* So that a slow link brings something whole now and then. */
+static void no_answer_with_records_is_long(void **state)
+{
+	size_t largest = 0;
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net.watch.sent = note_records;
+	net.watch.arg = &largest;
+	put_large(&net, 0, "large", 12 * KIB * KIB);
+	net_converge(&net, 30000);
+	assert_in_range(largest, KIB * KIB / 2, KIB * KIB + 40 * KIB);
+	net_fini(&net);
+}
+
+/* A message of which parts come is not silence. */
+static void a_slow_message_is_waited_for(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	net.links[0].mute = true;
+	for (int i = 0; i < 6; i++) {
+		net_run(&net, 5000);
+		for (size_t k = 0; k < 2; k++)
+			sw_sync_heard(net.nodes[k].sync, net.links[0].conn, net_node_ms(&net, k));
+	}
+	assert_int_equal(net.links[0].n_drops, 0);
+	net_fini(&net);
+}
+
 static void an_answer_that_nobody_asked_for_drops_its_sender(void **state)
 {
 	struct net net;
@@ -1125,6 +1262,59 @@ static struct sw_op evil_put(void)
 {
 	return (struct sw_op){.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("evil"),
 			      .row = {.mode = 0644, .size = 1, .bytes = sw_view_str("x")}};
+}
+
+/*
+ * A commit with a bad signature, which a later one vouches for, but which needs so many records that the two would be taken
+ * apart: then they are taken together.
+ */
+static void what_vouches_for_a_large_commit_comes_with_it(void **state)
+{
+	static const size_t sizes[2] = {33 << 20, 1};
+	struct sw_incoming in[2] = {0};
+	struct sw_nodes *records;
+	struct forgery f[2];
+	struct net net;
+	struct evil e;
+	size_t n_taken;
+	uint8_t *bytes = malloc(sizes[0]);
+
+	(void)state;
+	assert_non_null(bytes);
+	make_evil(&net, &e, true, test_seed());
+	test_env_random(&net.nodes[2].t.env, bytes, sizes[0]);
+	TEST_OK(sw_nodes_new(NULL, &records));
+	for (size_t i = 0; i < 2; i++) {
+		struct sw_op op = evil_put();
+
+		op.key = sw_view_str(i ? "small" : "large");
+		TEST_OK(sw_row_make(records, sw_db_shape(net.nodes[0].t.db), sw_view(bytes, sizes[i]), &op.row));
+		op.row.mode = 0644;
+		forge(&net, &f[i], SW_MODE_MERGE, &op, 1);
+		f[i].c.stamp += i;
+		if (i > 0) {
+			f[i].c.n_parents = 1;
+			f[i].c.parents[0] = f[0].c.id;
+		}
+		sw_commit_seal(&f[i].c, sw_db_identity(net.nodes[2].t.db), &f[i].raw);
+		if (i == 0)
+			f[0].raw.p[f[0].raw.n - 1] ^= 1;
+		in[i] = (struct sw_incoming){.commit = sw_buf_view(&f[i].raw), .changeset = sw_buf_view(&f[i].changeset)};
+	}
+	put(&net, 0, "honest", "another tip"); /* then nobody compares the states that they sign */
+	net_converge(&net, 1000);
+	TEST_OK(sw_db_receive(net.nodes[0].t.db, in, 2, 0, records, NULL, NULL, &n_taken));
+	assert_int_equal(n_taken, 2);
+	net_converge(&net, 30000);
+	assert_row(&net, 1, "small", (char[]){(char)bytes[0], '\0'});
+	assert_int_equal(net.links[0].n_drops, 0);
+	for (size_t i = 0; i < 2; i++) {
+		sw_buf_fini(&f[i].raw);
+		sw_buf_fini(&f[i].changeset);
+	}
+	sw_nodes_free(records);
+	free(bytes);
+	net_fini(&net);
 }
 
 static void a_wrong_signature_drops_its_sender(void **state)
@@ -1291,6 +1481,12 @@ int main(void)
 	    cmocka_unit_test(a_stranger_learns_nothing),
 	    cmocka_unit_test(a_silent_stranger_is_sent_away),
 	    cmocka_unit_test(one_of_us_does_not_believe_a_stranger_it_dials),
+	    cmocka_unit_test(a_stranger_bans_nobody),
+	    cmocka_unit_test(costly_requests_wait_for_their_turn),
+	    cmocka_unit_test(records_wait_for_room),
+	    cmocka_unit_test(no_answer_with_records_is_long),
+	    cmocka_unit_test(a_slow_message_is_waited_for),
+	    cmocka_unit_test(what_vouches_for_a_large_commit_comes_with_it),
 	    cmocka_unit_test(garbage_drops_its_sender),
 	    cmocka_unit_test(an_answer_that_nobody_asked_for_drops_its_sender),
 	    cmocka_unit_test(a_wrong_signature_drops_its_sender),
