@@ -1,4 +1,5 @@
 #include "core/copies.h"
+#include "core/spill.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -98,6 +99,25 @@ static void link_copy(struct sw_copies *c, struct sw_copy *y)
 	*p = y;
 }
 
+static bool is_wanted(void *arg, uint64_t number)
+{
+	(void)arg;
+	(void)number;
+	return false;
+}
+
+/* The large rows that were edited in it. */
+static void remove_spills(const struct sw_copies *c, const char *journal)
+{
+	char path[4096];
+	uint64_t last;
+
+	if (snprintf(path, sizeof(path), "%s/%s" SW_SPILL_SUFFIX, sw_db_dir(c->db), journal) < (int)sizeof(path) &&
+	    sw_spills_clear(path, is_wanted, NULL, &last) < 0) {
+		/* They stay until the next open. */
+	}
+}
+
 /* It is in the store no longer. */
 static void unlink_copy(struct sw_copy *y)
 {
@@ -113,9 +133,10 @@ static void unlink_copy(struct sw_copy *y)
 	y->is_gone = true;
 	pthread_mutex_unlock(&c->lock);
 	journal_name(y->number, journal);
-	/* One that stays is removed at the next open. */
+	/* What stays is removed at the next open. */
 	if (snprintf(path, sizeof(path), "%s/%s", sw_db_dir(c->db), journal) < (int)sizeof(path))
 		(void)unlink(path);
+	remove_spills(c, journal);
 	sw_copy_unref(y);
 }
 
@@ -146,6 +167,8 @@ static int remove_strays(struct sw_copies *c)
 		if (sscanf(e->d_name, JOURNAL_PREFIX "%llu", &number) != 1)
 			continue;
 		journal_name(number, again);
+		if (!find_number(c, number))
+			remove_spills(c, again);
 		if (strcmp(again, e->d_name) == 0 && !find_number(c, number) && unlinkat(dirfd(dir), again, 0) < 0)
 			rc = sw_fail_errno("%s/%s", sw_db_dir(c->db), again);
 	}

@@ -424,7 +424,11 @@ static int enter_commit(struct sw_txn *txn, struct sw_nodes *nodes, const struct
 		rc = sw_history_put_outcome(txn, e->fold.seq, e->fold.outcome);
 	if (rc == 0 && e->fold.outcome != SW_OUT)
 		rc = sw_db_put_tip(txn, e->commit);
-	return rc < 0 ? rc : retain_blobs(nodes, e->fold.changeset);
+	if (rc == 0)
+		rc = retain_blobs(nodes, e->fold.changeset);
+	for (size_t i = 0; rc == 0 && i < e->n_stages; i++)
+		rc = sw_stage_spend(e->stages[i], txn, nodes);
+	return rc;
 }
 
 /* Commits came into the line, or left it, behind others: all tips anew. */
@@ -592,6 +596,9 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (rc < 0)
 		return rc;
 	db->is_copied = is_copied;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < commits[i]->n_stages; k++)
+			sw_stage_spent(commits[i]->stages[k]);
 	for (size_t i = 0; i < fold->changes.n; i++)
 		fold->changes.v[i].by_others = by_others;
 	if (db->listener.changed)

@@ -125,6 +125,21 @@ int sw_snap_read(struct sw_snap *s, struct sw_reader *out) SW_MUST_CHECK;
 /* Let a reader of one snapshot see the records of another, too, so that they can be compared. */
 void sw_snap_see(struct sw_snap *s, struct sw_reader *r);
 
+/*
+ * Large rows written ahead of the commit that refers to them, so that neither memory nor one transaction must hold them whole.
+ * A stage belongs to one thread at a time. What no commit has taken over when it is freed, or when the process ends, is given up.
+ */
+struct sw_stage;
+int sw_stage_new(struct sw_db *db, struct sw_stage **out) SW_MUST_CHECK;
+void sw_stage_free(struct sw_stage *s); /* NULL is fine */
+/* Copy up to n bytes from an offset; *got is less only at the end. */
+typedef int (*sw_read_fn)(void *arg, uint64_t offset, void *out, size_t n, size_t *got);
+/*
+ * Write the content of a row of more than SW_INLINE_MAX bytes into the store: sets size and blob. Takes the write lock for each
+ * 16 MiB, not throughout.
+ */
+int sw_stage_row(struct sw_stage *s, sw_read_fn read, void *arg, struct sw_row *row) SW_MUST_CHECK;
+
 /* One operation of a local commit, with what the database needs to complete it. */
 struct sw_write_op {
 	struct sw_op op;	 /* PUT: row.size, bytes, blob and columns are filled in */
@@ -132,6 +147,7 @@ struct sw_write_op {
 	struct sw_view base;	 /* PUT: bytes of the version that op.old names, if has_base */
 	bool has_base;		 /* else it is looked up in the newest state */
 	bool is_made;		 /* PUT: op.row is complete (its blob is in the store); no content */
+	struct sw_stage *stage;	 /* is_made: that has the content, or NULL; empty once it is committed */
 	uint64_t journal_seq;	 /* the journal is spent for this row up to here; 0: no journal */
 	bool is_checked;	 /* PUT: stays an operation that can be unclean, even if it leaves the bytes as they are */
 	bool has_moved_on;	 /* out: the row is not the one that op.old names */

@@ -77,6 +77,8 @@ int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn)
 	db->has_unpinned = true; /* what was pinned when the process ended */
 	if (rc == 0 && sw_meta_get(txn, META_MILESTONE, &v) == 0 && v.n == 16)
 		db->milestone_plan = (struct sw_milestone_plan){sw_get_u64(v.p), sw_get_u64(v.p + 8)};
+	if (rc == 0)
+		rc = sw_stages_load(db, txn);
 	return rc < 0 ? rc : sw_written_load(txn, &db->written, &db->written_seq);
 }
 
@@ -548,13 +550,12 @@ void sw_db_unpin(struct sw_db *db, const struct sw_hash *state)
 }
 
 /* Give up the waiting roots that nobody pins. head_lock is held: no new pin can reach them anyway. */
-static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops, void *arg)
+static int give_up_roots(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops)
 {
 	struct sw_view found, value;
 	struct sw_hash at = sw_hash_zero;
 	int rc;
 
-	(void)arg;
 	while ((rc = sw_txn_ceil(txn, SW_SPACE_DROPS, sw_hash_view(&at), &found, &value)) > 0) {
 		if (found.n != SW_HASH_SIZE)
 			return sw_db_damaged("list of pinned roots");
@@ -572,7 +573,17 @@ static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		if (sw_hash_is_zero(&at))
 			break;
 	}
-	return rc < 0 ? rc : sw_db_copies_give_up(db, txn, nodes, n_drops);
+	return rc < 0 ? rc : 0;
+}
+
+static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, int64_t *n_drops, void *arg)
+{
+	int rc = give_up_roots(db, txn, nodes, n_drops);
+
+	(void)arg;
+	if (rc == 0)
+		rc = sw_db_copies_give_up(db, txn, nodes, n_drops);
+	return rc < 0 ? rc : sw_stages_give_up(db, txn, nodes);
 }
 
 int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
@@ -592,13 +603,23 @@ int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
 	return rc;
 }
 
+/* write_lock is held. */
+static int checkpoint(struct sw_db *db)
+{
+	int rc = sw_db_checkpoint_with(db, give_up, NULL);
+
+	if (rc == 0)
+		db->has_stray_stages = false;
+	return rc;
+}
+
 int sw_db_checkpoint(struct sw_db *db)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&db->write_lock);
-	if (db->n_drops > 0 || !sw_head_eq(&db->head, &db->written))
-		rc = sw_db_checkpoint_with(db, give_up, NULL);
+	if (db->n_drops > 0 || db->has_stray_stages || !sw_head_eq(&db->head, &db->written))
+		rc = checkpoint(db);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }
@@ -613,8 +634,8 @@ int sw_db_tidy(struct sw_db *db)
 	pthread_mutex_unlock(&db->head_lock);
 	sw_snaps_free(old);
 	pthread_mutex_lock(&db->write_lock);
-	if (db->n_drops > 0 && atomic_exchange(&db->has_unpinned, false))
-		rc = sw_db_checkpoint_with(db, give_up, NULL);
+	if ((db->n_drops > 0 && atomic_exchange(&db->has_unpinned, false)) || db->has_stray_stages)
+		rc = checkpoint(db);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

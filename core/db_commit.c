@@ -411,6 +411,18 @@ static bool has_journal(const struct sw_write *w)
 	return false;
 }
 
+/* Of the operations that are in the commit. */
+static int collect_stages(const struct sw_write *w, struct sw_entering *e)
+{
+	e->stages = calloc(w->n + 1, sizeof(struct sw_stage *));
+	if (!e->stages)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < w->n; i++)
+		if (w->ops[i].stage && w->ops[i].op.kind == SW_OP_PUT)
+			e->stages[e->n_stages++] = w->ops[i].stage;
+	return 0;
+}
+
 static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 {
 	struct sw_entering e = {.commit = &m->made.commit}, *entering = &e;
@@ -441,6 +453,8 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	if (rc == 0)
 		rc = encode(w, n, &m->changeset);
 	if (rc == 0)
+		rc = collect_stages(w, &e);
+	if (rc == 0)
 		rc = fold_and_seal(m, w, &e, &fold);
 	if (rc == 0 && all)
 		rc = mark_spent(m->made.txn, all, n_all);
@@ -451,6 +465,7 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 				 &fold, w->from_work ? SW_FROM_WORK : SW_FROM_HERE);
 		*id = m->made.commit.id;
 	}
+	free(e.stages);
 	free(all);
 	sw_fold_result_fini(&fold);
 	return rc;

@@ -53,6 +53,9 @@ struct sw_db {
 	struct sw_memtable *memtable; /* what the head needs beyond what is written */
 	struct sw_milestone_rate milestone_rate;
 	struct sw_milestone_plan milestone_plan;
+	struct sw_stage *stages;      /* that are in use */
+	uint64_t next_stage;
+	bool has_stray_stages;	      /* SW_SPACE_STAGED has some of others */
 	struct sw_head written;	      /* the last checkpoint */
 	uint64_t written_seq;	      /* the number of the last commit in it */
 	pthread_mutex_t memtable_lock;
@@ -63,6 +66,8 @@ struct sw_entering {
 	struct sw_fold_commit fold;
 	struct sw_order order;
 	const struct sw_commit *commit; /* borrowed */
+	struct sw_stage **stages;	/* of large rows that it refers to */
+	size_t n_stages;
 };
 
 /* What one local commit needs while it is made. */
@@ -183,6 +188,17 @@ typedef int (*sw_checkpoint_fn)(struct sw_db *db, struct sw_txn *txn, struct sw_
 int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg) SW_MUST_CHECK;
 /* Whether somebody has pinned it; head_lock is held. */
 bool sw_db_is_pinned(const struct sw_db *db, const struct sw_hash *root);
+
+/* db_stage.c; write_lock is held. */
+
+int sw_stages_load(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
+/* A commit refers to what the stage holds: it lets go of it. */
+int sw_stage_spend(struct sw_stage *s, struct sw_txn *txn, struct sw_nodes *nodes) SW_MUST_CHECK;
+/* That transaction has succeeded. */
+void sw_stage_spent(struct sw_stage *s);
+/* Let go of what stages hold that are not in use. */
+int sw_stages_give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes) SW_MUST_CHECK;
+
 /* A writer's records: the transaction's, and those of the memtable. */
 int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
 

@@ -12,7 +12,7 @@
 #define FRAME_SIZE  12 /* size and check */
 #define NAMES_MAX   1000000
 
-enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8 };
+enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16 };
 
 struct sw_journal {
 	char *path;
@@ -99,7 +99,10 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 	out->is_checked = flags & FLAG_CHECKED;
 	if (!out->exists || out->key.n == 0)
 		return r->bad ? SW_EFORMAT : 0;
-	if (out->row.is_blob) {
+	if (flags & FLAG_SPILL) {
+		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
+		out->spill = sw_rd_u64(r);
+	} else if (out->row.is_blob) {
 		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
 		sw_rd_hash(r, &out->row.blob);
 	} else {
@@ -235,14 +238,17 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	sw_buf_put_bytes(out, n->table);
 	sw_buf_put_bytes(out, n->key);
 	sw_buf_put_u8(out, (uint8_t)((n->exists ? FLAG_EXISTS : 0) | (n->existed ? FLAG_EXISTED : 0) |
-				     (n->row.is_blob ? FLAG_LARGE : 0) |
+				     (n->row.is_blob ? FLAG_LARGE : 0) | (n->spill ? FLAG_SPILL : 0) |
 				     (n->is_checked ? FLAG_CHECKED : 0)));
 	sw_buf_put_hash(out, &n->old);
 	sw_buf_put_u16(out, n->row.mode);
 	sw_buf_put_u64(out, (uint64_t)n->row.mtime_ns);
 	if (!n->exists || n->key.n == 0)
 		return;
-	if (n->row.is_blob) {
+	if (n->spill) {
+		sw_buf_put_varint(out, n->row.size);
+		sw_buf_put_u64(out, n->spill);
+	} else if (n->row.is_blob) {
 		sw_buf_put_varint(out, n->row.size);
 		sw_buf_put_hash(out, &n->row.blob);
 	} else {

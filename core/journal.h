@@ -6,9 +6,10 @@
  *   record  = size:u32 check:8 seq:u64 n:varint name*n       size counts what follows check;
  *                                                            check = first 8 bytes of the JOURNAL hash of it
  *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row,
- *                                                            8: checked, which says nothing of what stands there
+ *                                                            8: checked, which says nothing of what stands there,
+ *                                                            16: in a file of its own
  *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
- *             (content:bytes | size:varint root:hash)        if it exists and key is not empty
+ *             (content:bytes | size:varint root:hash | size:varint file:u64)   if it exists and key is not empty
  *
  * A record says what stands at one or more names, all at once: a rename is one record. Records have ascending
  * numbers; the store notes, per row, up to which number the journal is spent (SW_SPACE_SPENT), in the
@@ -22,7 +23,7 @@
 #include "core/row.h"
 
 #define SW_JOURNAL_VERSION 1
-#define SW_JOURNAL_ROW_MAX ((size_t)1 << 31)
+#define SW_JOURNAL_ROW_MAX ((size_t)16 << 20) /* of a row within; larger ones have a file (core/spill.h) */
 
 struct sw_journal;
 
@@ -35,6 +36,7 @@ struct sw_journal_name {
 	bool is_checked; /* a row that a working copy has checked: its other fields are nothing */
 	struct sw_hash old;
 	struct sw_row row; /* bytes may be longer than SW_INLINE_MAX here; is_blob: content is in the store */
+	uint64_t spill;	   /* number of the file with row.size bytes of content; 0: none */
 };
 
 /* Called for each record in order, with its number; names borrow during the call. */

@@ -83,6 +83,16 @@ size_t sw_nodes_bytes(const struct sw_nodes *s)
 	return s->bytes;
 }
 
+int sw_nodes_each(const struct sw_nodes *s, sw_ref_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->cap; i++)
+		if (s->slots[i].used && s->slots[i].bytes)
+			rc = fn(arg, &s->slots[i].hash);
+	return rc;
+}
+
 static struct slot *find(const struct sw_nodes *s, const struct sw_hash *hash)
 {
 	size_t i;

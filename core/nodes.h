@@ -46,6 +46,8 @@ int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash)
 int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from) SW_MUST_CHECK;
 /* Bytes held in memory. */
 size_t sw_nodes_bytes(const struct sw_nodes *s);
+/* Call back for each record held in memory, in no order; stops at the first non-zero answer and returns it. */
+int sw_nodes_each(const struct sw_nodes *s, sw_ref_fn fn, void *arg) SW_MUST_CHECK;
 
 /* Remember one more, or one less, reference from outside to a root. The zero hash is ignored. */
 int sw_nodes_retain(struct sw_nodes *s, const struct sw_hash *root) SW_MUST_CHECK;

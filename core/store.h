@@ -25,6 +25,7 @@
 	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
 	X(MILESTONES, "milestones") /* place in the line -> root of the state there, kept */           \
 	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \
+	X(STAGED, "staged")   /* stage, batch -> hashes of records that no commit refers to yet */ \
 	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \
 	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */                   \
 	X(COPIES, "copies")   /* number of a working copy -> what it stands on */

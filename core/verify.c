@@ -409,6 +409,31 @@ static int count_milestones(struct verify *v, struct counts *c)
 	return rc;
 }
 
+/* What is on its way into the store (core/db_stage.c). */
+static int count_staged(struct verify *v, struct counts *c)
+{
+	uint8_t at[SW_STORE_KEY_MAX] = {0};
+	struct sw_view found, list;
+	size_t n = 0;
+	int rc;
+
+	while ((rc = sw_txn_ceil(v->txn, SW_SPACE_STAGED, sw_view(at, n), &found, &list)) > 0) {
+		for (size_t i = 0; i + SW_HASH_SIZE <= list.n; i += SW_HASH_SIZE) {
+			struct sw_hash hash;
+
+			memcpy(hash.b, list.p + i, SW_HASH_SIZE);
+			rc = count_ref(c, &hash);
+			if (rc < 0)
+				return rc;
+		}
+		/* The next key is at least this one with a zero behind it. */
+		memcpy(at, found.p, found.n);
+		at[found.n] = 0;
+		n = found.n + 1;
+	}
+	return rc;
+}
+
 static int stored_refs(struct sw_txn *txn, struct sw_view key, uint64_t *out)
 {
 	struct sw_view v;
@@ -484,6 +509,8 @@ static int verify_references(struct verify *v)
 	rc = count_roots(v, &c);
 	if (rc == 0)
 		rc = count_milestones(v, &c);
+	if (rc == 0)
+		rc = count_staged(v, &c);
 	if (rc == 0)
 		rc = each_record(v, count_record, &c);
 	if (rc == 0)

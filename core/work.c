@@ -10,10 +10,12 @@
 #include "core/work_internal.h"
 
 #include "core/columns.h"
+#include "core/log.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SETTLE_MS     100
 #define SETTLE_MAX_MS 2000
@@ -326,9 +328,13 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 					       .old = name->base.hash};
 		if (f) {
 			to->row = f->row;
-			if (f->in_memory)
+			if (f->spill) {
+				to->row = (struct sw_row){.size = sw_spill_size(f->spill)};
+				to->spill = sw_spill_number(f->spill);
+			} else if (f->in_memory) {
 				to->row = (struct sw_row){.size = f->bytes.n,
 							  .bytes = sw_buf_view(&f->bytes)};
+			}
 			to->row.mode = f->mode;
 			to->row.mtime_ns = f->mtime_ns;
 		} else {
@@ -362,7 +368,11 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 		return rc;
 	f->mode = j->row.mode & SW_MODE_MASK;
 	f->mtime_ns = f->ctime_ns = j->row.mtime_ns;
-	if (j->row.is_blob) {
+	if (j->spill) {
+		rc = sw_spill_open(w->spill_dir, j->spill, w->env, &f->spill);
+		w->n_spills += rc == 0;
+		f->in_memory = true;
+	} else if (j->row.is_blob) {
 		f->row = j->row;
 	} else {
 		f->in_memory = true;
@@ -373,6 +383,19 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 		sw_name_put_file(w, n, f);
 	sw_file_unref(w, f);
 	return rc;
+}
+
+/* What was not flushed may be gone, or shorter, after a power failure. */
+static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
+{
+	struct sw_spill *spill;
+	bool is_whole;
+
+	if (sw_spill_open(w->spill_dir, j->spill, w->env, &spill) < 0)
+		return false;
+	is_whole = sw_spill_size(spill) >= j->row.size;
+	sw_spill_unref(spill);
+	return is_whole;
 }
 
 /* A record stands for itself: later ones replace what earlier ones said of a name. */
@@ -387,6 +410,11 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
 		return sw_fail(SW_ECORRUPT, "the journal holds a name that no row can have");
 	rc = sw_name_get(w, j->table, j->key, &n);
+	if (rc < 0)
+		return rc;
+	n->is_lost = j->spill && !has_spill(w, j);
+	if (n->is_lost)
+		return 0;
 	if (rc == 0 && j->is_checked) {
 		w->n_checks += !n->is_checked;
 		n->is_checked = true;
@@ -441,14 +469,49 @@ static struct sw_work *work_new(struct sw_db *db)
 	return w;
 }
 
+static bool is_spill_of(void *arg, uint64_t number)
+{
+	const struct sw_work *w = arg;
+
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (n && n->file && n->file->spill && sw_spill_number(n->file->spill) == number)
+			return true;
+	}
+	return false;
+}
+
+static void tell_lost(struct sw_work *w)
+{
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (n && n->is_lost)
+			sw_log(SW_LOG_WARN, "%.*s/%.*s: what was written last is lost, since it had not reached the disk",
+			       (int)n->table.n, (const char *)n->table.p, (int)n->key.n, (const char *)n->key.p);
+	}
+}
+
+/* The journal, and beside it the directory with what is too large for it. */
 static int open_journal(struct sw_work *w, const char *name)
 {
 	struct replay replay = {.w = w};
 	char path[4096];
+	int rc;
 
 	if (snprintf(path, sizeof(path), "%s/%s", sw_db_dir(w->db), name) >= (int)sizeof(path))
 		return sw_fail(SW_ETOOLONG, "%s: path too long", sw_db_dir(w->db));
-	return sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	if (asprintf(&w->spill_dir, "%s" SW_SPILL_SUFFIX, path) < 0) {
+		w->spill_dir = NULL;
+		return SW_ENOMEM;
+	}
+	w->keeps_spills = true;
+	rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	w->keeps_spills = false;
+	if (rc == 0)
+		tell_lost(w);
+	return rc < 0 ? rc : sw_spills_clear(w->spill_dir, is_spill_of, w, &w->last_spill);
 }
 
 int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)
@@ -510,6 +573,7 @@ void sw_work_close(struct sw_work *w)
 	if (!w)
 		return;
 	commit_last(w);
+	w->keeps_spills = true;
 	for (size_t i = 0; i < w->cap_names; i++) {
 		struct sw_name *n = w->names[i];
 
@@ -525,7 +589,11 @@ void sw_work_close(struct sw_work *w)
 		free(n);
 	}
 	free(w->names);
+	sw_work_free_stale(w);
 	sw_journal_close(w->journal);
+	if (w->spill_dir)
+		(void)rmdir(w->spill_dir); /* unless something waits in it */
+	free(w->spill_dir);
 	if (w->is_copy)
 		sw_db_unpin(w->db, &w->base);
 	pthread_mutex_destroy(&w->lock);

@@ -16,6 +16,7 @@ struct item {
 	struct sw_name *name;
 	uint64_t version;
 	struct sw_version written; /* what the name's base becomes */
+	struct sw_stage *stage;	   /* of its content, if that is large */
 	struct sw_buf content;
 	struct sw_buf base_text;
 };
@@ -56,9 +57,10 @@ static void row_op(const struct sw_name *n, struct sw_write_op *w)
 	w->op.kind = f ? SW_OP_PUT : SW_OP_DELETE;
 	if (!f)
 		return;
-	w->is_made = !f->in_memory && f->row.is_blob;
+	w->is_made = f->spill || (!f->in_memory && f->row.is_blob);
+	w->stage = f->stage;
 	if (w->is_made)
-		w->op.row = f->row;
+		w->op.row = f->spill ? f->staged : f->row;
 	else
 		w->content = sw_buf_view(&f->bytes);
 	w->op.row.mode = f->mode;
@@ -103,6 +105,8 @@ static int add_item(struct batch *b, struct sw_name *n)
 						  .hash = n->base.hash,
 						  .mode = w->op.row.mode,
 						  .mtime_ns = w->op.row.mtime_ns};
+	if (w->stage)
+		it->stage = SW_TAKE(n->file->stage);
 	rc = keep_texts(it, w);
 	b->bytes += it->content.n;
 	return rc;
@@ -124,13 +128,24 @@ static bool group_is_ready(const struct sw_work *w, uint64_t group, uint64_t now
 	return true;
 }
 
-static bool is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
+bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
 {
 	uint64_t ready = n->has_edit ? sw_name_ready_ms(w, n) : UINT64_MAX;
 
 	if (ready == UINT64_MAX || (!all && ready > now))
 		return false;
 	return n->group == 0 || group_is_ready(w, n->group, now, all);
+}
+
+/* Whether its content, or that of a name it is joined with, is to be staged first. */
+static bool waits_for_stage(const struct sw_work *w, const struct sw_name *n)
+{
+	if (w->n_spills == 0 || n->group == 0)
+		return sw_name_needs_stage(n);
+	for (size_t i = 0; i < w->cap_names; i++)
+		if (w->names[i] && w->names[i]->group == n->group && sw_name_needs_stage(w->names[i]))
+			return true;
+	return false;
 }
 
 static int add_group(struct sw_work *w, struct batch *b, uint64_t group)
@@ -171,7 +186,7 @@ static int gather(struct sw_work *w, bool all, struct batch *b)
 	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
 		struct sw_name *n = w->names[i];
 
-		if (!n || !is_ready(w, n, now, all))
+		if (!n || !sw_name_is_ready(w, n, now, all) || waits_for_stage(w, n))
 			continue;
 		rc = n->group ? add_group(w, b, n->group) : add_item(b, n);
 		if (is_full(w, b))
@@ -250,14 +265,19 @@ static void finish_item(struct sw_work *w, struct item *it, const struct sw_writ
 	sw_name_settle(w, n);
 }
 
+static void failed(struct sw_work *w, int rc)
+{
+	snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
+	w->retry_ms = sw_env_mono_ms(w->env) + RETRY_MS;
+}
+
 static void unfinish(struct sw_work *w, struct batch *b, int rc)
 {
 	for (size_t i = 0; i < b->n; i++)
 		b->items[i].name->in_commit = false;
 	if (rc == 0)
 		return;
-	snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
-	w->retry_ms = sw_env_mono_ms(w->env) + RETRY_MS;
+	failed(w, rc);
 }
 
 /* The hashes of what was written: the database has completed the operations that changed something. */
@@ -313,6 +333,8 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	else
 		unfinish(w, &b, rc);
 	free(write.ops);
+	for (size_t i = 0; i < b.n; i++)
+		sw_work_discard(w, b.items[i].stage);
 	batch_fini(&b);
 	pthread_cond_broadcast(&w->committed);
 	return rc < 0 ? rc : 1 + more;
@@ -345,7 +367,9 @@ static int flush_journal(struct sw_work *w)
 	if (w->journal_dirty_ms == 0 ||
 	    sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS)
 		return 0;
-	rc = sw_journal_sync(w->journal);
+	rc = sw_work_sync_spills(w, NULL);
+	if (rc == 0)
+		rc = sw_journal_sync(w->journal);
 	if (rc == 0)
 		w->journal_dirty_ms = 0;
 	return rc;
@@ -363,6 +387,16 @@ static int trim_journal(struct sw_work *w)
 	return rc < 0 ? rc : 1;
 }
 
+/* What failed is tried again later, as with any commit. */
+static int stage_ready(struct sw_work *w, bool all)
+{
+	int rc = sw_work_stage(w, all);
+
+	if (rc < 0)
+		failed(w, rc);
+	return rc;
+}
+
 int sw_work_run(struct sw_work *w)
 {
 	struct sw_hash id;
@@ -371,11 +405,14 @@ int sw_work_run(struct sw_work *w)
 	pthread_mutex_lock(&w->lock);
 	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
 	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms)
+		rc = stage_ready(w, false);
+	if (!w->is_copy && rc == 0 && sw_env_mono_ms(w->env) >= w->retry_ms)
 		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
 			;
 	flushed = flush_journal(w);
 	trimmed = trim_journal(w);
 	pthread_mutex_unlock(&w->lock);
+	sw_work_free_stale(w);
 	if (trimmed > 0) /* not under the lock: a writer of the database may wait for it */
 		trimmed = sw_db_forget_spent(w->db);
 	if (rc < 0)
@@ -390,10 +427,14 @@ int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id
 
 	*id = sw_hash_zero;
 	pthread_mutex_lock(&w->lock);
-	while ((rc = commit_batch(w, true, message, &one)) > 0)
+	rc = stage_ready(w, true);
+	while (rc == 0 && (rc = commit_batch(w, true, message, &one)) > 0) {
 		if (!sw_hash_is_zero(&one))
 			*id = one;
+		rc = 0;
+	}
 	pthread_mutex_unlock(&w->lock);
+	sw_work_free_stale(w);
 	return rc;
 }
 
@@ -414,11 +455,20 @@ static int sync_name(struct sw_work *w, const struct sw_file *f, uint64_t versio
 	}
 }
 
+static int sync_committed(struct sw_work *w, struct sw_file *f, uint64_t version)
+{
+	int rc = sw_file_stage(w, f);
+
+	return rc < 0 ? rc : sync_name(w, f, version);
+}
+
 /* The journal has it, on the disk. */
 static int sync_journal(struct sw_work *w, struct sw_name *n)
 {
 	int rc = sw_name_journal(w, &n, 1);
 
+	if (rc == 0)
+		rc = sw_work_sync_spills(w, n->file);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
 	if (rc == 0)
@@ -441,7 +491,7 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 	}
 	if (n->base.exists && f->n_dirty == 0 && !w->is_copy) {
 		n->want_sync = true;
-		rc = sync_name(w, f, n->version);
+		rc = sync_committed(w, f, n->version);
 		n = f->name;
 	}
 	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for a name it is joined with. */
@@ -457,6 +507,7 @@ int sw_handle_sync(struct sw_work *w, struct sw_handle *h)
 	pthread_mutex_lock(&w->lock);
 	rc = sync_locked(w, h);
 	pthread_mutex_unlock(&w->lock);
+	sw_work_free_stale(w);
 	return rc;
 }
 

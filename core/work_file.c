@@ -30,6 +30,7 @@ void sw_file_unref(struct sw_work *w, struct sw_file *f)
 	if (--f->n_refs > 0)
 		return;
 	unpin(w, f);
+	sw_file_drop_spill(w, f);
 	sw_buf_fini(&f->bytes);
 	free(f);
 }
@@ -70,6 +71,7 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 		f->is_pinned = true;
 		(void)r;
 	}
+	sw_file_drop_spill(w, f);
 	sw_buf_fini(&f->bytes);
 	f->bytes = bytes;
 	f->row = *row;
@@ -83,6 +85,8 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 
 uint64_t sw_file_size(const struct sw_file *f)
 {
+	if (f->spill)
+		return sw_spill_size(f->spill);
 	return f->in_memory ? f->bytes.n : f->row.size;
 }
 
@@ -93,6 +97,8 @@ int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, vo
 	int rc;
 
 	*got = 0;
+	if (f->spill)
+		return sw_spill_read(f->spill, offset, out, n, got);
 	if (f->in_memory || !f->row.is_blob) {
 		struct sw_view all = sw_buf_view(&f->bytes);
 
@@ -118,7 +124,11 @@ int sw_file_to_memory(struct sw_work *w, struct sw_file *f)
 
 	if (f->in_memory)
 		return 0;
-	if (f->row.is_blob) {
+	if (f->row.is_blob && f->row.size > SW_FILE_MEMORY_MAX) {
+		rc = sw_file_spill_row(w, f);
+		if (rc < 0)
+			return rc;
+	} else if (f->row.is_blob) {
 		rc = sw_work_read(w, &r);
 		if (rc < 0)
 			return rc;
@@ -188,12 +198,29 @@ static int create(struct sw_work *w, struct sw_name *n, uint16_t mode)
 	return 0;
 }
 
+/* Of content in memory. */
+static int resize(struct sw_file *f, size_t size)
+{
+	if (size > f->bytes.n) {
+		uint8_t *to = sw_buf_reserve(&f->bytes, size - f->bytes.n);
+
+		if (!to) {
+			f->bytes.rc = 0;
+			return SW_ENOMEM;
+		}
+		memset(to, 0, size - f->bytes.n);
+	}
+	f->bytes.n = size;
+	return 0;
+}
+
 static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 {
 	int rc;
 
-	if (size > SW_JOURNAL_ROW_MAX)
+	if (size > SW_ROW_SIZE_MAX)
 		return SW_ELIMIT;
+	sw_file_wait(w, f);
 	rc = begin_change(w, f);
 	if (rc == 0 && size == 0 && !f->in_memory) {
 		unpin(w, f);
@@ -202,18 +229,18 @@ static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 	}
 	if (rc == 0)
 		rc = sw_file_to_memory(w, f);
+	if (rc == 0 && size > SW_FILE_MEMORY_MAX)
+		rc = sw_file_make_large(w, f);
+	if (rc == 0 && f->spill) {
+		sw_file_unstage(w, f);
+		rc = sw_spill_truncate(f->spill, size);
+		if (rc == 0 && size <= SW_FILE_MEMORY_MAX)
+			rc = sw_file_make_small(w, f);
+	}
+	if (rc == 0 && !f->spill)
+		rc = resize(f, (size_t)size);
 	if (rc < 0)
 		return rc;
-	if (size > f->bytes.n) {
-		uint8_t *to = sw_buf_reserve(&f->bytes, (size_t)size - f->bytes.n);
-
-		if (!to) {
-			f->bytes.rc = 0;
-			return SW_ENOMEM;
-		}
-		memset(to, 0, (size_t)size - f->bytes.n);
-	}
-	f->bytes.n = (size_t)size;
 	bump_times(w, f, true);
 	changed(w, f);
 	return 0;
@@ -336,13 +363,25 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, str
 	uint64_t end = offset + bytes.n;
 	int rc;
 
-	if (end < offset || end > SW_JOURNAL_ROW_MAX)
+	if (end < offset || end > SW_ROW_SIZE_MAX)
 		return SW_ELIMIT;
+	sw_file_wait(w, f);
 	rc = begin_change(w, f);
 	if (rc == 0)
 		rc = sw_file_to_memory(w, f);
+	if (rc == 0 && end > SW_FILE_MEMORY_MAX)
+		rc = sw_file_make_large(w, f);
 	if (rc < 0)
 		return rc;
+	if (f->spill) {
+		sw_file_unstage(w, f);
+		rc = sw_spill_write(f->spill, offset, bytes);
+		if (rc < 0)
+			return rc;
+		bump_times(w, f, true);
+		changed(w, f);
+		return 0;
+	}
 	if (end > f->bytes.n) {
 		if (!sw_buf_reserve(&f->bytes, (size_t)end - f->bytes.n)) {
 			f->bytes.rc = 0;
@@ -463,6 +502,16 @@ int sw_handle_set(struct sw_work *w, struct sw_handle *h, const uint16_t *mode, 
 	return rc;
 }
 
+/* The name, when nobody is writing its content into the store: with the wait, what was looked up before may be gone. */
+static int get_steady(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out)
+{
+	int rc;
+
+	while ((rc = sw_name_get(w, table, key, out)) == 0 && (*out)->file && (*out)->file->is_staging)
+		pthread_cond_wait(&w->committed, &w->lock);
+	return rc;
+}
+
 int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, const uint16_t *mode,
 		const int64_t *mtime_ns, const uint64_t *size)
 {
@@ -470,7 +519,7 @@ int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, con
 	int rc;
 
 	pthread_mutex_lock(&w->lock);
-	rc = sw_name_get(w, table, key, &n);
+	rc = get_steady(w, table, key, &n);
 	if (rc == 0) {
 		rc = sw_name_load(w, n);
 		if (rc == 0 && size)

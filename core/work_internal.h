@@ -6,6 +6,7 @@
 
 #include "core/history.h"
 #include "core/journal.h"
+#include "core/spill.h"
 #include "core/work.h"
 
 /* The version of a row that something is based on. */
@@ -21,7 +22,11 @@ struct sw_file {
 	size_t n_refs;	      /* handles, and the name it stands at */
 	struct sw_name *name; /* NULL: unlinked, or replaced */
 	uint64_t generation;
-	bool in_memory;	      /* bytes hold the content; else it is `row`, as the state has it */
+	bool in_memory;	      /* bytes, or spill, hold the content; else it is `row`, as the state has it */
+	struct sw_spill *spill;	/* the content when it is larger than SW_FILE_MEMORY_MAX */
+	bool is_staging;	/* it is being written into the store, and must not change */
+	struct sw_stage *stage; /* of that content, when it was: what it is is in staged */
+	struct sw_row staged;
 	struct sw_row row;    /* inline bytes are in `bytes` too */
 	struct sw_buf bytes;
 	bool is_pinned;
@@ -44,6 +49,7 @@ struct sw_name {
 	bool in_commit;	 /* being committed: must not be freed */
 	bool is_checked; /* of a working copy: it must not move on before that is applied */
 	bool want_sync;
+	bool is_lost; /* in replay: the last record about it cannot be followed */
 	/* The edit. */
 	struct sw_version base;
 	struct sw_buf base_text; /* of a row that may have columns */
@@ -75,6 +81,12 @@ struct sw_work {
 	uint64_t clock;		/* for versions, generations and groups */
 	uint64_t journal_dirty_ms; /* when the oldest unflushed record was written */
 	uint64_t retry_ms;	/* after a failed commit: not before */
+	char *spill_dir;
+	uint64_t last_spill;
+	size_t n_spills; /* files that have one */
+	bool keeps_spills; /* at the beginning and the end: the journal may name them */
+	struct sw_stage **stale; /* stages that nobody wants: not freed under the lock */
+	size_t n_stale, cap_stale;
 	char error[512];
 	void (*on_due)(void *arg);
 	void *on_due_arg;
@@ -118,6 +130,35 @@ int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, vo
 		 size_t *got) SW_MUST_CHECK;
 void sw_file_stat(const struct sw_file *f, struct sw_attr *out);
 int64_t sw_work_now_ns(const struct sw_work *w);
+
+/*
+ * Large files (work_large.c); the lock is held. What is above this size is in a file of its own while it is edited, and in the
+ * store, staged, before the commit that refers to it begins.
+ */
+#define SW_FILE_MEMORY_MAX ((size_t)1 << 20)
+
+/* Move the content into a file of its own, or, of a row that became small, into memory. */
+int sw_file_make_large(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+int sw_file_make_small(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* The row as the state has it, for editing: 0 and a file of its own. */
+int sw_file_spill_row(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* The content is about to change, or not wanted any more. */
+void sw_file_unstage(struct sw_work *w, struct sw_file *f);
+/* Nobody wants this stage any more; NULL is fine. */
+void sw_work_discard(struct sw_work *w, struct sw_stage *stage);
+void sw_file_drop_spill(struct sw_work *w, struct sw_file *f);
+/* Before a change: wait until it is not being staged. Gives up the lock meanwhile. */
+void sw_file_wait(struct sw_work *w, const struct sw_file *f);
+bool sw_name_needs_stage(const struct sw_name *n);
+/* Stage the content of that name's file. Gives up the lock meanwhile: whatever was looked up before may have changed. */
+int sw_file_stage(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* Stage all that is ready, or with `all` whole; likewise. */
+int sw_work_stage(struct sw_work *w, bool all) SW_MUST_CHECK;
+/* Flush the contents that the journal refers to; f: of that file alone. Likewise. */
+int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHECK;
+/* Without the lock. */
+void sw_work_free_stale(struct sw_work *w);
+bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all);
 
 /* Tables; the lock is held */
 int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;

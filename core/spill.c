@@ -1,0 +1,204 @@
+#include "core/spill.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct sw_spill {
+	atomic_size_t n_refs;
+	const struct sw_env *env;
+	char *path;
+	int fd;
+	uint64_t number;
+	uint64_t size;
+	atomic_bool dirty;
+};
+
+static int make_path(const char *dir, uint64_t number, char **out)
+{
+	return asprintf(out, "%s/%llu", dir, (unsigned long long)number) < 0 ? SW_ENOMEM : 0;
+}
+
+static int spill_open(const char *dir, uint64_t number, const struct sw_env *env, int flags, struct sw_spill **out)
+{
+	struct sw_spill *s = calloc(1, sizeof(*s));
+	struct stat st;
+	int rc;
+
+	if (!s)
+		return SW_ENOMEM;
+	atomic_init(&s->n_refs, 1);
+	s->env = env;
+	s->number = number;
+	s->fd = -1;
+	rc = make_path(dir, number, &s->path);
+	if (rc == 0) {
+		s->fd = open(s->path, O_RDWR | O_CLOEXEC | flags, 0600);
+		if (s->fd < 0 || fstat(s->fd, &st) < 0)
+			rc = errno == ENOENT ? SW_ENOTFOUND : sw_fail_errno("cannot open %s", s->path);
+		else
+			s->size = (uint64_t)st.st_size;
+	}
+	if (rc < 0) {
+		sw_spill_unref(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+int sw_spill_new(const char *dir, uint64_t number, const struct sw_env *env, struct sw_spill **out)
+{
+	int rc = sw_env_fault(env, "spill.new");
+
+	if (rc < 0)
+		return rc;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return sw_fail_errno("cannot make %s", dir);
+	return spill_open(dir, number, env, O_CREAT | O_EXCL, out);
+}
+
+int sw_spill_open(const char *dir, uint64_t number, const struct sw_env *env, struct sw_spill **out)
+{
+	return spill_open(dir, number, env, 0, out);
+}
+
+struct sw_spill *sw_spill_ref(struct sw_spill *s)
+{
+	atomic_fetch_add(&s->n_refs, 1);
+	return s;
+}
+
+void sw_spill_unref(struct sw_spill *s)
+{
+	if (!s || atomic_fetch_sub(&s->n_refs, 1) > 1)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->path);
+	free(s);
+}
+
+void sw_spill_remove(struct sw_spill *s)
+{
+	if (s)
+		unlink(s->path);
+	sw_spill_unref(s);
+}
+
+int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg, uint64_t *last)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	*last = 0;
+	if (!d)
+		return errno == ENOENT ? 0 : sw_fail_errno("cannot read %s", dir);
+	while ((e = readdir(d))) {
+		char *end;
+		uint64_t number = strtoull(e->d_name, &end, 10);
+
+		if (end == e->d_name || *end)
+			continue;
+		if (keep(arg, number))
+			*last = number > *last ? number : *last;
+		else
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	closedir(d);
+	if (*last == 0)
+		rmdir(dir);
+	return 0;
+}
+
+uint64_t sw_spill_number(const struct sw_spill *s)
+{
+	return s->number;
+}
+
+uint64_t sw_spill_size(const struct sw_spill *s)
+{
+	return s->size;
+}
+
+int sw_spill_read(const struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got)
+{
+	*got = 0;
+	while (*got < n) {
+		ssize_t k = pread(s->fd, (uint8_t *)out + *got, n - *got, (off_t)(offset + *got));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return sw_fail_errno("cannot read %s", s->path);
+		if (k == 0)
+			break;
+		*got += (size_t)k;
+	}
+	return 0;
+}
+
+static int write_all(const struct sw_spill *s, uint64_t offset, struct sw_view bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t k = pwrite(s->fd, bytes.p, bytes.n, (off_t)offset);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return sw_fail_errno("cannot write %s", s->path);
+		offset += (uint64_t)k;
+		bytes = sw_view(bytes.p + k, bytes.n - (size_t)k);
+	}
+	return 0;
+}
+
+int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
+{
+	int rc = sw_env_fault(s->env, "spill.write");
+
+	if (rc == 0)
+		rc = write_all(s, offset, bytes);
+	s->dirty = true;
+	if (rc == 0 && offset + bytes.n > s->size)
+		s->size = offset + bytes.n;
+	if (rc < 0 && ftruncate(s->fd, (off_t)s->size) < 0)
+		return sw_fail_errno("cannot write %s", s->path);
+	return rc;
+}
+
+int sw_spill_truncate(struct sw_spill *s, uint64_t size)
+{
+	int rc = sw_env_fault(s->env, "spill.write");
+
+	if (rc < 0)
+		return rc;
+	if (ftruncate(s->fd, (off_t)size) < 0)
+		return sw_fail_errno("cannot write %s", s->path);
+	s->size = size;
+	s->dirty = true;
+	return 0;
+}
+
+int sw_spill_sync(struct sw_spill *s)
+{
+	int rc = sw_env_fault(s->env, "spill.sync");
+
+	if (rc < 0 || !atomic_exchange(&s->dirty, false))
+		return rc;
+	if (fdatasync(s->fd) == 0)
+		return 0;
+	s->dirty = true;
+	return sw_fail_errno("cannot flush %s", s->path);
+}
+
+bool sw_spill_needs_sync(const struct sw_spill *s)
+{
+	return s->dirty;
+}

@@ -1,0 +1,254 @@
+/*
+ * Large rows under edit: each is in a file of its own, so that memory does not hold it, and is written into the store in steps
+ * before the commit that refers to it, so that no transaction does. Meanwhile writers of that row wait; nobody else does.
+ */
+#include <stdlib.h>
+
+#include "core/work_internal.h"
+
+static int new_spill(struct sw_work *w, struct sw_spill **out)
+{
+	return sw_spill_new(w->spill_dir, ++w->last_spill, w->env, out);
+}
+
+int sw_file_make_large(struct sw_work *w, struct sw_file *f)
+{
+	struct sw_spill *spill = NULL;
+	int rc;
+
+	if (f->spill)
+		return 0;
+	rc = new_spill(w, &spill);
+	if (rc == 0 && f->bytes.n > 0)
+		rc = sw_spill_write(spill, 0, sw_buf_view(&f->bytes));
+	if (rc < 0) {
+		sw_spill_remove(spill);
+		return rc;
+	}
+	sw_buf_fini(&f->bytes);
+	f->spill = spill;
+	f->in_memory = true;
+	w->n_spills++;
+	return 0;
+}
+
+int sw_file_make_small(struct sw_work *w, struct sw_file *f)
+{
+	size_t n = (size_t)sw_spill_size(f->spill), got;
+	struct sw_buf bytes = {0};
+	int rc = 0;
+
+	if (n > 0 && !sw_buf_reserve(&bytes, n))
+		return SW_ENOMEM;
+	if (n > 0)
+		rc = sw_spill_read(f->spill, 0, bytes.p, n, &got);
+	if (rc < 0) {
+		sw_buf_fini(&bytes);
+		return rc;
+	}
+	bytes.n = n;
+	sw_buf_fini(&f->bytes);
+	f->bytes = bytes;
+	sw_file_drop_spill(w, f);
+	return 0;
+}
+
+static int copy_row(struct sw_work *w, const struct sw_row *row, struct sw_spill *to)
+{
+	size_t size = (size_t)256 << 10, got = 1;
+	uint8_t *block = malloc(size);
+	struct sw_reader r;
+	int rc = block ? sw_reader_begin(w->db, &r) : SW_ENOMEM;
+
+	if (rc < 0) {
+		free(block);
+		return rc;
+	}
+	for (uint64_t at = 0; rc == 0 && got > 0; at += got) {
+		rc = sw_blob_read(r.nodes, &row->blob, at, block, size, &got);
+		if (rc == 0 && got > 0)
+			rc = sw_spill_write(to, at, sw_view(block, got));
+	}
+	sw_reader_end(&r);
+	free(block);
+	return rc;
+}
+
+int sw_file_spill_row(struct sw_work *w, struct sw_file *f)
+{
+	struct sw_spill *spill = NULL;
+	int rc = new_spill(w, &spill);
+
+	if (rc == 0)
+		rc = copy_row(w, &f->row, spill);
+	if (rc < 0) {
+		sw_spill_remove(spill);
+		return rc;
+	}
+	f->spill = spill;
+	w->n_spills++;
+	return 0;
+}
+
+void sw_work_discard(struct sw_work *w, struct sw_stage *stage)
+{
+	if (!stage)
+		return;
+	if (w->n_stale == w->cap_stale) {
+		size_t cap = w->cap_stale ? w->cap_stale * 2 : 8;
+		struct sw_stage **v = realloc(w->stale, cap * sizeof(struct sw_stage *));
+
+		/* Then the store gives up what it holds when it is opened again. */
+		if (!v)
+			return;
+		w->stale = v;
+		w->cap_stale = cap;
+	}
+	w->stale[w->n_stale++] = stage;
+}
+
+void sw_file_unstage(struct sw_work *w, struct sw_file *f)
+{
+	sw_work_discard(w, SW_TAKE(f->stage));
+}
+
+void sw_work_free_stale(struct sw_work *w)
+{
+	struct sw_stage **v;
+	size_t n;
+
+	pthread_mutex_lock(&w->lock);
+	v = SW_TAKE(w->stale);
+	n = w->n_stale;
+	w->n_stale = w->cap_stale = 0;
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		sw_stage_free(v[i]);
+	free(v);
+}
+
+void sw_file_drop_spill(struct sw_work *w, struct sw_file *f)
+{
+	if (!f->spill)
+		return;
+	sw_file_unstage(w, f);
+	w->n_spills--;
+	if (w->keeps_spills)
+		sw_spill_unref(f->spill);
+	else
+		sw_spill_remove(f->spill);
+	f->spill = NULL;
+}
+
+void sw_file_wait(struct sw_work *w, const struct sw_file *f)
+{
+	while (f->is_staging)
+		pthread_cond_wait(&w->committed, &w->lock);
+}
+
+bool sw_name_needs_stage(const struct sw_name *n)
+{
+	return n->file && n->file->spill && !n->file->stage;
+}
+
+static int read_spill(void *arg, uint64_t offset, void *out, size_t n, size_t *got)
+{
+	return sw_spill_read(arg, offset, out, n, got);
+}
+
+int sw_file_stage(struct sw_work *w, struct sw_file *f)
+{
+	struct sw_stage *stage = NULL;
+	struct sw_spill *spill;
+	struct sw_row row = {0};
+	int rc;
+
+	f->n_refs++;
+	sw_file_wait(w, f);
+	if (!f->spill || f->stage) { /* somebody else did it */
+		sw_file_unref(w, f);
+		return 0;
+	}
+	f->is_staging = true;
+	spill = sw_spill_ref(f->spill);
+	pthread_mutex_unlock(&w->lock);
+	rc = sw_stage_new(w->db, &stage);
+	if (rc == 0)
+		rc = sw_stage_row(stage, read_spill, spill, &row);
+	if (rc < 0)
+		sw_stage_free(stage);
+	sw_spill_unref(spill);
+	pthread_mutex_lock(&w->lock);
+	f->is_staging = false;
+	if (rc == 0) {
+		f->stage = stage;
+		f->staged = row;
+	}
+	pthread_cond_broadcast(&w->committed);
+	sw_file_unref(w, f);
+	return rc;
+}
+
+static struct sw_file *find_unstaged(const struct sw_work *w, bool all)
+{
+	uint64_t now = sw_env_mono_ms(w->env);
+
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (n && sw_name_needs_stage(n) && sw_name_is_ready(w, n, now, all))
+			return n->file;
+	}
+	return NULL;
+}
+
+int sw_work_stage(struct sw_work *w, bool all)
+{
+	struct sw_file *f;
+	int rc = 0;
+
+	while (rc == 0 && w->n_spills > 0 && (f = find_unstaged(w, all)) != NULL)
+		rc = sw_file_stage(w, f);
+	return rc;
+}
+
+/* Contents that the journal refers to and the disk may lack, each with a reference. */
+static int gather_dirty(struct sw_work *w, struct sw_spill ***out, size_t *n)
+{
+	struct sw_spill **v = calloc(w->n_spills + 1, sizeof(struct sw_spill *));
+
+	*n = 0;
+	if (!v)
+		return SW_ENOMEM;
+	for (size_t i = 0; i < w->cap_names && *n < w->n_spills; i++) {
+		const struct sw_name *name = w->names[i];
+
+		if (name && name->file && name->file->spill && name->journal_seq > 0 &&
+		    sw_spill_needs_sync(name->file->spill))
+			v[(*n)++] = sw_spill_ref(name->file->spill);
+	}
+	*out = v;
+	return 0;
+}
+
+int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f)
+{
+	struct sw_spill *one = f && f->spill ? sw_spill_ref(f->spill) : NULL, **v = &one;
+	size_t n = one != NULL;
+	int rc = 0;
+
+	if (!f && w->n_spills > 0)
+		rc = gather_dirty(w, &v, &n);
+	if (rc < 0 || (n == 0 && v == &one))
+		return rc;
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0)
+			rc = sw_spill_sync(v[i]);
+		sw_spill_unref(v[i]);
+	}
+	pthread_mutex_lock(&w->lock);
+	if (v != &one)
+		free(v);
+	return rc;
+}

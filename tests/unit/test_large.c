@@ -1,0 +1,338 @@
+/* Large rows under edit: files of their own, staged into the store before they are committed. */
+#include <dirent.h>
+
+#include "core/work.h"
+#include "tests/lib/dbs.h"
+
+#define SIZE 3000000
+
+struct set {
+	struct test_db t;
+	struct sw_work *w;
+};
+
+static uint8_t expected[2 * SIZE];
+
+static void fill(uint8_t *to, size_t n, uint64_t seed)
+{
+	struct rng r = {seed};
+
+	for (size_t i = 0; i < n; i += 8) {
+		uint64_t x = rng_next(&r);
+
+		memcpy(to + i, &x, n - i < 8 ? n - i : 8);
+	}
+}
+
+static void begin(struct set *s)
+{
+	test_db_create(&s->t, 1);
+	s->t.env.env.checkpoint_commits = 3;
+	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
+	TEST_OK(sw_work_mkdir(s->w, sw_view_str("t"), 0755));
+	fill(expected, SIZE, 1);
+}
+
+static void pass(struct set *s)
+{
+	s->t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s->w));
+}
+
+static void end(struct set *s)
+{
+	sw_work_close(s->w);
+	TEST_OK(sw_db_tidy(s->t.db));
+	test_verify(&s->t);
+	test_db_close(&s->t);
+}
+
+/* The process ends without a word. */
+static void crash(struct set *s)
+{
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.is_dead = true;
+	sw_work_close(s->w);
+	sw_db_close(s->t.db);
+	s->t.env.is_dead = false;
+	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
+	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
+}
+
+static void open_row(struct set *s, const char *key, unsigned flags, struct sw_handle *h)
+{
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str(key), flags, 0644, h));
+}
+
+static void write_row(struct set *s, const char *key, size_t n)
+{
+	struct sw_handle h;
+
+	open_row(s, key, SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, &h);
+	for (size_t at = 0; at < n; at += 100000) {
+		size_t k = n - at < 100000 ? n - at : 100000;
+
+		TEST_OK(sw_handle_write(s->w, &h, at, false, sw_view(expected + at, k)));
+	}
+	TEST_OK(sw_handle_flush(s->w, &h));
+	sw_handle_release(s->w, &h);
+}
+
+static void check_row(struct set *s, const char *key, size_t n)
+{
+	static uint8_t block[50000];
+	struct sw_handle h;
+	struct sw_attr attr;
+	size_t got;
+
+	open_row(s, key, 0, &h);
+	sw_handle_stat(s->w, &h, &attr);
+	assert_int_equal(attr.size, n);
+	for (size_t at = 0; at < n; at += got) {
+		TEST_OK(sw_handle_read(s->w, &h, at, block, sizeof(block), &got));
+		assert_true(got > 0);
+		assert_memory_equal(block, expected + at, got);
+	}
+	sw_handle_release(s->w, &h);
+}
+
+static size_t n_files(struct set *s)
+{
+	char path[256];
+	DIR *dir;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/journal.large", s->t.dir);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n > 2 ? n - 2 : 0; /* the dots */
+}
+
+static bool is_committed(struct set *s, size_t n)
+{
+	struct sw_reader r;
+	struct sw_row row;
+	int rc;
+
+	TEST_OK(sw_reader_begin(s->t.db, &r));
+	rc = sw_state_row(r.nodes, &r.head.state, sw_view_str("t"), sw_view_str("r"), &row);
+	sw_reader_end(&r);
+	return rc == 0 && row.size == n;
+}
+
+static uint64_t n_stored(struct set *s, enum sw_space space)
+{
+	struct sw_txn *txn;
+	uint64_t n;
+
+	TEST_OK(sw_txn_begin(sw_db_store(s->t.db), false, &txn));
+	n = sw_txn_count(txn, space);
+	sw_txn_abort(txn);
+	return n;
+}
+
+static void a_large_row_is_in_a_file_until_it_is_committed(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	assert_int_equal(n_files(&s), 1);
+	check_row(&s, "r", SIZE);
+	pass(&s);
+	assert_true(is_committed(&s, SIZE));
+	assert_int_equal(n_files(&s), 0);
+	assert_int_equal(n_stored(&s, SW_SPACE_STAGED), 0);
+	check_row(&s, "r", SIZE);
+	test_verify(&s.t);
+	end(&s);
+}
+
+/* It has the same bytes as one that was written at once. */
+static void staged_and_direct_rows_are_equal(void **state)
+{
+	static char text[SIZE + 1];
+	struct sw_hash a, b;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	memset(expected, 'x', SIZE);
+	for (size_t i = 0; i < SIZE; i += 1 + i % 977)
+		expected[i] = (uint8_t)('a' + i % 26);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	memcpy(text, expected, SIZE);
+	test_put(&s.t, "t", "direct", text);
+	a = test_current(&s.t, "t", "r");
+	b = test_current(&s.t, "t", "direct");
+	assert_true(sw_hash_eq(&a, &b));
+	end(&s);
+}
+
+static void a_change_in_the_middle_of_a_large_row(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	before = n_stored(&s, SW_SPACE_NODES);
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	memset(expected + 1500000, 7, 10);
+	TEST_OK(sw_handle_write(s.w, &h, 1500000, false, sw_view(expected + 1500000, 10)));
+	TEST_OK(sw_handle_sync(s.w, &h));
+	assert_int_equal(n_files(&s), 0); /* committed already: it was there before */
+	sw_handle_release(s.w, &h);
+	assert_true(n_stored(&s, SW_SPACE_NODES) < before + 10);
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+static void what_was_closed_survives_a_crash(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	write_row(&s, "r", SIZE);
+	crash(&s);
+	check_row(&s, "r", SIZE);
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("r"), sw_view_str("t"), sw_view_str("q"), 0));
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("q"), sw_view_str("t"), sw_view_str("r"), 0));
+	crash(&s);
+	check_row(&s, "r", SIZE);
+	assert_int_equal(n_files(&s), 1);
+	pass(&s);
+	assert_true(is_committed(&s, SIZE));
+	crash(&s);
+	assert_int_equal(n_files(&s), 0);
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+/* A power failure can take the end of a file that nobody has flushed: then the version before stands. */
+static void a_file_that_lost_its_end_is_not_the_row(void **state)
+{
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	fill(expected + SIZE, SIZE, 2);
+	memmove(expected, expected + SIZE, SIZE);
+	write_row(&s, "r", SIZE);
+	snprintf(path, sizeof(path), "%s/journal.large/1", s.t.dir);
+	if (access(path, F_OK) < 0)
+		snprintf(path, sizeof(path), "%s/journal.large/2", s.t.dir);
+	assert_int_equal(truncate(path, SIZE - 1), 0);
+	crash(&s);
+	fill(expected, SIZE, 1);
+	check_row(&s, "r", SIZE);
+	assert_int_equal(n_files(&s), 0);
+	end(&s);
+}
+
+static void rows_grow_and_shrink_across_the_limit(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", 1000);
+	assert_int_equal(n_files(&s), 0);
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	memset(expected + 1000, 0, SIZE - 1000);
+	TEST_OK(sw_handle_truncate(s.w, &h, SIZE));
+	assert_int_equal(n_files(&s), 1);
+	TEST_OK(sw_handle_flush(s.w, &h));
+	check_row(&s, "r", SIZE);
+	pass(&s);
+	check_row(&s, "r", SIZE);
+	TEST_OK(sw_handle_truncate(s.w, &h, 500));
+	assert_int_equal(n_files(&s), 0);
+	TEST_OK(sw_handle_flush(s.w, &h));
+	check_row(&s, "r", 500);
+	pass(&s);
+	sw_handle_release(s.w, &h);
+	assert_true(is_committed(&s, 500));
+	end(&s);
+}
+
+/* What was staged and then not committed is given up again. */
+static void a_stage_that_nobody_wants_is_given_up(void **state)
+{
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	before = n_stored(&s, SW_SPACE_NODES);
+	for (int kill = 0; kill < 2; kill++) {
+		write_row(&s, "r", SIZE);
+		/* The stage is written, the commit fails. */
+		s.t.env.now_ms += 5000;
+		s.t.env.fail_in = 2;
+		s.t.env.fail_rc = SW_ENOSPC;
+		assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+		assert_true(n_stored(&s, SW_SPACE_NODES) > before + 50);
+		test_verify(&s.t);
+		if (kill)
+			crash(&s);
+		TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r")));
+		pass(&s);
+		TEST_OK(sw_db_tidy(s.t.db));
+		assert_int_equal(n_stored(&s, SW_SPACE_STAGED), 0);
+		assert_true(n_stored(&s, SW_SPACE_NODES) < before + 10);
+		assert_int_equal(n_files(&s), 0);
+		test_verify(&s.t);
+	}
+	end(&s);
+}
+
+static void a_failed_write_leaves_the_row_as_it_was(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_ENOSPC;
+	assert_int_equal(sw_handle_write(s.w, &h, SIZE, false, sw_view(expected, 10)), SW_ENOSPC);
+	sw_handle_release(s.w, &h);
+	check_row(&s, "r", SIZE);
+	pass(&s);
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_large_row_is_in_a_file_until_it_is_committed),
+	    cmocka_unit_test(staged_and_direct_rows_are_equal),
+	    cmocka_unit_test(a_change_in_the_middle_of_a_large_row),
+	    cmocka_unit_test(what_was_closed_survives_a_crash),
+	    cmocka_unit_test(a_file_that_lost_its_end_is_not_the_row),
+	    cmocka_unit_test(rows_grow_and_shrink_across_the_limit),
+	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
+	    cmocka_unit_test(a_failed_write_leaves_the_row_as_it_was),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
