@@ -665,6 +665,22 @@ int sw_control_tips(struct sw_control *c, uint64_t **out, size_t *n)
 
 /* Questions of readers */
 
+/* Commits that were made here have their ids by now. */
+static int learn_ids(struct sw_graph *g, struct sw_txn *txn, uint64_t last)
+{
+	int rc = 0;
+
+	for (size_t i = g->n_controls; rc == 0 && i-- > 0;) {
+		struct sw_control_commit *c = &g->controls[i];
+		struct sw_hash id;
+
+		sw_order_id(&c->order, &id);
+		if (c->vertex < last && sw_hash_is_zero(&id))
+			rc = sw_history_order(txn, (uint64_t)c->vertex + 1, &c->order);
+	}
+	return rc;
+}
+
 /* The graph holds at least what the transaction sees; what it holds beyond is not looked at. */
 static int evaluate_for(struct sw_control *c, struct sw_txn *txn, const struct sw_order *until,
 			struct verdict *out)
@@ -674,6 +690,8 @@ static int evaluate_for(struct sw_control *c, struct sw_txn *txn, const struct s
 
 	if (rc == 0)
 		rc = sw_graph_extend(&c->g, txn, last);
+	if (rc == 0)
+		rc = learn_ids(&c->g, txn, last);
 	return rc < 0 ? rc : evaluate(&c->g, (size_t)last, until, out);
 }
 
@@ -722,4 +740,36 @@ int sw_control_members(struct sw_control *c, struct sw_txn *txn, struct sw_membe
 	qsort(members, *n, sizeof(*members), member_cmp);
 	*out = members;
 	return 0;
+}
+
+static int collect_revocations(const struct verdict *v, const struct sw_key *key, struct sw_hash **out, size_t *n)
+{
+	struct sw_hash *ids = calloc(v->n_good + 1, sizeof(*ids));
+	size_t i = 0;
+
+	if (!ids)
+		return SW_ENOMEM;
+	while (i < v->n_keys && !sw_key_eq(&v->g->keys[i], key))
+		i++;
+	for (uint32_t k = i < v->n_keys ? v->keys[i].revokes : 0; k; k = v->good[k - 1].next)
+		sw_order_id(&v->g->controls[v->good[k - 1].control].order, &ids[(*n)++]);
+	*out = ids;
+	return 0;
+}
+
+int sw_control_revocations(struct sw_control *c, struct sw_txn *txn, const struct sw_key *key, struct sw_hash **out,
+			   size_t *n)
+{
+	struct verdict v;
+	int rc;
+
+	*n = 0;
+	pthread_mutex_lock(&c->lock);
+	rc = evaluate_for(c, txn, NULL, &v);
+	if (rc == 0) {
+		rc = collect_revocations(&v, key, out, n);
+		verdict_fini(&v);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return rc;
 }

@@ -59,4 +59,8 @@ int sw_control_roles(struct sw_control *c, struct sw_txn *txn, const struct sw_o
 int sw_control_members(struct sw_control *c, struct sw_txn *txn, struct sw_member **out,
 		       size_t *n) SW_MUST_CHECK;
 
+/* The commits with revocations of a key that count. Free *out. */
+int sw_control_revocations(struct sw_control *c, struct sw_txn *txn, const struct sw_key *key, struct sw_hash **out,
+			   size_t *n) SW_MUST_CHECK;
+
 #endif

@@ -182,6 +182,8 @@ int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
 	if (rc == 0)
 		rc = sw_db_settle_key(db);
 	if (rc == 0)
+		rc = sw_db_load_own_role(db);
+	if (rc == 0)
 		rc = sw_db_tidy(db);
 	if (rc < 0) {
 		sw_db_close(db);
@@ -544,6 +546,37 @@ int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, con
 	return sw_fold_run(txn, nodes, db->shape, &head->state, &head->line, commits, n, &control, out);
 }
 
+/* The own role in a new state, if control commits came. */
+static int read_own_role(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
+			 struct sw_entering *const *commits, size_t n, int *out)
+{
+	struct sw_reader r = {.txn = txn, .nodes = nodes, .head = *head};
+	bool has_control = false;
+
+	for (size_t i = 0; i < n; i++)
+		has_control |= commits[i]->fold.mode == SW_MODE_CONTROL;
+	*out = db->own_role;
+	return has_control ? sw_db_role(&r, sw_db_key(db), out) : 0;
+}
+
+int sw_db_load_own_role(struct sw_db *db)
+{
+	struct sw_reader r;
+	int role = 0, rc = sw_reader_begin(db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_db_role(&r, sw_db_key(db), &role);
+	sw_reader_end(&r);
+	db->own_role = role;
+	return rc;
+}
+
+int sw_db_own_role(const struct sw_db *db)
+{
+	return db->own_role;
+}
+
 int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		struct sw_entering *const *commits, size_t n, const struct sw_judgement *judgement,
 		struct sw_fold_result *fold, enum sw_origin origin)
@@ -554,7 +587,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	bool is_copied = db->is_copied;
 	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
 	struct sw_order first;
-	int rc;
+	int rc, own_role = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct sw_entering *e = commits[i];
@@ -564,6 +597,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 			hlc = e->commit->stamp;
 	}
 	rc = sw_db_edit_line(db, txn, nodes, commits, n, fold, &head, &first);
+	if (rc == 0)
+		rc = read_own_role(db, txn, nodes, &head, commits, n, &own_role);
 	if (rc == 0)
 		rc = sw_memtable_add(db->memtable, nodes);
 	sw_nodes_set_memtable(nodes, db->memtable);
@@ -596,6 +631,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (rc < 0)
 		return rc;
 	db->is_copied = is_copied;
+	db->own_role = own_role;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < commits[i]->n_stages; k++)
 			sw_stage_spent(commits[i]->stages[k]);

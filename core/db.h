@@ -222,6 +222,7 @@ struct sw_incoming {
 	const char *reason;	  /* out, when refused: static text */
 	struct sw_hash id;	  /* out, unless malformed */
 	struct sw_key author;	  /* out, unless malformed */
+	bool is_out;		  /* out, when taken: nothing stands on it, and it is void: it is not in the line */
 };
 
 /*
@@ -246,6 +247,11 @@ int sw_db_outcome(const struct sw_reader *r, const struct sw_order *order, enum 
 int sw_db_resolve(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;
 /* The commits without children, ascending; free *ids. */
 int sw_db_tips(const struct sw_reader *r, struct sw_hash **ids, size_t *n) SW_MUST_CHECK;
+/*
+ * The role of this store's own key, as of the newest state; 0 for none. Who is no writer cannot commit (SW_EDENIED). Any
+ * thread, at no cost.
+ */
+int sw_db_own_role(const struct sw_db *db);
 /* The role of a key, 0 for none. */
 int sw_db_role(const struct sw_reader *r, const struct sw_key *key, int *role) SW_MUST_CHECK;
 

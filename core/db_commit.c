@@ -471,18 +471,18 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 	return rc;
 }
 
-static int check_role(const struct sw_making *m, const struct sw_write *w)
+static int check_role(const struct sw_db *db, const struct sw_write *w)
 {
-	enum sw_role need = w->mode == SW_MODE_CONTROL && !w->hands_on ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
-	struct sw_reader r = {.txn = m->txn, .nodes = m->nodes, .head = m->head};
-	int role, rc = sw_db_role(&r, sw_db_key(m->db), &role);
+	int role = db->own_role, need = w->mode == SW_MODE_CONTROL && !w->hands_on ? SW_ROLE_ADMIN : SW_ROLE_WRITER;
 
-	if (rc < 0 || role >= (int)need)
-		return rc;
+	if (role >= need)
+		return 0;
 	if (role == 0)
-		return sw_fail(SW_EDENIED, "the key of this store is no member of the database, or not any more; an admin can let it in");
-	return sw_fail(SW_EDENIED, need == SW_ROLE_ADMIN ? "only an admin may change members; the key of this store is none"
-							   : "the key of this store may only read; an admin can make it a writer");
+		return sw_fail(SW_EDENIED, "the key of this store is no member of the database, or not any more; an admin can "
+					   "let it in");
+	return sw_fail(SW_EDENIED, need == SW_ROLE_ADMIN
+				       ? "only an admin may change members, and the key of this store is none"
+				       : "the key of this store may only read; an admin can make it a writer");
 }
 
 int sw_db_commit_locked(struct sw_db *db, struct sw_write *w, struct sw_hash *id)
@@ -498,7 +498,7 @@ int sw_db_commit_locked(struct sw_db *db, struct sw_write *w, struct sw_hash *id
 		rc = sw_db_nodes(db, m.made.txn, &m.made.nodes);
 	if (rc == 0) {
 		m.made.head = db->head; /* only writers change it */
-		rc = check_role(&m.made, w);
+		rc = check_role(db, w);
 	}
 	if (rc == 0)
 		rc = make(&m, w, id);

@@ -27,6 +27,7 @@ struct sw_db {
 	enum sw_conflict_mode conflict;
 	struct sw_shape *shape; /* valid once has_salt; set under write_lock before the first head */
 	struct sw_control *control;
+	_Atomic int own_role;
 	struct sw_listener listener;
 	_Atomic int64_t clock_offset_ms;
 	_Atomic uint64_t withheld; /* the first own commit that may not be sent; 0: none. Written under write_lock */
@@ -201,6 +202,9 @@ int sw_stages_give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 
 /* A writer's records: the transaction's, and those of the memtable. */
 int sw_db_nodes(struct sw_db *db, struct sw_txn *txn, struct sw_nodes **out) SW_MUST_CHECK;
+
+/* Learn the role of the own key after a head was loaded. */
+int sw_db_load_own_role(struct sw_db *db) SW_MUST_CHECK;
 
 /* Set the salt and the conflict mode that the first commit carries. */
 int sw_db_set_genesis(struct sw_db *db, struct sw_txn *txn, const struct sw_hash *salt,

@@ -169,7 +169,7 @@ static int adopt(struct sw_db *db, struct sw_identity *id)
 	v[db->n_retired++] = db->identity;
 	db->identity = id;
 	db->is_copied = false;
-	return 0;
+	return sw_db_load_own_role(db);
 }
 
 static int role_of(struct sw_db *db, const struct sw_key *key, int *role)

@@ -377,6 +377,8 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 	r.is_doubtful = calloc(n + n_more + 1, sizeof(*r.is_doubtful));
 	rc = r.in && r.accepted && r.is_doubtful ? receive(&r, v, n, n_more, records) : SW_ENOMEM;
 	*n_taken = rc == 0 ? r.n : 0;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		v[i].is_out = v[i].taken == SW_TAKEN && r.in[i].fold.outcome == SW_OUT;
 	sw_txn_abort(r.txn);
 	sw_nodes_free(r.nodes);
 	sw_batch_fini(&r.batch);

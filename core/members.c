@@ -173,3 +173,13 @@ int sw_db_members(struct sw_db *db, const struct sw_reader *r, struct sw_member 
 		return rc;
 	return limited ? sw_control_members(db->control, r->txn, out, n) : list_unlimited(r, out, n);
 }
+
+int sw_db_revocations(struct sw_db *db, const struct sw_reader *r, const struct sw_key *key, struct sw_hash **out, size_t *n)
+{
+	bool limited;
+	int rc = sw_control_is_limited(r->txn, &limited);
+
+	*n = 0;
+	*out = NULL;
+	return rc < 0 || !limited ? rc : sw_control_revocations(db->control, r->txn, key, out, n);
+}

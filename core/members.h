@@ -29,4 +29,11 @@ struct sw_member {
 int sw_db_members(struct sw_db *db, const struct sw_reader *r, struct sw_member **out,
 		  size_t *n) SW_MUST_CHECK;
 
+/*
+ * The commits with revocations of a key that count; n is 0 if it was never revoked. It is entitled to
+ * them and all below. Free *out. Any thread.
+ */
+int sw_db_revocations(struct sw_db *db, const struct sw_reader *r, const struct sw_key *key, struct sw_hash **out,
+		      size_t *n) SW_MUST_CHECK;
+
 #endif

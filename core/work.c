@@ -230,11 +230,17 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+/* What the journal brings back stays, until somebody lets the key write again. */
+bool sw_work_is_read_only(const struct sw_work *w)
+{
+	return !w->is_copy && w->journal && sw_db_own_role(w->db) < SW_ROLE_WRITER;
+}
+
 int sw_name_edit(struct sw_work *w, struct sw_name *n)
 {
 	int rc = 0;
 
-	if (w->is_frozen)
+	if (w->is_frozen || sw_work_is_read_only(w))
 		return SW_EROFS;
 	if (n->has_edit)
 		return 0;

@@ -268,6 +268,8 @@ static int open_locked(struct sw_work *w, struct sw_view table, struct sw_view k
 	bool is_new = false;
 	int rc;
 
+	if ((flags & SW_OPEN_WRITE) && sw_work_is_read_only(w))
+		return SW_EROFS;
 	if (flags & SW_OPEN_CREATE) {
 		rc = sw_table_stat(w, table, &attr);
 		if (rc < 0)

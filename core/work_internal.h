@@ -106,6 +106,8 @@ int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, str
 void sw_name_settle(struct sw_work *w, struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+/* Whether the store's own key may not write. */
+bool sw_work_is_read_only(const struct sw_work *w);
 /* Something happened to it. */
 void sw_name_touch(struct sw_work *w, struct sw_name *n);
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n);

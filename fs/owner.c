@@ -24,11 +24,28 @@ static void count_conflicts(struct sw_owner *o, const struct sw_changes *changes
 	}
 }
 
+/* Loud: whoever writes here from now on is refused, and may not look at status. */
+static void note_role(struct sw_owner *o)
+{
+	int role = sw_db_own_role(o->db), before = atomic_exchange(&o->role, role);
+
+	if (role == before || !atomic_load(&o->has_arrived))
+		return;
+	if (role == 0)
+		sw_log(SW_LOG_ERROR, "the key of this store was taken out of the database: nothing can be written any more, and what it "
+				     "signed that does not stand is void; an admin can let it in again");
+	else
+		sw_log(role > before ? SW_LOG_INFO : SW_LOG_WARN, "the key of this store is now %s", role == SW_ROLE_READER   ? "a reader's: nothing can be written"
+									: role == SW_ROLE_WRITER ? "a writer's"
+												 : "an admin's");
+}
+
 static void on_changed(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
 {
 	struct sw_owner *o = arg;
 
 	count_conflicts(o, changes);
+	note_role(o);
 	if (o->hook.changed)
 		o->hook.changed(o->hook.arg, changes, head, by_others);
 	if (atomic_load(&o->has_arrived))
@@ -66,6 +83,7 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, s
 	o->db = db;
 	o->options = *options;
 	o->started_ms = sw_env_wall_ms(sw_db_env(db));
+	atomic_init(&o->role, sw_db_own_role(db));
 	sw_db_listen(db, &listener);
 	if (options->mount_point) {
 		o->mount_point = strdup(options->mount_point);

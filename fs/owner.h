@@ -59,6 +59,7 @@ struct sw_owner {
 
 	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */
 	_Atomic uint64_t n_diverged;
+	_Atomic int role; /* of its key, as it was told last */
 	/* Conflict records that came since it was opened, and that somebody resolved. */
 	_Atomic uint64_t n_conflicts, n_resolved;
 	struct sw_on_conflict *on_conflict; /* NULL: nothing to run */

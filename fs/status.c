@@ -136,10 +136,10 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
-	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "store",
+	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
 	    sw_json_text(sw_view_str(sw_db_dir(o->db))), "mount",
 	    sw_json_text(sw_view_str(o->mount_point ? o->mount_point : "")), "head", "count",
 	    (json_int_t)s->head.count, "line",
@@ -255,6 +255,11 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 		sw_buf_printf(out, "mount     %s\n", o->mount_point);
 	sw_hex(sw_db_key(o->db)->b, SW_KEY_SIZE, hex);
 	sw_buf_printf(out, "key       %s (%s)\n", hex, sw_text_role(s->role));
+	if (s->head.count > 0 && s->role == 0)
+		sw_buf_printf(out, "REMOVED   the key of this store is no member of the database any more: nothing can be written, and no "
+				   "peer sends what is new; an admin can let it in again\n");
+	else if (s->role == SW_ROLE_READER)
+		sw_buf_printf(out, "READ ONLY the key of this store is a reader's; an admin can make it a writer\n");
 	sw_hex(s->head.line.b, SW_HASH_SIZE, hex);
 	sw_buf_printf(out, "commits   %llu\nline      %s\n", (unsigned long long)s->head.count, hex);
 	sw_hex(s->head.state.b, SW_HASH_SIZE, hex);

@@ -156,6 +156,17 @@ const char *sw_text_role(int role)
 	}
 }
 
+int sw_text_parse_role(const char *text, enum sw_role *out)
+{
+	for (enum sw_role role = SW_ROLE_READER; role <= SW_ROLE_ADMIN; role++) {
+		if (strcmp(text, sw_text_role((int)role)) != 0)
+			continue;
+		*out = role;
+		return 0;
+	}
+	return sw_fail(SW_EINVAL, "a role is reader, writer or admin, not '%.80s'", text);
+}
+
 const char *sw_text_mode(enum sw_mode mode)
 {
 	switch (mode) {

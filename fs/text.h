@@ -31,6 +31,8 @@ void sw_text_time(uint64_t wall_ms, char out[static SW_TEXT_TIME_SIZE]);
 /* 12 B, 3.4 KiB, 5.6 MiB, ... */
 void sw_text_size(uint64_t bytes, char out[static SW_TEXT_SIZE_SIZE]);
 const char *sw_text_role(int role);
+/* SW_EINVAL, with a sentence. */
+int sw_text_parse_role(const char *text, enum sw_role *out) SW_MUST_CHECK;
 const char *sw_text_mode(enum sw_mode mode);
 /* "merge" or "drop": what becomes of writes that cross. The other way SW_EINVAL. */
 const char *sw_text_conflict_mode(enum sw_conflict_mode mode);

@@ -189,6 +189,7 @@ void sw_sync_settle(struct sw_sync *s, uint64_t now_ms)
 	sweep(s);
 	if (moved) {
 		sw_db_head(s->db, &s->seen);
+		sw_sync_review(s, now_ms);
 		tell_all(s, now_ms);
 	}
 	if (s->bulk && s->bulk->dropped)
@@ -304,6 +305,24 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 	}
 }
 
+/* It does not know yet that it is no member any more, or brings a ticket to become one again. */
+static void handle_removed(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	switch (m->type) {
+	case SW_MSG_PULL:
+	case SW_MSG_MORE:
+	case SW_MSG_WANT:
+	case SW_MSG_PING:
+		handle_member(s, p, m, now_ms);
+		break;
+	case SW_MSG_JOIN:
+		sw_sync_handle_join(s, p, m, now_ms);
+		break;
+	default:
+		break; /* what it has to say does not matter */
+	}
+}
+
 static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
 	if (m->type == SW_MSG_BYE) {
@@ -317,6 +336,9 @@ static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m
 		return;
 	}
 	switch (p->phase) {
+	case PHASE_REMOVED:
+		handle_removed(s, p, m, now_ms);
+		break;
 	case PHASE_AWAIT_JOIN:
 		if (m->type == SW_MSG_JOIN)
 			sw_sync_handle_join(s, p, m, now_ms);

@@ -92,7 +92,8 @@ void sw_sync_release(struct sw_sync *s, uint64_t now_ms)
 	if (n == 0 && sw_db_withheld(s->db) == before)
 		return;
 	for (struct peer *p = s->peers; p; p = p->next)
-		sw_serve_again(p, before);
+		if (p->phase != PHASE_REMOVED)
+			sw_serve_again(p, before);
 	s->moved = true;
 }
 

@@ -8,11 +8,14 @@
 #define SPANS_MAX 32
 #define BANS_MAX  64
 #define HELD_MAX  256
+#define REMOVED_REASON "its key was removed from the database"
+#define OUT_BYTES_MAX ((size_t)64 << 20) /* of commits that nothing stands on, of one connection */
 
 enum phase {
 	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket, nothing else */
 	PHASE_JOINING,	  /* we presented ours, or our inviter has dialled us */
 	PHASE_MEMBER,
+	PHASE_REMOVED, /* its key was revoked: it is told so, and what led to that, and nothing else */
 };
 
 /* Local numbers, first to last. */
@@ -102,6 +105,7 @@ struct peer {
 	size_t n_wants;
 	struct serving serve;
 	struct pulling pull;
+	size_t out_bytes; /* of commits that it sent and that are not in the line */
 };
 
 /* A key that sent what no honest peer sends. */
@@ -138,6 +142,7 @@ struct sw_sync {
 	struct sw_sync_counters counters;
 	struct sw_swarm_timers timers;
 	struct sw_head seen; /* ours, as all were told */
+	struct sw_hash members; /* root of the table of members that the peers were compared with */
 	bool synced_once;
 	char refusal[SW_MESSAGE_TEXT_MAX + 1];
 	struct sw_message message; /* large: kept here */
@@ -165,6 +170,8 @@ void sw_sync_complain(struct sw_sync *s, const char *what, int rc, uint64_t now_
 void sw_sync_clocks(struct sw_sync *s);
 /* Send a PING; its nonce, or 0 when it could not be sent now. */
 uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* Whoever was a member, and is none any more, is told so. */
+void sw_sync_review(struct sw_sync *s, uint64_t now_ms);
 /* Drop a peer for what it sent, and do not believe it for a while. */
 void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason);
 void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms);
@@ -188,6 +195,8 @@ void sw_serve_note_tips(struct sw_sync *s, struct peer *p, const struct sw_head 
 uint64_t sw_serve_lag(const struct sw_sync *s, const struct peer *p);
 /* Look again at the numbers from this one on: what was passed over may be sent now. */
 void sw_serve_again(struct peer *p, uint64_t first);
+/* From now on the peer is sent the revocations of its key, and what is below them. False: it was never revoked. */
+bool sw_serve_removed(struct sw_sync *s, struct peer *p);
 void sw_serve_fini(struct peer *p);
 
 /* Pulling */

@@ -132,6 +132,47 @@ bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms)
 	return true;
 }
 
+static void become_removed(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	p->phase = PHASE_REMOVED;
+	p->since_ms = now_ms;
+	sw_serve_continue(s, p, now_ms);
+}
+
+/* Whether members are others than at the last time; then those are remembered. */
+static bool members_changed(struct sw_sync *s)
+{
+	struct sw_table t = {0};
+	struct sw_reader r;
+	bool changed;
+	int rc;
+
+	if (sw_reader_begin(s->db, &r) < 0)
+		return false;
+	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_MEMBERS), &t);
+	changed = rc == 0 && !sw_hash_eq(&t.root, &s->members);
+	if (changed)
+		s->members = t.root;
+	sw_reader_end(&r);
+	return changed;
+}
+
+void sw_sync_review(struct sw_sync *s, uint64_t now_ms)
+{
+	if (!members_changed(s))
+		return;
+	for (struct peer *p = s->peers; p; p = p->next) {
+		if (p->dropped || p->phase != PHASE_MEMBER || my_role(s, &p->key) >= SW_ROLE_READER)
+			continue;
+		if (is_empty(s) || is_fetched(s, &p->key))
+			continue; /* no members are known yet */
+		if (s->bulk == p)
+			sw_pull_end_bulk(s, p, now_ms);
+		if (sw_serve_removed(s, p))
+			become_removed(s, p, now_ms);
+	}
+}
+
 void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms)
 {
@@ -156,6 +197,8 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 		sw_sync_drop(s, p, "it is not listened to for a while, for what it sent", true);
 	} else if (is_superfluous(s, p)) {
 		sw_sync_drop(s, p, SW_SYNC_CONNECTED_TWICE, false);
+	} else if (my_role(s, key) < SW_ROLE_READER && sw_serve_removed(s, p)) {
+		become_removed(s, p, now_ms);
 	} else if (dialled && !is_believed(s, key, ticket)) {
 		sw_sync_drop(s, p, is_empty(s) ? "it is not the one who made the ticket"
 					       : "it is not a member of this database", false);

@@ -241,8 +241,13 @@ static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		blame(s, p, refused);
 		return false;
 	}
+	for (size_t i = pull->at; i < pull->end; i++)
+		if (pull->v[i].is_out)
+			p->out_bytes += pull->v[i].commit.n + pull->v[i].changeset.n;
 	pull->at = pull->end;
-	return true;
+	if (p->out_bytes > OUT_BYTES_MAX)
+		sw_sync_distrust(s, p, "it sends what removed members signed");
+	return !p->dropped;
 }
 
 /* The batch is done with. */

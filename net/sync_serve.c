@@ -12,6 +12,7 @@
 
 #include "core/batch.h"
 #include "core/history.h"
+#include "core/members.h"
 
 #define RELAY_BYTES_MAX	  4096 /* others' commits up to here are passed on unasked */
 #define STEPS_PER_MS	  200	     /* of a peer's effort are paid off */
@@ -137,20 +138,13 @@ static int last_seq(const struct sw_reader *r, uint64_t *out)
 	return rc;
 }
 
-/* Everything here that is not among, or below, what the peer names. */
-static int find_missing(const struct sw_reader *r, struct serving *s, const struct sw_hash *known, size_t n_known,
-			uint64_t *steps)
+/* What is among, or below, the first ids, and not among, or below, what the peer names. */
+static int find_between(const struct sw_reader *r, struct serving *s, const struct sw_hash *tips, size_t n_tips,
+			const struct sw_hash *known, size_t n_known, uint64_t *steps)
 {
 	struct heap h = {0};
-	struct sw_hash *tips = NULL;
-	size_t n_tips = 0;
 	int rc = 0;
 
-	if (n_known == 0)
-		return 0; /* everything, in the order of numbers: upto stays 0 */
-	rc = last_seq(r, &s->upto);
-	if (rc == 0)
-		rc = sw_db_tips(r, &tips, &n_tips);
 	for (size_t i = 0; rc == 0 && i < n_tips; i++)
 		rc = add_id(r->txn, &h, &tips[i], false);
 	for (size_t i = 0; rc == 0 && i < n_known; i++)
@@ -165,7 +159,45 @@ static int find_missing(const struct sw_reader *r, struct serving *s, const stru
 		s->v[s->n - 1 - i] = swap;
 	}
 	free(h.v);
+	return rc;
+}
+
+/* Everything here that is not among, or below, what the peer names. */
+static int find_missing(const struct sw_reader *r, struct serving *s, const struct sw_hash *known, size_t n_known,
+			uint64_t *steps)
+{
+	struct sw_hash *tips = NULL;
+	size_t n_tips = 0;
+	int rc = 0;
+
+	if (n_known == 0)
+		return 0; /* everything, in the order of numbers: upto stays 0 */
+	rc = last_seq(r, &s->upto);
+	if (rc == 0)
+		rc = sw_db_tips(r, &tips, &n_tips);
+	if (rc == 0)
+		rc = find_between(r, s, tips, n_tips, known, n_known, steps);
 	free(tips);
+	return rc;
+}
+
+/*
+ * Nothing that was signed after its revocations is for who was removed. There may be nobody else to compare clocks with:
+ * our own says that they may be sent.
+ */
+static int find_farewell(struct sw_sync *sync, const struct sw_reader *r, struct peer *p, struct serving *s,
+			 const struct sw_hash *known, size_t n_known)
+{
+	struct sw_hash *revocations = NULL;
+	size_t n = 0;
+	int rc = sw_db_revocations(sync->db, r, &p->key, &revocations, &n);
+
+	s->upto = UINT64_MAX;
+	if (rc == 0)
+		rc = sw_db_release(sync->db, sw_env_wall_ms(sw_db_env(sync->db)) + SW_SKEW_MS);
+	if (rc == 0)
+		rc = find_between(r, s, revocations, n, known, n_known, &p->effort.steps);
+	free(revocations);
 	return rc;
 }
 
@@ -419,7 +451,7 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	uint64_t last;
 	int rc;
 
-	if (!p->serve.waiting || p->phase != PHASE_MEMBER || p->dropped)
+	if (!p->serve.waiting || p->phase < PHASE_MEMBER || p->dropped)
 		return;
 	rc = sw_reader_begin(s->db, &r);
 	if (rc == 0) {
@@ -435,6 +467,8 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	}
 	if (rc < 0) {
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
+	} else if (b.n == 0 && p->phase == PHASE_REMOVED) {
+		sw_sync_drop(s, p, REMOVED_REASON, true);
 	} else if (b.n == 0) {
 		move_to(&p->serve, b.at, b.upto); /* the request stands */
 		p->serve.catching_up = false;
@@ -459,7 +493,8 @@ static void begin_serving(struct sw_sync *s, struct peer *p, uint64_t turn, cons
 	sw_serve_fini(p);
 	*v = (struct serving){.turn = turn, .waiting = true, .catching_up = true};
 	if (rc == 0) {
-		rc = find_missing(&r, v, known, n_known, &p->effort.steps);
+		rc = p->phase == PHASE_REMOVED ? find_farewell(s, &r, p, v, known, n_known)
+					       : find_missing(&r, v, known, n_known, &p->effort.steps);
 		sw_reader_end(&r);
 	}
 	if (rc < 0)
@@ -596,6 +631,27 @@ void sw_serve_records_again(struct sw_sync *s, struct peer *p)
 	if (v)
 		sw_serve_records(s, p, v, p->n_wants);
 	free(v);
+}
+
+bool sw_serve_removed(struct sw_sync *s, struct peer *p)
+{
+	struct sw_hash *revocations = NULL;
+	struct serving *v = &p->serve;
+	struct sw_reader r;
+	size_t n = 0;
+	int rc = sw_reader_begin(s->db, &r);
+
+	if (rc < 0)
+		return false;
+	rc = sw_db_revocations(s->db, &r, &p->key, &revocations, &n);
+	free(revocations);
+	if (rc == 0 && n > 0) {
+		free(v->v);
+		*v = (struct serving){.turn = v->turn, .waiting = v->waiting, .catching_up = true};
+		rc = find_farewell(s, &r, p, v, p->tips, p->n_tips);
+	}
+	sw_reader_end(&r);
+	return rc == 0 && n > 0;
 }
 
 void sw_serve_fini(struct peer *p)

@@ -1308,7 +1308,7 @@ static void a_failed_step_changes_nothing(void **state)
 	/* The same for what arrives, in one batch. */
 	for (int n = 1;; n++) {
 		struct sw_nodes *records;
-		struct sw_incoming in[64] = {{{0}, {0}, 0, 0, {{0}}, {{0}}}};
+		struct sw_incoming in[64] = {{{0}, {0}, 0, 0, {{0}}, {{0}}, false}};
 		struct sw_cursor c = {0};
 		struct sw_reader r;
 		size_t n_in = 0, n_taken;

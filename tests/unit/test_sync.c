@@ -1394,6 +1394,123 @@ static void a_commit_of_another_database_drops_its_sender(void **state)
 	net_fini(&net);
 }
 
+/* Members who are removed */
+
+static void remove_member(struct net *net, size_t by, size_t whom)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_REVOKE, .member = *sw_db_key(net->nodes[whom].t.db)}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
+}
+
+static void assert_removed(struct net *net, size_t at)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_MKTABLE, .table = sw_view_str("t2")}};
+	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	assert_int_equal(sw_db_own_role(net->nodes[at].t.db), 0);
+	assert_int_equal(sw_db_commit(net->nodes[at].t.db, &w, &id), SW_EDENIED);
+}
+
+static bool has_row(struct net *net, size_t at, const char *key)
+{
+	char text[200];
+
+	return test_get(&net->nodes[at].t, "t", key, text, sizeof(text));
+}
+
+/* Whoever dialled, whoever was away: it hears of its removal, and of nothing that was signed later. */
+static void who_is_removed_learns_that_and_no_more(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 4; way++) {
+		bool was_away = way % 2;
+		struct net net;
+
+		make_swarm(&net, 3, test_seed());
+		net_connect(&net, way < 2 ? 1 : 0, way < 2 ? 0 : 1, NULL);
+		net_connect(&net, 2, 0, NULL);
+		net_run(&net, 200);
+		put(&net, 1, "a", "its own");
+		net_converge(&net, 1000);
+		if (was_away)
+			net_stop(&net, 1);
+		put(&net, 0, "b", "before");
+		remove_member(&net, 0, 1);
+		put(&net, 0, "c", "after");
+		if (was_away) {
+			net_run(&net, 500);
+			net_start(&net, 1);
+		}
+		net_run(&net, 20000);
+		assert_removed(&net, 1);
+		assert_row(&net, 1, "a", "its own");
+		assert_row(&net, 1, "b", "before");
+		assert_false(has_row(&net, 1, "c"));
+		assert_non_null(strstr(net.links[0].reason, "removed"));
+		assert_row(&net, 2, "c", "after");
+		verify_all(&net);
+		net_fini(&net);
+	}
+}
+
+static void what_a_removed_member_goes_on_signing_comes_nowhere(void **state)
+{
+	struct sw_head before, after;
+	struct net net;
+
+	(void)state;
+	make_swarm(&net, 4, test_seed());
+	/* 1 is removed; 3 does not hear of it, and stays connected with 1 and later with 2. */
+	net_connect(&net, 2, 0, NULL);
+	net_connect(&net, 3, 1, NULL);
+	net_run(&net, 200);
+	remove_member(&net, 0, 1);
+	net_run(&net, 2000);
+	sw_db_head(net.nodes[0].t.db, &before);
+	for (int i = 0; i < 5; i++)
+		put(&net, 1, "a", i % 2 ? "x" : "y");
+	net_run(&net, 2000);
+	assert_row(&net, 3, "a", "y");
+	net_connect(&net, 3, 2, NULL);
+	net_run(&net, 20000);
+	sw_db_head(net.nodes[0].t.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	sw_db_head(net.nodes[2].t.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	sw_db_head(net.nodes[3].t.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	assert_removed(&net, 1);
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void who_was_removed_may_join_again(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_chain(&net, 2, test_seed());
+	put(&net, 1, "a", "its own");
+	net_converge(&net, 1000);
+	remove_member(&net, 0, 1);
+	net_run(&net, 5000);
+	assert_removed(&net, 1);
+	net_cut(&net, &net.links[0]);
+	net_ticket(&net, 0, 100000, &tickets[1]);
+	net.links[0].ticket = &tickets[1];
+	net_run(&net, 60000);
+	assert_int_equal(sw_db_own_role(net.nodes[1].t.db), SW_ROLE_WRITER);
+	put(&net, 1, "b", "again");
+	net_converge(&net, 1000);
+	assert_row(&net, 0, "b", "again");
+	verify_all(&net);
+	net_fini(&net);
+}
+
 static void requests_that_are_not_read_drop_or_wait(void **state)
 {
 	struct net net;
@@ -1493,6 +1610,9 @@ int main(void)
 	    cmocka_unit_test(an_unknown_operation_drops_its_sender),
 	    cmocka_unit_test(a_writer_cannot_change_members),
 	    cmocka_unit_test(a_commit_of_another_database_drops_its_sender),
+	    cmocka_unit_test(who_is_removed_learns_that_and_no_more),
+	    cmocka_unit_test(what_a_removed_member_goes_on_signing_comes_nowhere),
+	    cmocka_unit_test(who_was_removed_may_join_again),
 	    cmocka_unit_test(requests_that_are_not_read_drop_or_wait),
 	    cmocka_unit_test(a_slow_peer_slows_nobody),
 	};
