@@ -92,6 +92,15 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 		sw_mount_changed(mount, changes, head, outside);
 }
 
+static void wait_shown(void *arg)
+{
+	struct mounting *m = arg;
+	struct sw_mount *mount = atomic_load(&m->mount);
+
+	if (mount)
+		sw_mount_wait_shown(mount);
+}
+
 static void on_ready(void *arg)
 {
 	struct mounting *m = arg;
@@ -124,7 +133,7 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 
 	if (rc < 0)
 		return rc;
-	m->live.owner->hook = (struct sw_owner_hook){.arg = m, .changed = on_changed};
+	m->live.owner->hook = (struct sw_owner_hook){.arg = m, .changed = on_changed, .wait_shown = wait_shown};
 	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
 						.status = text_status,
 						.peers = text_peers,

@@ -96,6 +96,8 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 			return rc;
 	}
 	rc = cmd->run(&ctx, &args);
+	if (o->hook.wait_shown)
+		o->hook.wait_shown(o->hook.arg);
 	return rc == SW_EXIT_OK ? sw_ctx_finish(&ctx) : rc;
 }
 

@@ -215,7 +215,10 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 		rc = SW_EXDEV;
 	else
 		rc = SW_EPERM;
-	reply_rc(req, rc);
+	if (rc == 0 && dir->type == SW_NODE_TXNS)
+		sw_notify_reply(m, req); /* the whole tree may look different now */
+	else
+		reply_rc(req, rc);
 }
 
 void sw_ll_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)

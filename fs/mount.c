@@ -588,6 +588,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copie
 	m->notices_end = &m->notices;
 	pthread_mutex_init(&m->notice_lock, NULL);
 	pthread_cond_init(&m->notice_cond, NULL);
+	pthread_cond_init(&m->delivered_cond, NULL);
 	pthread_mutex_init(&m->event_lock, NULL);
 	pthread_mutex_init(&m->opens_lock, NULL);
 	rc = sw_inodes_init(&m->inodes, work);
@@ -654,6 +655,7 @@ void sw_mount_free(struct sw_mount *m)
 	sw_inodes_fini(&m->inodes);
 	pthread_mutex_destroy(&m->notice_lock);
 	pthread_cond_destroy(&m->notice_cond);
+	pthread_cond_destroy(&m->delivered_cond);
 	pthread_mutex_destroy(&m->event_lock);
 	pthread_mutex_destroy(&m->opens_lock);
 	free(m->mountpoint);

@@ -57,5 +57,7 @@ void sw_mount_stop(struct sw_mount *m);
 /* The database's listener: commits that the working set did not make. Any thread. */
 void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
 		      bool by_others);
+/* Wait, for a bounded time, until what changed so far shows. Any thread but one that answers the kernel. */
+void sw_mount_wait_shown(struct sw_mount *m);
 
 #endif

@@ -32,6 +32,8 @@ struct sw_mount {
 	pthread_mutex_t notice_lock;
 	pthread_cond_t notice_cond;
 	struct sw_notice *notices, **notices_end; /* under notice_lock */
+	uint64_t n_notices, n_delivered;	  /* ever; under notice_lock */
+	pthread_cond_t delivered_cond;
 	bool stopping;				  /* under notice_lock */
 
 	/* Readers of .swarm/events, each a ring of its own lines. */
@@ -105,6 +107,12 @@ void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name);
  * taken under that of the inodes.
  */
 void sw_notify_row(struct sw_mount *m, struct sw_view table, struct sw_view key);
+
+/*
+ * Answer a request that has succeeded once the kernel has been told what was noticed so far: so what it changed shows when it
+ * returns. No handler waits for that.
+ */
+void sw_notify_reply(struct sw_mount *m, fuse_req_t req);
 
 /* .swarm and the texts of snapshots */
 extern const char *const sw_swarm_files[];

@@ -4,17 +4,32 @@
  */
 #include "fs/mount_internal.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+
+#define SHOWN_WAIT_S 2 /* the kernel may be slow, but a command must not hang for it */
 
 struct sw_notice {
 	struct sw_notice *next;
+	fuse_req_t reply; /* if not NULL, it is nothing but this: a request that is answered in its turn */
 	uint64_t id; /* the inode, or the parent of the name; 0: that of the row, if it has one when its turn comes */
 	bool data;
 	size_t table_n; /* the row's table stands before its name */
 	size_t name_n;	/* 0: the inode itself */
 	char name[];
 };
+
+static void enqueue(struct sw_mount *m, struct sw_notice *n)
+{
+	pthread_mutex_lock(&m->notice_lock);
+	*m->notices_end = n;
+	m->notices_end = &n->next;
+	m->n_notices++;
+	pthread_cond_signal(&m->notice_cond);
+	pthread_mutex_unlock(&m->notice_lock);
+}
 
 static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view table, struct sw_view name)
 {
@@ -28,10 +43,33 @@ static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view tabl
 	if (name.n)
 		memcpy(n->name + table.n, name.p, name.n);
 	n->name[table.n + name.n] = '\0';
+	enqueue(m, n);
+}
+
+void sw_notify_reply(struct sw_mount *m, fuse_req_t req)
+{
+	struct sw_notice *n = malloc(sizeof(*n));
+
+	if (!n) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	*n = (struct sw_notice){.reply = req};
+	enqueue(m, n);
+}
+
+void sw_mount_wait_shown(struct sw_mount *m)
+{
+	struct timespec until;
+	uint64_t last;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += SHOWN_WAIT_S;
 	pthread_mutex_lock(&m->notice_lock);
-	*m->notices_end = n;
-	m->notices_end = &n->next;
-	pthread_cond_signal(&m->notice_cond);
+	last = m->n_notices;
+	while (m->n_delivered < last && !m->stopping)
+		if (pthread_cond_timedwait(&m->delivered_cond, &m->notice_lock, &until) == ETIMEDOUT)
+			break;
 	pthread_mutex_unlock(&m->notice_lock);
 }
 
@@ -65,6 +103,10 @@ static void deliver_row(struct sw_mount *m, struct sw_view table, const char *ke
 /* -ENOENT means that the kernel had not cached it; other errors, that the mount is going away. */
 static void deliver(struct sw_mount *m, const struct sw_notice *n)
 {
+	if (n->reply) {
+		fuse_reply_err(n->reply, 0);
+		return;
+	}
 	if (n->id == 0) {
 		deliver_row(m, sw_view(n->name, n->table_n), n->name + n->table_n, n->name_n);
 		return;
@@ -82,6 +124,7 @@ static void *notifier(void *arg)
 	pthread_mutex_lock(&m->notice_lock);
 	while (!m->stopping || m->notices) {
 		struct sw_notice *list = m->notices, *next;
+		uint64_t n = 0;
 
 		if (!list) {
 			pthread_cond_wait(&m->notice_cond, &m->notice_lock);
@@ -94,8 +137,11 @@ static void *notifier(void *arg)
 			next = list->next;
 			deliver(m, list);
 			free(list);
+			n++;
 		}
 		pthread_mutex_lock(&m->notice_lock);
+		m->n_delivered += n;
+		pthread_cond_broadcast(&m->delivered_cond);
 	}
 	pthread_mutex_unlock(&m->notice_lock);
 	return NULL;
@@ -119,6 +165,7 @@ void sw_notifier_stop(struct sw_mount *m)
 	pthread_mutex_lock(&m->notice_lock);
 	m->stopping = true;
 	pthread_cond_signal(&m->notice_cond);
+	pthread_cond_broadcast(&m->delivered_cond);
 	pthread_mutex_unlock(&m->notice_lock);
 	if (m->notifier_runs)
 		pthread_join(m->notifier, NULL);
@@ -127,6 +174,8 @@ void sw_notifier_stop(struct sw_mount *m)
 		struct sw_notice *n = m->notices;
 
 		m->notices = n->next;
+		if (n->reply)
+			fuse_reply_err(n->reply, 0);
 		free(n);
 	}
 }

@@ -24,6 +24,8 @@ struct sw_owner_hook {
 	void *arg;
 	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
 			bool by_others);
+	/* Wait until what has changed so far shows; after each command of another process. May be NULL. */
+	void (*wait_shown)(void *arg);
 };
 
 struct sw_owner_options {

@@ -170,6 +170,29 @@ apply() { mv "$A/.txn/$1" "$A/.txn/commit"; }
 	"$sf" verify "$A"
 }
 
+@test "what a transaction changed shows when mv returns" {
+	setup_stock
+	python3 - "$A" <<'PY'
+import os, sys
+a = sys.argv[1]
+for i in range(200):
+    copy, row, gone, new = f"{a}/.txn/t{i}", "/stock/apples", f"/stock/gone{i}", f"/stock/new{i}"
+    open(a + gone, "w").close()
+    os.mkdir(copy)
+    with open(copy + row, "w") as f:
+        f.write(f"{i}\n")
+    os.remove(copy + gone)
+    open(copy + new, "w").close()
+    # The kernel keeps all of this for long.
+    open(a + row).read()
+    assert os.path.exists(a + gone) and not os.path.exists(a + new) and f"new{i}" not in os.listdir(a + "/stock")
+    os.rename(copy, a + "/.txn/commit")
+    assert not os.path.exists(a + gone) and os.path.exists(a + new) and f"new{i}" in os.listdir(a + "/stock"), i
+    assert os.stat(a + row).st_size == len(f"{i}\n"), i
+    assert open(a + row).read() == f"{i}\n", i
+PY
+}
+
 @test "renames between the live tree, a working copy and a snapshot make mv copy" {
 	setup_stock
 	mkdir "$A/.txn/x" "$A/.txn/y"
