@@ -1,6 +1,7 @@
 /* Questions about commits, members and the state at an earlier time. */
 #include "core/ancestors.h"
 #include "core/db_internal.h"
+#include "core/tags.h"
 
 #include <stdlib.h>
 
@@ -193,21 +194,10 @@ static bool parse_back(struct sw_view name, uint64_t *back)
 
 static int by_tag(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
 {
-	struct sw_table t;
-	struct sw_view v;
 	struct sw_hash id;
-	int rc = sw_state_table(r->nodes, &r->head.state, SW_CLASS_SYSTEM, sw_view_str(SW_TABLE_TAGS), &t);
+	int rc = sw_tag_get(r, name, &id);
 
-	if (rc == 0 && sw_name_check(name) == 0)
-		rc = sw_tree_get(r->nodes, &t.root, name, &v);
-	else if (rc == 0)
-		rc = SW_ENOTFOUND;
-	if (rc < 0)
-		return rc;
-	if (v.n != SW_HASH_SIZE)
-		return sw_fail(SW_ECORRUPT, "a tag is damaged");
-	memcpy(id.b, v.p, SW_HASH_SIZE);
-	return order_of(r, &id, out);
+	return rc < 0 ? rc : order_of(r, &id, out);
 }
 
 /* By a prefix of the id in hexadecimal: the index of ids is sorted. */

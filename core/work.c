@@ -185,6 +185,7 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 		rc = sw_file_set_row(w, f, &r, &row);
 	if (rc == 0) {
 		version_of_row(&row, &f->base);
+		f->ctime_ns = row.mtime_ns; /* as before it was opened: tar compares the two */
 		sw_name_put_file(w, n, f);
 	}
 	if (f)

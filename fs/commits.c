@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "core/tags.h"
 #include "fs/commit_name.h"
 
 /* The directory of a commit: its place in the line is part of what it is. */
@@ -40,6 +41,24 @@ int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode *
 		rc = sw_inode_get(&m->inodes, SW_NODE_ALIAS, NULL, sw_view(NULL, 0), name, 0, out);
 	else if (rc == SW_EINVAL) /* an ambiguous prefix is no name */
 		rc = SW_ENOTFOUND;
+	sw_reader_end(&r);
+	return rc;
+}
+
+int sw_commits_links(struct sw_mount *m, struct sw_buf *out)
+{
+	struct sw_hash commit;
+	struct sw_reader r;
+	SW_BUF tag = {0};
+	int rc = sw_reader_begin(m->db, &r);
+
+	if (rc < 0)
+		return rc;
+	sw_buf_put_bytes(out, sw_view_str("latest"));
+	while (rc == 0 && (rc = sw_tag_next(&r, &tag, &commit)) > 0) {
+		sw_buf_put_bytes(out, sw_buf_view(&tag));
+		rc = out->rc;
+	}
 	sw_reader_end(&r);
 	return rc;
 }

@@ -306,7 +306,7 @@ static int open_dir(struct sw_mount *m, struct sw_open *o)
 	case SW_NODE_COMMITS:
 		rc = sw_db_pin_line(m->db, &o->head);
 		o->head_pinned = rc == 0;
-		return rc;
+		return rc < 0 ? rc : sw_commits_links(m, &o->text);
 	case SW_NODE_SNAP:
 	case SW_NODE_SNAP_TABLE:
 		return open_snap_tree(m, o);
@@ -467,9 +467,9 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 
 /*
  * Commits by their rank in the line as it was when the directory was opened. Names only: opening each snapshot
- * for its attributes would be waste.
+ * for its attributes would be waste. 1: there is no more room.
  */
-static int fill_commits(struct fill *f, const struct sw_open *o, uint64_t from)
+static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 {
 	struct sw_cursor c = {0};
 	struct sw_reader r;
@@ -491,8 +491,33 @@ static int fill_commits(struct fill *f, const struct sw_open *o, uint64_t from)
 	}
 	sw_cursor_fini(&c);
 	sw_reader_end(&r);
-	if (rc == 0 && !full && from == o->head.count)
-		(void)fill_plain(f, "latest", S_IFLNK, 3, from + 1 + 10);
+	return rc < 0 ? rc : full;
+}
+
+/* Behind the commits: the links that are listed, "latest" and the tags. Their names were gathered when the directory was opened. */
+static void fill_links(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	struct sw_rd r = sw_rd(sw_buf_view(&o->text));
+
+	for (uint64_t i = o->head.count; sw_rd_left(&r) > 0; i++) {
+		struct sw_view name = sw_rd_bytes(&r, SW_NAME_MAX);
+		char text[SW_NAME_MAX + 1];
+
+		if (i < from)
+			continue;
+		memcpy(text, name.p, name.n);
+		text[name.n] = '\0';
+		if (fill_plain(f, text, S_IFLNK, 2 + i, i + 1 + 10))
+			return;
+	}
+}
+
+static int fill_commits(struct fill *f, const struct sw_open *o, uint64_t from)
+{
+	int rc = from < o->head.count ? fill_snaps(f, o, from) : 0;
+
+	if (rc == 0)
+		fill_links(f, o, from);
 	return rc < 0 ? rc : 0;
 }
 

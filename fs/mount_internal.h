@@ -127,6 +127,8 @@ void sw_events_close(struct sw_mount *m);
 
 /* .commits */
 int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out) SW_MUST_CHECK;
+/* The links that are listed: their names, each with its length. */
+int sw_commits_links(struct sw_mount *m, struct sw_buf *out) SW_MUST_CHECK;
 /* Where an alias leads: the name of a snapshot. */
 int sw_commits_target(struct sw_mount *m, struct sw_view alias, char *out) SW_MUST_CHECK;
 int sw_snap_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,

@@ -193,3 +193,62 @@ diff_of() { "$sf" diff "$DIR/s" "$@"; }
 		"$sf" verify "$DIR/store-A"
 	done
 }
+
+tags_of() { "$sf" tag "$1" --json | jq -r '"\(.tag) \(.commit[0:12])"' | tr '\n' ' '; }
+
+@test "tag: set, move, list and delete; it means the commit wherever one is named" {
+	setup_history
+	local two three before
+	two=$(log --json | jq -r 'select(.message == "two") | .id')
+	three=$(log --json | jq -r 'select(.message == "three") | .id')
+	[ "$("$sf" tag "$DIR/s")" = "" ]
+	"$sf" tag "$DIR/s" v1.0 "${two:0:6}" | grep -xE '[0-9a-f]{64}'
+	[ "$(log --json -n 1 | jq -r .message)" = "tag v1.0" ]
+	[ "$("$sf" show "$DIR/s" v1.0 --json | jq -r .id)" = "$two" ]
+	[ "$(diff_of v1.0 HEAD --stat)" = "$(diff_of "$two" HEAD --stat)" ]
+	"$sf" tag "$DIR/s" 'with space' HEAD~1 -m why >/dev/null
+	[ "$(log --json -n 1 | jq -r .message)" = why ]
+	[ "$(tags_of "$DIR/s")" = "v1.0 ${two:0:12} with space ${three:0:12} " ]
+	"$sf" tag "$DIR/s" | grep -xE "${two:0:12}  [0-9TZ:.-]{24}  v1.0"
+	# The same again is no commit; another one moves it.
+	before=$("$sf" status "$DIR/s" --json | jq .head.count)
+	[ "$("$sf" tag "$DIR/s" v1.0 "$two")" = "nothing to change" ]
+	[ "$("$sf" status "$DIR/s" --json | jq .head.count)" = "$before" ]
+	"$sf" tag "$DIR/s" v1.0 "$three" >/dev/null
+	[ "$(tags_of "$DIR/s")" = "v1.0 ${three:0:12} with space ${three:0:12} " ]
+	"$sf" tag "$DIR/s" -d v1.0 >/dev/null
+	[ "$(tags_of "$DIR/s")" = "with space ${three:0:12} " ]
+	run "$sf" tag "$DIR/s" -d v1.0
+	[ "$status" = 1 ]
+	[[ $output == *"no tag 'v1.0'"* ]]
+	for name in HEAD HEAD~1 latest @2026 0123456789ab a/b; do
+		run "$sf" tag "$DIR/s" "$name"
+		[ "$status" = 1 ]
+	done
+	run "$sf" tag "$DIR/s" x no-such-commit
+	[ "$status" = 1 ]
+	"$sf" verify "$DIR/s"
+}
+
+@test "tags are links in .commits, listed, and the same on a peer" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo one >"$A/t/r"
+	"$sf" tag "$A" first >/dev/null # with what was just written
+	echo two >"$A/t/r"
+	[ "$(cat "$A/.commits/first/t/r")" = one ]
+	[ "$(readlink "$A/.commits/first")" = "$("$sf" show "$A" first --json | jq -r .name)" ]
+	"$sf" tag "$A" second >/dev/null
+	[ "$(ls "$A/.commits" | tail -n 3 | tr '\n' ' ')" = "first latest second " ]
+	[ "$(find "$A/.commits" -maxdepth 1 -type l | wc -l)" = 3 ]
+	mount_b
+	until_same "$A" "$B"
+	[ "$(cat "$B/.commits/first/t/r" "$B/.commits/second/t/r")" = $'one\ntwo' ]
+	"$sf" restore "$B" first t/r >/dev/null
+	"$sf" tag "$B" -d second >/dev/null
+	until_same "$A" "$B"
+	[ "$(cat "$A/t/r")" = one ]
+	[ ! -e "$A/.commits/second" ]
+	[ "$(find "$A/.commits" -maxdepth 1 -type l -printf '%f ')" = "latest first " ]
+}
