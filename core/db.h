@@ -139,6 +139,8 @@ typedef int (*sw_read_fn)(void *arg, uint64_t offset, void *out, size_t n, size_
  * 16 MiB, not throughout.
  */
 int sw_stage_row(struct sw_stage *s, sw_read_fn read, void *arg, struct sw_row *row) SW_MUST_CHECK;
+/* Write the data records of a set, for sw_db_receive() to find in the store; indexes are left out. The set stays as it is. */
+int sw_stage_data(struct sw_stage *s, const struct sw_nodes *records) SW_MUST_CHECK;
 
 /* One operation of a local commit, with what the database needs to complete it. */
 struct sw_write_op {

@@ -212,6 +212,33 @@ int sw_stage_row(struct sw_stage *s, sw_read_fn read, void *arg, struct sw_row *
 	return rc;
 }
 
+struct copying {
+	const struct sw_nodes *from;
+	struct sw_nodes *to;
+};
+
+static int copy_data(void *arg, const struct sw_hash *hash)
+{
+	struct copying *c = arg;
+	struct sw_view record;
+	struct sw_hash same;
+
+	if (!sw_nodes_find(c->from, hash, &record) || record.p[0] != SW_NODE_DATA)
+		return 0;
+	return sw_nodes_put(c->to, record, &same);
+}
+
+/* An index would refer to what is not here yet. */
+int sw_stage_data(struct sw_stage *s, const struct sw_nodes *records)
+{
+	struct copying c = {.from = records, .to = s->records};
+	int rc = sw_nodes_each(records, copy_data, &c);
+
+	if (rc < 0 || sw_nodes_bytes(s->records) == 0)
+		return rc;
+	return flush_batch(s, NULL);
+}
+
 /* Ends */
 
 int sw_stage_spend(struct sw_stage *s, struct sw_txn *txn, struct sw_nodes *nodes)

@@ -42,6 +42,7 @@ void sw_sync_free(struct sw_sync *s)
 		s->peers = p->next;
 		peer_free(p);
 	}
+	sw_stage_free(s->stage);
 	free(s);
 }
 
@@ -480,6 +481,7 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 	if (sw_db_is_copied(s->db) && now_ms >= s->renew_ms)
 		sw_sync_renew_key(s, now_ms);
 	sw_sync_release(s, now_ms);
+	sw_records_tick(s, now_ms);
 	tick_held(s, now_ms);
 	if (!s->bulk)
 		sw_pull_end_bulk(s, NULL, now_ms);

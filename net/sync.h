@@ -21,7 +21,9 @@
 #define SW_SYNC_CLOCK_MS   5000	 /* a clock that differs by more is warned of */
 #define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
 #define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
-#define SW_SYNC_STAGED_MAX ((size_t)512 << 20) /* bytes of large rows on their way in, per peer */
+#define SW_SYNC_MEMORY_MAX ((size_t)512 << 20) /* bytes of index records on their way in, per peer: of some 60 GiB */
+#define SW_SYNC_STAGE_BYTES ((size_t)32 << 20) /* of data records; then they go to the store */
+#define SW_SYNC_STAGED_MS  600000 /* they wait there for their commit, when nobody sends more */
 
 struct sw_sync;
 

@@ -65,7 +65,8 @@ struct pulling {
 	bool early; /* one of the batch could not be taken yet */
 	bool unproven; /* one of the batch only together with what follows it */
 	bool whole; /* the next batch is to be taken in one piece */
-	struct sw_nodes *records;
+	struct sw_nodes *records; /* indexes */
+	struct sw_nodes *data;	  /* the rest, until it is much: then it goes to the store */
 	uint64_t allowed; /* bytes of records that these commits can need */
 	struct sw_hash *wants; /* a stack, so that a tree is fetched in depth */
 	size_t n_wants, cap_wants;
@@ -134,6 +135,8 @@ struct sw_sync {
 	size_t n_clocks;       /* ours among them */
 	bool said_clock;
 	uint64_t ticked_ms; /* last */
+	struct sw_stage *stage; /* records of large rows that came before their commits; NULL: none */
+	uint64_t staged_until_ms; /* then they go, unless somebody sends more */
 	uint64_t renew_ms;  /* no sooner it is tried again to replace the key */
 	struct sw_key inviter; /* of the ticket that we dialled with last */
 	bool has_inviter;
@@ -207,6 +210,8 @@ void sw_pull_note_pong(struct sw_sync *s, struct peer *p, uint64_t nonce, uint64
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* p sends in bulk no longer: whoever was put off for it is asked now. */
 void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* Records came: go on, with less in memory if there is much. */
+void sw_pull_records_came(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Take what is complete, ask for what is not; p may be dropped. */
 void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_fini(struct peer *p);
@@ -218,5 +223,9 @@ int sw_records_scan(struct sw_sync *s, struct pulling *pull) SW_MUST_CHECK;
 bool sw_records_ask(struct sw_sync *s, struct peer *p);
 void sw_records_take(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 void sw_records_fini(struct pulling *pull);
+/* Keep what has come in the store, for the next try. */
+int sw_records_stage(struct sw_sync *s, struct pulling *pull, uint64_t now_ms) SW_MUST_CHECK;
+/* What was kept in vain, or is needed no longer, goes. */
+void sw_records_tick(struct sw_sync *s, uint64_t now_ms);
 
 #endif

@@ -132,6 +132,14 @@ static void put_away(struct pulling *pull)
 
 static void retry_later(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
+	struct pulling *pull = &p->pull;
+	int rc = pull->records && pull->data ? sw_nodes_absorb(pull->data, pull->records) : 0;
+
+	/* What has come of large rows is not asked for again. */
+	if (rc == 0)
+		rc = sw_records_stage(s, pull, now_ms);
+	if (rc < 0)
+		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
 	put_away(&p->pull);
 	p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
 	sw_pull_end_bulk(s, p, now_ms);
@@ -219,9 +227,11 @@ static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	struct pulling *pull = &p->pull;
 	const struct sw_incoming *refused;
 	size_t n_taken = 0;
-	int rc = sw_db_receive(s->db, pull->v + pull->at, pull->end - pull->at, pull->n - pull->end, pull->records, NULL, NULL,
-			       &n_taken);
+	int rc = sw_nodes_absorb(pull->records, pull->data);
 
+	if (rc == 0)
+		rc = sw_db_receive(s->db, pull->v + pull->at, pull->end - pull->at, pull->n - pull->end,
+				   pull->records, NULL, NULL, &n_taken);
 	if (rc < 0 && is_ours(rc)) {
 		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
 		retry_later(s, p, now_ms);
@@ -261,6 +271,8 @@ static void finish(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		return;
 	}
 	put_away(&p->pull);
+	if (!more)
+		s->staged_until_ms = now_ms; /* their commits are here */
 	if (more && s->bulk && s->bulk != p)
 		p->pull.postponed = true; /* it has the same to send as the other, or will be asked then */
 	else
@@ -306,6 +318,20 @@ void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 			return;
 	}
 	finish(s, p, now_ms);
+}
+
+void sw_pull_records_came(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	int rc = 0;
+
+	if (sw_nodes_bytes(p->pull.data) > SW_SYNC_STAGE_BYTES)
+		rc = sw_records_stage(s, &p->pull, now_ms);
+	if (rc < 0) {
+		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
+		retry_later(s, p, now_ms);
+		return;
+	}
+	sw_pull_go_on(s, p, now_ms);
 }
 
 void sw_pull_commits(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)

@@ -25,7 +25,7 @@ static int want(void *arg, const struct sw_hash *hash)
 	const struct scan *scan = arg;
 	struct pulling *pull = scan->pull;
 
-	if (sw_nodes_has(scan->here, hash) || sw_nodes_has(pull->records, hash))
+	if (sw_nodes_has(scan->here, hash) || sw_nodes_has(pull->records, hash) || sw_nodes_has(pull->data, hash))
 		return 0;
 	if (pull->n_wants == pull->cap_wants) {
 		size_t cap = pull->cap_wants ? pull->cap_wants * 2 : 64;
@@ -70,6 +70,8 @@ int sw_records_scan(struct sw_sync *s, struct pulling *pull)
 	sw_records_fini(pull);
 	rc = sw_nodes_new(NULL, &pull->records);
 	if (rc == 0)
+		rc = sw_nodes_new(NULL, &pull->data);
+	if (rc == 0)
 		rc = sw_reader_begin(s->db, &r);
 	if (rc < 0)
 		return rc;
@@ -91,7 +93,7 @@ bool sw_records_ask(struct sw_sync *s, struct peer *p)
 		const struct sw_hash *hash = &pull->wants[--pull->n_wants];
 
 		/* Two rows may have a part in common. */
-		if (!sw_nodes_has(pull->records, hash))
+		if (!sw_nodes_has(pull->records, hash) && !sw_nodes_has(pull->data, hash))
 			pull->requested[pull->n_requested++] = *hash;
 	}
 	if (pull->n_requested == 0)
@@ -125,7 +127,7 @@ static int keep(struct pulling *pull, struct scan *scan, struct sw_view body, si
 			return SW_EFORMAT;
 		pull->allowed -= record.n;
 		++*n_kept;
-		rc = sw_nodes_put(pull->records, record, &hash);
+		rc = sw_nodes_put(record.p[0] == SW_NODE_INDEX ? pull->records : pull->data, record, &hash);
 		if (rc == 0 && record.p[0] == SW_NODE_INDEX)
 			rc = sw_record_refs(record, want, scan);
 		if (rc < 0)
@@ -161,18 +163,45 @@ void sw_records_take(struct sw_sync *s, struct peer *p, const struct sw_message 
 		sw_sync_distrust(s, p, "it sent records that nobody asked for");
 	else if (rc < 0)
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
-	else if (sw_nodes_bytes(pull->records) > SW_SYNC_STAGED_MAX)
+	else if (sw_nodes_bytes(pull->records) > SW_SYNC_MEMORY_MAX)
 		sw_sync_drop(s, p, "it has a row too large to be received", true);
 	else if (n_kept == 0)
 		sw_sync_drop(s, p, "it lacks the large rows of its own commits", true);
 	else
-		sw_pull_go_on(s, p, now_ms);
+		sw_pull_records_came(s, p, now_ms);
+}
+
+int sw_records_stage(struct sw_sync *s, struct pulling *pull, uint64_t now_ms)
+{
+	int rc = 0;
+
+	if (!pull->data || sw_nodes_bytes(pull->data) == 0)
+		return 0;
+	if (!s->stage)
+		rc = sw_stage_new(s->db, &s->stage);
+	if (rc == 0)
+		rc = sw_stage_data(s->stage, pull->data);
+	sw_nodes_free(SW_TAKE(pull->data));
+	s->staged_until_ms = now_ms + SW_SYNC_STAGED_MS;
+	return rc < 0 ? rc : sw_nodes_new(NULL, &pull->data);
+}
+
+void sw_records_tick(struct sw_sync *s, uint64_t now_ms)
+{
+	if (!s->stage || now_ms < s->staged_until_ms)
+		return;
+	for (const struct peer *p = s->peers; p; p = p->next)
+		if (p->pull.n > 0)
+			return;
+	sw_stage_free(SW_TAKE(s->stage));
 }
 
 void sw_records_fini(struct pulling *pull)
 {
 	sw_nodes_free(pull->records);
 	pull->records = NULL;
+	sw_nodes_free(pull->data);
+	pull->data = NULL;
 	free(pull->wants);
 	pull->wants = NULL;
 	pull->n_wants = pull->cap_wants = pull->n_requested = 0;
