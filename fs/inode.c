@@ -61,13 +61,13 @@ void sw_inodes_fini(struct sw_inodes *t)
 }
 
 /* FNV-1a is good enough: the names are the database's own, and a full bucket is only slow. */
-static size_t ident_bucket(const struct sw_inodes *t, struct sw_view ident)
+static uint64_t ident_hash(struct sw_view ident)
 {
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < ident.n; i++)
 		h = (h ^ ident.p[i]) * 0x100000001b3u;
-	return (size_t)(h ^ h >> 32) & (t->n_buckets - 1);
+	return h ^ h >> 32;
 }
 
 static void link_inode(struct sw_inodes *t, struct sw_inode *i)
@@ -80,7 +80,7 @@ static void link_inode(struct sw_inodes *t, struct sw_inode *i)
 
 static void link_ident(struct sw_inodes *t, struct sw_inode *i)
 {
-	size_t b = ident_bucket(t, sw_buf_view(&i->ident));
+	size_t b = i->ident_hash & (t->n_buckets - 1);
 
 	i->next_by_ident = t->by_ident[b];
 	t->by_ident[b] = i;
@@ -88,7 +88,7 @@ static void link_ident(struct sw_inodes *t, struct sw_inode *i)
 
 static void unlink_ident(struct sw_inodes *t, struct sw_inode *i)
 {
-	struct sw_inode **p = &t->by_ident[ident_bucket(t, sw_buf_view(&i->ident))];
+	struct sw_inode **p = &t->by_ident[i->ident_hash & (t->n_buckets - 1)];
 
 	while (*p && *p != i)
 		p = &(*p)->next_by_ident;
@@ -158,9 +158,11 @@ static void make_ident(const struct wanted *w, struct sw_buf *out)
 
 static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ident)
 {
-	struct sw_inode *i = t->by_ident[ident_bucket(t, ident)];
+	uint64_t hash = ident_hash(ident);
+	struct sw_inode *i = t->by_ident[hash & (t->n_buckets - 1)];
 
-	while (i && !sw_view_eq(sw_buf_view(&i->ident), ident))
+	/* The text is elsewhere in memory: it is looked at when it is likely the one. */
+	while (i && (i->ident_hash != hash || !sw_view_eq(sw_buf_view(&i->ident), ident)))
 		i = i->next_by_ident;
 	return i;
 }
@@ -251,6 +253,7 @@ static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_ino
 		if (rc < 0)
 			return rc;
 		i->ident = ident;
+		i->ident_hash = ident_hash(sw_buf_view(&ident));
 		ident = (struct sw_buf){0};
 		link_inode(t, i);
 		link_ident(t, i);
@@ -430,6 +433,7 @@ static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view
 	}
 	sw_buf_fini(&i->ident);
 	i->ident = ident;
+	i->ident_hash = ident_hash(sw_buf_view(&ident));
 	i->table_n = table.n;
 	i->key_n = key.n;
 	i->is_orphan = false;

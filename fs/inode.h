@@ -63,6 +63,7 @@ struct sw_inode {
 	/* Under inodes.lock: */
 	uint64_t n_lookup;
 	struct sw_buf ident;	/* what it is found by; table and key are parts of it */
+	uint64_t ident_hash;
 	size_t table_n, key_n;
 	bool is_orphan;
 	size_t n_open;
