@@ -8,7 +8,7 @@ commands() { "$sf" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'; }
 
 # What the usage line asks for, without what is in brackets: "TARGET COMMIT".
 operands_of() {
-	"$sf" "$1" --help | sed -n "1s/^Usage: swarmfs $1//p" | sed "s/, or .*//" | sed ':a; s/\[[^][]*\]\(\.\.\.\)\?//g; ta'
+	"$sf" "$1" --help | sed -n "1s/^Usage: swarmfs $1//p" | sed "s/, or .*//; s/ -- / /" | sed ':a; s/\[[^][]*\]\(\.\.\.\)\?//g; ta'
 }
 
 # call COMMAND STORE: argv becomes that command about that store, with good arguments otherwise.
@@ -23,6 +23,7 @@ call() {
 		TICKET) argv+=("$ticket") ;;
 		FILE*) argv+=("$DIR/rows.jsonl") ;;
 		COMMIT | A) argv+=(HEAD) ;;
+		KEY) argv+=("$(printf '%064d' 1)") ;;
 		*) argv+=("$word") ;;
 		esac
 	done
@@ -31,6 +32,8 @@ call() {
 
 needs_store() { [ "$1" = init ] || [[ $(operands_of "$1") =~ TARGET|STORE|MOUNTPOINT ]]; }
 creates() { [[ " mount init clone serve " == *" $1 "* ]]; }
+# A command about a process that serves, or a mount, does not look at the store itself, nor does one that makes one.
+is_about_others() { [[ " umount invite txn init clone " == *" $1 "* ]]; }
 store_commands() { for c in $(commands); do ! needs_store "$c" || echo "$c"; done; }
 
 # is_sentence TEXT: one line, the cause, and what to do about it.
@@ -132,9 +135,8 @@ setup_good() {
 	require_fuse
 	setup_good
 	local c all=() bad
-	# A command about a process that serves does not look at the store itself, nor does one that makes one.
 	for c in $(store_commands); do
-		[[ " umount invite init clone " == *" $c "* ]] || all+=("$c")
+		is_about_others "$c" || all+=("$c")
 	done
 	for bad in future damaged cut empty lost open; do cp -r "$DIR/good" "$DIR/$bad"; done
 	LC_ALL=C sed -i 's/format\x01/format\x63/' "$DIR/future/data.mdb"
@@ -149,7 +151,7 @@ setup_good() {
 	each_fails "lost/key is missing; restore it" "$DIR/lost" "${all[@]}"
 	chmod 640 "$DIR/open/key"
 	each_fails "open/key can be read by others.*chmod 600" "$DIR/open" "${all[@]}"
-	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite init clone
+	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite txn init clone
 }
 
 @test "a key, and a store, that this user may not read" {
@@ -182,9 +184,9 @@ setup_good() {
 	(exec 3>&- 9<>"$DIR/good/lock" && flock 9 && exec sleep 100) &
 	local holder=$! all c
 	until_true 5 bash -c "! flock -n '$DIR/good/lock' true"
-	mapfile -t all < <(for c in $(store_commands); do [[ " umount invite init clone " == *" $c "* ]] || echo "$c"; done)
+	mapfile -t all < <(for c in $(store_commands); do is_about_others "$c" || echo "$c"; done)
 	at_once=1 each_fails "in use by process" "$DIR/good" "${all[@]}"
-	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite init clone
+	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite txn init clone
 	kill "$holder"
 	wait "$holder" || true
 	# Somebody who serves it: it is used through that, or refused with the process's number.
