@@ -9,16 +9,15 @@
 #include "fs/json_out.h"
 #include "fs/text.h"
 
-#define BATCH	      256
-#define MESSAGE_SHOWN 60
+#define BATCH 256
 
 struct log {
 	struct sw_ctx *ctx;
 	bool is_json;
 	bool is_reverse;
 	uint64_t left;	   /* commits still to be shown */
-	const char *table; /* NULL: all */
-	const char *row;
+	struct sw_commit_filter filter;
+	uint64_t since; /* stamp: nothing before */
 	struct sw_order at; /* shown last */
 	bool has_at;
 	struct sw_buf out;
@@ -32,6 +31,24 @@ static int parse_count(const struct sw_args *args, uint64_t *out)
 	return text ? sw_text_parse_number(text, INT64_MAX, out) : 0;
 }
 
+/* The first stamp that is wanted. */
+static int parse_since(const struct sw_args *args, uint64_t now_ms, uint64_t *stamp)
+{
+	const char *text = sw_args_get(args, "since");
+	uint64_t ms = 0, end_ms;
+
+	*stamp = 0;
+	if (!text)
+		return 0;
+	if (!sw_commit_time_parse(text, &ms, &end_ms)) {
+		if (sw_text_parse_span(text, &ms) < 0)
+			return SW_EINVAL;
+		ms = ms < now_ms ? now_ms - ms : 0;
+	}
+	*stamp = ms << 16;
+	return 0;
+}
+
 static int check(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	uint64_t n;
@@ -40,47 +57,23 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 		return sw_ctx_usage(ctx, args, "-n needs a number, not '%s'", sw_args_get(args, "number"));
 	if (sw_args_has(args, "row") && !sw_args_has(args, "table"))
 		return sw_ctx_usage(ctx, args, "--row needs --table");
+	if (sw_args_has(args, "table") && args->n_operands > 1)
+		return sw_ctx_usage(ctx, args, "'%s' and --table do not go together", args->operands[1]);
+	if (parse_since(args, 0, &n) < 0)
+		return sw_ctx_usage(ctx, args, "--since is a time such as 2026-11-21T01:33 (UTC) or a span such as 24h, not '%s'",
+				    sw_args_get(args, "since"));
 	return 0;
 }
 
-/* One commit as a line */
-
-static void put_text(struct log *l, const struct sw_commit_info *info)
+static void take_filter(const struct sw_args *args, struct sw_commit_filter *out)
 {
-	const struct sw_commit *c = &info->commit;
-	char id[SW_HASH_HEX_SIZE], author[2 * SW_KEY_SIZE + 1], time[SW_TEXT_TIME_SIZE];
-	const uint8_t *eol = c->message.n ? memchr(c->message.p, '\n', c->message.n) : NULL;
+	const char *table = sw_args_get(args, "table"), *row = sw_args_get(args, "row");
 
-	sw_hex(c->id.b, SW_HASH_SIZE, id);
-	sw_hex(c->author.b, SW_KEY_SIZE, author);
-	sw_text_time(sw_hlc_ms(c->stamp), time);
-	sw_buf_printf(&l->out, "%.12s  %s  %.8s  %-7s  %6zu row%s", id, time, author,
-		      sw_outcome_name(info->outcome), info->n_rows, info->n_rows == 1 ? " " : "s");
-	if (c->message.n > 0) {
-		sw_buf_printf(&l->out, "  ");
-		sw_text_put(&l->out,
-			    sw_view(c->message.p, eol ? (size_t)(eol - c->message.p) : c->message.n),
-			    MESSAGE_SHOWN);
-	}
-	sw_buf_printf(&l->out, "\n");
-}
-
-/* Whether the commit has an operation on the table or row asked for. */
-static int concerns(const struct log *l, const struct sw_commit_info *info, bool *out)
-{
-	struct sw_changeset c;
-	struct sw_op op;
-	int rc = l->table ? sw_changeset_begin(&c, info->changeset) : 0;
-
-	*out = !l->table;
-	while (rc == 0 && !*out && (rc = sw_changeset_next(&c, &op)) > 0) {
-		bool is_row = op.kind >= SW_OP_MKTABLE && op.kind <= SW_OP_RESOLVE;
-
-		*out = is_row && sw_view_eq(op.table, sw_view_str(l->table)) &&
-		       (!l->row || sw_view_eq(op.key, sw_view_str(l->row)));
-		rc = 0;
-	}
-	return rc < 0 ? rc : 0;
+	if (args->n_operands > 1)
+		sw_commit_filter_parse(args->operands[1], out);
+	if (table)
+		*out = (struct sw_commit_filter){.has_table = true, .has_row = row != NULL, .table = sw_view_str(table),
+						 .row = row ? sw_view_str(row) : sw_view(NULL, 0)};
 }
 
 static int show(struct log *l, const struct sw_reader *r, const struct sw_order *order)
@@ -90,14 +83,11 @@ static int show(struct log *l, const struct sw_reader *r, const struct sw_order 
 	int rc = sw_commit_info(r, order, &info);
 
 	if (rc == 0)
-		rc = concerns(l, &info, &is_wanted);
+		rc = sw_commit_concerns(&info, &l->filter, &is_wanted);
 	if (rc < 0 || !is_wanted)
 		return rc;
 	l->left--;
-	if (l->is_json)
-		return sw_commit_json(&info, &l->out);
-	put_text(l, &info);
-	return l->out.rc;
+	return l->is_json ? sw_commit_json(&info, &l->out) : sw_commit_line(&info, &l->out);
 }
 
 /* The whole line */
@@ -107,9 +97,14 @@ static int seek(struct log *l, const struct sw_reader *r, struct sw_cursor *c)
 {
 	int rc;
 
+	if (!l->has_at && l->is_reverse) {
+		uint8_t from[8];
+
+		sw_set_u64(from, l->since);
+		return sw_cursor_seek(c, r->nodes, &r->head.line, sw_view(from, sizeof(from)));
+	}
 	if (!l->has_at)
-		return sw_cursor_seek_rank(c, r->nodes, &r->head.line,
-					   l->is_reverse || r->head.count == 0 ? 0 : r->head.count - 1);
+		return sw_cursor_seek_rank(c, r->nodes, &r->head.line, r->head.count == 0 ? 0 : r->head.count - 1);
 	rc = sw_cursor_seek(c, r->nodes, &r->head.line, sw_order_view(&l->at));
 	if (rc <= 0)
 		return rc;
@@ -129,6 +124,10 @@ static int walk_batch(struct log *l)
 	for (int i = 0; rc > 0 && i < BATCH && l->left > 0; i++) {
 		memcpy(l->at.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
 		l->has_at = true;
+		if (sw_order_stamp(&l->at) < l->since) {
+			rc = 0;
+			break;
+		}
 		rc = show(l, &r, &l->at);
 		if (rc == 0)
 			rc = l->is_reverse ? sw_cursor_next(&c) : sw_cursor_prev(&c);
@@ -156,7 +155,7 @@ static int walk_line(struct log *l)
 	return rc;
 }
 
-/* -n with --reverse: the last n commits, oldest of them first. */
+/* -n with --reverse: the last n commits, oldest of them first; unless --since begins behind that. */
 static int skip_to_last(struct log *l)
 {
 	struct sw_cursor c = {0};
@@ -167,7 +166,7 @@ static int skip_to_last(struct log *l)
 		return rc;
 	if (l->left < r.head.count) {
 		rc = sw_cursor_seek_rank(&c, r.nodes, &r.head.line, r.head.count - l->left - 1);
-		if (rc > 0) {
+		if (rc > 0 && sw_get_u64(sw_cursor_entry(&c)->key.p) >= l->since) {
 			memcpy(l->at.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
 			l->has_at = true;
 		}
@@ -195,8 +194,8 @@ static int row_commits(struct log *l, struct sw_order **out, size_t *n)
 
 	if (rc < 0)
 		return rc;
-	sw_row_cell(sw_view_str(l->table), sw_view_str(l->row), &cell);
-	rc = sw_history_refs(r.txn, &cell, 0, &refs);
+	sw_row_cell(l->filter.table, l->filter.row, &cell);
+	rc = sw_history_refs(r.txn, &cell, l->since, &refs);
 	if (rc == 0 && !(v = calloc(refs.n + 1, sizeof(*v))))
 		rc = SW_ENOMEM;
 	for (size_t i = 0; rc == 0 && i < refs.n; i++)
@@ -240,15 +239,16 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct log l = {.ctx = ctx,
 			.is_json = sw_args_has(args, "json"),
-			.is_reverse = sw_args_has(args, "reverse"),
-			.table = sw_args_get(args, "table"),
-			.row = sw_args_get(args, "row")};
+			.is_reverse = sw_args_has(args, "reverse")};
 	int rc = parse_count(args, &l.left);
 
-	if (rc == 0 && l.row)
+	take_filter(args, &l.filter);
+	if (rc == 0)
+		rc = parse_since(args, sw_env_wall_ms(sw_db_env(ctx->owner->db)), &l.since);
+	if (rc == 0 && l.filter.has_row)
 		rc = walk_row(&l);
 	else if (rc == 0) {
-		if (l.is_reverse && !l.table)
+		if (l.is_reverse && !l.filter.has_table)
 			rc = skip_to_last(&l);
 		if (rc == 0 && l.left > 0)
 			rc = walk_line(&l);
@@ -261,6 +261,7 @@ static const struct sw_option options[] = {
     {"json", 0, NULL, "one JSON object a line"},
     {"number", 'n', "N", "only the newest N"},
     {"reverse", 0, NULL, "oldest first"},
+    {"since", 0, "TIME", "only since then: 2026-11-21T01:33 (UTC), or a span such as 24h"},
     {"table", 0, "TABLE", "only commits that touch this table"},
     {"row", 0, "ROW", "and of it only this row"},
     {0},
@@ -268,12 +269,13 @@ static const struct sw_option options[] = {
 
 const struct sw_cmd sw_cmd_log = {
     .name = "log",
-    .synopsis = "TARGET [--json] [-n N] [--reverse] [--table TABLE [--row ROW]]",
+    .synopsis = "TARGET [TABLE[/ROW]] [--json] [-n N] [--since TIME] [--reverse]",
     .summary = "list the commits, newest first",
-    .details = "Columns: first digits of the id, time (UTC), author, outcome, rows changed, message.\n",
+    .details = "Only those that touch the table or row, if one is named; --table and --row are another way to do so.\n"
+	       "Columns: first digits of the id, time (UTC), author, outcome, rows changed, message.\n",
     .options = options,
     .min_operands = 1,
-    .max_operands = 1,
+    .max_operands = 2,
     .where = SW_CMD_STORE,
     .check = check,
     .run = run,

@@ -106,11 +106,27 @@ static int find_snapshot(const struct sw_reader *r, uint64_t stamp, const uint8_
 	return rc > 0 ? 0 : rc == 0 ? SW_ENOTFOUND : rc;
 }
 
-/* "2026-11-21T01:33:25.123Z" or a beginning of it that ends with a field; the first moment after it. */
-static bool parse_time(const char *p, uint64_t *end_ms)
+/* Nothing or "Z": UTC; else "+01:00" or "-05:30", in minutes. */
+static bool parse_zone(const char **p, int *minutes)
+{
+	int sign = **p == '-' ? -1 : 1, hours, rest;
+
+	*minutes = 0;
+	if (**p == 'Z')
+		++*p;
+	else if (**p == '+' || **p == '-') {
+		++*p;
+		if (!digits(p, 2, &hours) || *(*p)++ != ':' || !digits(p, 2, &rest) || hours > 23 || rest > 59)
+			return false;
+		*minutes = sign * (60 * hours + rest);
+	}
+	return **p == '\0';
+}
+
+bool sw_commit_time_parse(const char *p, uint64_t *begin_ms, uint64_t *end_ms)
 {
 	struct tm tm = {0}, again;
-	int ms = 0;
+	int ms = 0, zone = 0;
 	uint64_t step = 86400000, at;
 	time_t seconds;
 
@@ -135,15 +151,18 @@ static bool parse_time(const char *p, uint64_t *end_ms)
 		if (!digits(&p, 3, &ms))
 			return false;
 	}
-	if (*p == 'Z')
-		p++;
-	if (*p || !to_ms(&tm, ms, &at))
+	if (!parse_zone(&p, &zone) || !to_ms(&tm, ms, &at))
 		return false;
 	seconds = (time_t)(at / 1000);
 	gmtime_r(&seconds, &again);
-	*end_ms = at + step;
-	return again.tm_mon + 1 == tm.tm_mon && again.tm_mday == tm.tm_mday &&
-	       again.tm_hour == tm.tm_hour && again.tm_min == tm.tm_min && again.tm_sec == tm.tm_sec;
+	if (again.tm_mon + 1 != tm.tm_mon || again.tm_mday != tm.tm_mday || again.tm_hour != tm.tm_hour ||
+	    again.tm_min != tm.tm_min || again.tm_sec != tm.tm_sec)
+		return false;
+	if (zone > 0 && at < (uint64_t)zone * 60000)
+		return false;
+	*begin_ms = at - (uint64_t)((int64_t)zone * 60000);
+	*end_ms = *begin_ms + step;
+	return *end_ms < (uint64_t)1 << 48;
 }
 
 /* The newest commit stamped before end_ms. */
@@ -170,14 +189,15 @@ static int find_before(const struct sw_reader *r, uint64_t end_ms, struct sw_ord
 static int find_time(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
 {
 	char text[SW_COMMIT_NAME_SIZE];
-	uint64_t end_ms;
+	uint64_t begin_ms, end_ms;
 	int rc;
 
 	if (name.n >= sizeof(text))
-		return SW_ENOTFOUND;
+		return sw_fail(SW_EINVAL, "a time has less than %zu characters; write it like @2026-11-21T01:33 (UTC)",
+			       sizeof(text));
 	memcpy(text, name.p, name.n);
 	text[name.n] = '\0';
-	if (!parse_time(text + 1, &end_ms) || end_ms >= (uint64_t)1 << 48)
+	if (!sw_commit_time_parse(text + 1, &begin_ms, &end_ms))
 		return sw_fail(SW_EINVAL, "'%s' is no time; write it like @2026-11-21T01:33 (UTC)", text);
 	rc = find_before(r, end_ms, out);
 	if (rc == SW_ENOTFOUND)

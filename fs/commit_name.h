@@ -20,8 +20,13 @@ bool sw_commit_name_parse(struct sw_view name, uint64_t *stamp,
 			  uint8_t id[static SW_COMMIT_ID_DIGITS / 2]);
 
 /*
- * The commit that a name means: that of a snapshot, "@TIME" (UTC: 2026-11-21T01:33, with or without seconds and
- * milliseconds, or a date alone: the newest commit not after that), or what sw_db_resolve() takes. SW_ENOTFOUND,
+ * A time: 2026-11-21T01:33, with or without seconds and milliseconds, or a date alone; UTC, unless a zone such as +01:00 stands behind
+ * it. Its first moment and the first after it, in milliseconds since 1970. False: it is none.
+ */
+bool sw_commit_time_parse(const char *text, uint64_t *begin_ms, uint64_t *end_ms);
+
+/*
+ * The commit that a name means: that of a snapshot, "@TIME" (the newest commit not after that time), or what sw_db_resolve() takes. SW_ENOTFOUND,
  * SW_EINVAL, with a sentence.
  */
 int sw_commit_find(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;

@@ -7,6 +7,8 @@
 #include "fs/json_out.h"
 #include "fs/text.h"
 
+#define MESSAGE_SHOWN 60 /* bytes of a message in a line */
+
 static int count_ops(struct sw_commit_info *info)
 {
 	struct sw_changeset c;
@@ -121,4 +123,53 @@ int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out)
 	sw_buf_printf(out, "%s\n", text);
 	free(text);
 	return out->rc;
+}
+
+int sw_commit_line(const struct sw_commit_info *info, struct sw_buf *out)
+{
+	const struct sw_commit *c = &info->commit;
+	char id[SW_HASH_HEX_SIZE], author[2 * SW_KEY_SIZE + 1], time[SW_TEXT_TIME_SIZE];
+	const uint8_t *eol = c->message.n ? memchr(c->message.p, '\n', c->message.n) : NULL;
+
+	sw_hex(c->id.b, SW_HASH_SIZE, id);
+	sw_hex(c->author.b, SW_KEY_SIZE, author);
+	sw_text_time(sw_hlc_ms(c->stamp), time);
+	sw_buf_printf(out, "%.12s  %s  %.8s  %-7s  %6zu row%s", id, time, author, sw_outcome_name(info->outcome),
+		      info->n_rows, info->n_rows == 1 ? " " : "s");
+	if (c->message.n > 0) {
+		sw_buf_printf(out, "  ");
+		sw_text_put(out, sw_view(c->message.p, eol ? (size_t)(eol - c->message.p) : c->message.n),
+			    MESSAGE_SHOWN);
+	}
+	sw_buf_printf(out, "\n");
+	return out->rc;
+}
+
+void sw_commit_filter_parse(const char *text, struct sw_commit_filter *out)
+{
+	const char *slash = strchr(text, '/');
+
+	*out = (struct sw_commit_filter){.has_table = true, .table = sw_view_str(text)};
+	if (!slash)
+		return;
+	out->table.n = (size_t)(slash - text);
+	out->has_row = slash[1] != '\0';
+	out->row = sw_view_str(slash + 1);
+}
+
+int sw_commit_concerns(const struct sw_commit_info *info, const struct sw_commit_filter *filter, bool *out)
+{
+	struct sw_changeset c;
+	struct sw_op op;
+	int rc = filter->has_table ? sw_changeset_begin(&c, info->changeset) : 0;
+
+	*out = !filter->has_table;
+	while (rc == 0 && !*out && (rc = sw_changeset_next(&c, &op)) > 0) {
+		bool is_row = op.kind >= SW_OP_MKTABLE && op.kind <= SW_OP_RESOLVE;
+
+		*out = is_row && sw_view_eq(op.table, filter->table) &&
+		       (!filter->has_row || sw_view_eq(op.key, filter->row));
+		rc = 0;
+	}
+	return rc < 0 ? rc : 0;
 }

@@ -24,6 +24,20 @@ int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, stru
 /* The same as one JSON object on a line of its own. */
 int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out) SW_MUST_CHECK;
 
+/* As a line of `swarmfs log`: first digits of the id, time, author, outcome, rows, first line of the message. */
+int sw_commit_line(const struct sw_commit_info *info, struct sw_buf *out) SW_MUST_CHECK;
+
+/* Which commits are wanted: all, those that touch a table, or one row of it. */
+struct sw_commit_filter {
+	bool has_table, has_row;
+	struct sw_view table, row; /* borrowed */
+};
+
+/* "TABLE" or "TABLE/ROW"; a table may have a slash behind it. */
+void sw_commit_filter_parse(const char *text, struct sw_commit_filter *out);
+int sw_commit_concerns(const struct sw_commit_info *info, const struct sw_commit_filter *filter,
+		       bool *out) SW_MUST_CHECK;
+
 /* The text's last part: nothing when there is no message. */
 void sw_commit_put_message(struct sw_buf *out, struct sw_view message);
 

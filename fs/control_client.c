@@ -92,7 +92,8 @@ static int receive_output(int fd, const struct sw_call *call)
 
 	while ((rc = sw_frame_receive(fd, &type, &b)) > 0) {
 		if (type == SW_FRAME_OUT) {
-			if (fwrite(b.p, 1, b.n, call->out) != b.n)
+			/* Whoever reads a pipe wants to see a line when it comes. */
+			if (fwrite(b.p, 1, b.n, call->out) != b.n || fflush(call->out) != 0)
 				return sw_fail_errno("cannot write the output");
 		} else if (type == SW_FRAME_ERR) {
 			fflush(call->out);

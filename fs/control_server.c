@@ -14,6 +14,7 @@
 
 #define CALL_TIMEOUT_S 10 /* for a client to say what it wants */
 #define OUT_BUFFER     65536
+#define FAREWELL_MS    500 /* for commands to end before their connections do */
 
 struct client {
 	struct sw_control *control;
@@ -75,6 +76,7 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 			     .out = out,
 			     .err = err,
 			     .is_terminal = call->is_terminal,
+			     .client = fd,
 			     .read_rows = sw_control_read_rows,
 			     .rows_arg = &fd};
 	const struct sw_cmd *cmd =
@@ -301,6 +303,13 @@ static bool wait_for_clients(struct sw_control *c, uint32_t timeout_ms)
 	return c->n_clients == 0;
 }
 
+static void shut_down(struct sw_control *c, int how)
+{
+	for (size_t i = 0; i < SW_CONTROL_CLIENTS_MAX; i++)
+		if (c->clients[i].fd >= 0)
+			shutdown(c->clients[i].fd, how);
+}
+
 bool sw_control_stop(struct sw_control *c, uint32_t timeout_ms)
 {
 	uint64_t one = 1;
@@ -314,10 +323,11 @@ bool sw_control_stop(struct sw_control *c, uint32_t timeout_ms)
 	sw_control_remove(sw_db_dir(c->owner->db));
 	close(c->listen_fd);
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < SW_CONTROL_CLIENTS_MAX; i++)
-		if (c->clients[i].fd >= 0)
-			shutdown(c->clients[i].fd, SHUT_RDWR);
-	is_done = wait_for_clients(c, timeout_ms);
+	/* First those that only wait end by themselves, and can still say so. */
+	shut_down(c, SHUT_RD);
+	is_done = wait_for_clients(c, FAREWELL_MS);
+	shut_down(c, SHUT_RDWR);
+	is_done = is_done || wait_for_clients(c, timeout_ms);
 	pthread_mutex_unlock(&c->lock);
 	close(c->stop_fd);
 	if (!is_done)

@@ -50,6 +50,7 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 		o->hook.changed(o->hook.arg, changes, head, by_others);
 	if (atomic_load(&o->has_arrived))
 		sw_on_conflict_changed(o->on_conflict, changes);
+	sw_watches_wake(&o->watches);
 	sw_owner_swarm_kick(o);
 }
 
@@ -80,6 +81,7 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, s
 		return SW_ENOMEM;
 	}
 	pthread_mutex_init(&o->swarm_lock, NULL);
+	sw_watches_init(&o->watches);
 	o->db = db;
 	o->options = *options;
 	o->started_ms = sw_env_wall_ms(sw_db_env(db));
@@ -160,6 +162,7 @@ void sw_owner_close(struct sw_owner *o)
 	sw_on_conflict_free(o->on_conflict); /* nobody commits any more */
 	sw_db_close(o->db);
 	pthread_mutex_destroy(&o->swarm_lock);
+	sw_watches_fini(&o->watches);
 	free(o->mount_point);
 	free(o);
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "core/copies.h"
+#include "fs/watch.h"
 
 #define SW_OWNER_URLS_MAX 64
 /* How long a store that is in use is waited for: a short command of somebody else, or an owner that comes or goes. */
@@ -59,6 +60,7 @@ struct sw_owner {
 	bool is_serving; /* sw_owner_start() was called: other processes' commands come here */
 	uint64_t started_ms; /* wall clock */
 
+	struct sw_watches watches; /* who waits for commits */
 	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */
 	_Atomic uint64_t n_diverged;
 	_Atomic int role; /* of its key, as it was told last */

@@ -46,6 +46,149 @@ diff_of() { "$sf" diff "$DIR/s" "$@"; }
 	[ "$status" = 2 ]
 }
 
+@test "log: the table or row as an argument, and since when" {
+	setup_history
+	[ "$(log t --json | jq -r .message | tr '\n' ' ')" = "two one " ]
+	[ "$(log t/ --json | jq -r .message | tr '\n' ' ')" = "two one " ]
+	[ "$(log t/2.json --json | jq -r .message)" = one ]
+	[ "$(log t/1.json --json -n 1 | jq -r .message)" = two ]
+	[ "$(log none)" = "" ]
+	local two
+	two=$(log --json | jq -r 'select(.message == "two").time')
+	[ "$(log --since "$two" --json | jq -r .message | tr '\n' ' ')" = "three two " ]
+	[ "$(log --since "$two" --reverse --json | jq -r .message | tr '\n' ' ')" = "two three " ]
+	[ "$(log --since "$two" --reverse -n 1 --json | jq -r .message)" = three ]
+	[ "$(log --since "$two" --reverse -n 3 --json | jq -r .message | tr '\n' ' ')" = "two three " ]
+	[ "$(log t/1.json --since "$two" --json | jq -r .message)" = two ]
+	[ "$(log t --since "$two" --json | jq -r .message)" = two ]
+	[ "$(log --since 1h | wc -l)" = 4 ]
+	[ "$(log --since 2999-01-01)" = "" ]
+	[ "$(log --since 2999-01-01 --reverse)" = "" ]
+	run log --since yesterday
+	[ "$status" = 2 ]
+	run log t --table u
+	[ "$status" = 2 ]
+}
+
+@test "a time means the newest commit until then, in UTC or with a zone" {
+	setup_history
+	local id time
+	id=$(log --json | jq -r 'select(.message == "one").id')
+	time=$(log --json | jq -r 'select(.message == "one").time')
+	at() { "$sf" show "$DIR/s" "$1" --json | jq -r .id; }
+	[ "$(at "@$time")" = "$id" ]
+	[ "$(at "@${time%Z}")" = "$id" ]
+	[ "$(at "@$(TZ=XXX-05:30 date -d "$time" +%Y-%m-%dT%H:%M:%S.)${time:20:3}+05:30")" = "$id" ]
+	[ "$(at "@$(TZ=XXX+07 date -d "$time" +%Y-%m-%dT%H:%M:%S.)${time:20:3}-07:00")" = "$id" ]
+	# Without seconds: until the end of the minute.
+	[ "$(at "@$(date -u -d '+1 minute' +%Y-%m-%dT%H:%M)")" = "$(at HEAD)" ]
+	for n in "${time%Z}+5:00" "${time%Z}+24:00" "${time%Z}Z+00:00" "${time:0:10}Z+" 2026-02-30 2026-11-21T25:00; do
+		run "$sf" show "$DIR/s" "@$n"
+		[ "$status" = 1 ]
+		[[ $output == *"is no time"* ]]
+	done
+}
+
+import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/null; }
+
+@test "watch: a line for each commit as it comes, in a pipe, until the process ends" {
+	setup_history
+	"$sf" serve "$DIR/s"
+	local pid watcher rows
+	pid=$(pid_of "$DIR/s")
+	# It says nothing of what was there before; so there is nothing to wait for but the connection itself.
+	{ "$sf" watch "$DIR/s" --json; echo "ended $?"; } | while read -r line; do echo "got $line"; done >"$DIR/seen" &
+	watcher=$!
+	"$sf" watch "$DIR/s" t/7.json >"$DIR/row" &
+	rows=$!
+	watched() { import_line w '{"id":'$RANDOM$RANDOM'}' ping && [ -s "$DIR/seen" ] && import_line t '{"id":7,"p":'$SECONDS$RANDOM'}' p7 && [ -s "$DIR/row" ]; }
+	until_true 20 watched
+	import_line t '{"id":8,"x":1}' eight
+	until_true 10 grep -q '"message": "eight"' "$DIR/seen"
+	import_line t '{"id":7,"x":1}' seven
+	until_true 10 grep -q 'seven$' "$DIR/row"
+	run grep -c eight "$DIR/row"
+	[ "$output" = 0 ]
+	[ "$(sed -n 's/^got {/{/p' "$DIR/seen" | jq -r 'select(.message == "eight").rows')" = 1 ]
+	kill "$pid"
+	until_true 10 ends "$pid"
+	wait "$watcher" "$rows"
+	[ "$(tail -n 1 "$DIR/seen")" = "got ended 0" ]
+	[ "$(sed -n 's/^got {/{/p' "$DIR/seen" | jq -r .id | sort | uniq -d)" = "" ]
+	run "$sf" watch "$DIR/s"
+	[ "$status" = 1 ]
+	[[ $output == *"no process serves"* ]]
+}
+
+@test "watch ends with SIGINT and with its reader, and gives its place back" {
+	"$sf" init "$DIR/s" >/dev/null
+	"$sf" serve "$DIR/s"
+	local i p
+	# There is room for 32 at a time; more than that come and go, half of them while nothing happens.
+	for i in $(seq 36); do
+		# The shell starts what runs beside it with SIGINT ignored.
+		env --default-signal=INT "$sf" watch "$DIR/s" >"$DIR/out" &
+		p=$!
+		if ((i % 2)); then
+			until_true 10 bash -c "echo '{\"id\":$i,\"r\":'\$RANDOM'}' | '$sf' import '$DIR/s' --table t -m m$i - && [ -s '$DIR/out' ]"
+		fi
+		# One that has only begun may still ignore SIGINT.
+		if ((i % 2)); then kill -INT "$p"; else kill -TERM "$p"; fi
+		wait "$p" || true
+	done
+	# A reader that goes after the first line.
+	"$sf" watch "$DIR/s" | head -n 1 >"$DIR/first" &
+	p=$!
+	until_true 20 bash -c "echo '{\"id\":\"'\$RANDOM'\"}' | '$sf' import '$DIR/s' --table t - && [ -s '$DIR/first' ]"
+	until_true 20 bash -c "echo '{\"id\":\"'\$RANDOM'\"}' | '$sf' import '$DIR/s' --table t - && ! kill -0 $p"
+	stop_serving "$DIR/s"
+}
+
+@test ".commits: links for every name, and a listing that others do not disturb" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	local i id name writer
+	for i in 1 2 3; do
+		echo "$i" >"$A/t/r"
+		"$sf" commit "$A" -m "c$i" >/dev/null
+	done
+	id=$("$sf" log "$A" --json -n 2 | jq -r .id | tail -n 1)
+	name=$("$sf" log "$A" --json -n 2 | jq -r .name | tail -n 1)
+	[ "$(ls "$A/.commits")" = "$("$sf" log "$A" --json --reverse | jq -r .name; echo latest)" ] ||
+		[ "$(ls "$A/.commits")" = "$("$sf" log "$A" --json --reverse | jq -r .name)" ]
+	for i in "${id:0:4}" "${id:0:9}" "$id" HEAD~1; do
+		[ "$(readlink "$A/.commits/$i")" = "$name" ]
+		[ "$(cat "$A/.commits/$i/t/r")" = 2 ]
+	done
+	[ "$(cat "$A/.commits/latest/t/r")" = 3 ]
+	[ "$(cat "$A/.commits/@$(date -u -d '+1 minute' +%Y-%m-%dT%H:%M)/t/r")" = 3 ]
+	[ ! -e "$A/.commits/@2001-01-01" ]
+	[ ! -e "$A/.commits/${id:0:3}" ]
+	# While commits come, every listing has each that was there before it, once, and in order.
+	(
+		cd "$A/t" || exit
+		i=0
+		while [ ! -e "$DIR/stop" ]; do
+			echo $((i++)) >n
+			sync -f n 2>/dev/null || true
+			"$sf" commit "$A" >/dev/null
+		done
+	) &
+	writer=$!
+	for i in $(seq 20); do
+		"$sf" log "$A" --json --reverse | jq -r .name >"$DIR/before"
+		ls -U "$A/.commits" >"$DIR/all"
+		grep -v '^latest$' "$DIR/all" >"$DIR/listed"
+		sort -c "$DIR/listed"
+		[ -z "$(uniq -d "$DIR/listed")" ]
+		[ -z "$(comm -23 "$DIR/before" "$DIR/listed")" ]
+	done
+	touch "$DIR/stop"
+	wait "$writer"
+	[ "$(readlink "$A/.commits/$id")" = "$name" ]
+}
+
 @test "log of many commits streams, and stops when nobody reads" {
 	"$sf" init "$DIR/s" >/dev/null
 	mkdir "$DIR/in"
