@@ -38,6 +38,7 @@ struct sw_control {
 	struct sw_graph g;
 	struct verdict verdict; /* of all control commits in g, if it has_verdict */
 	bool has_verdict;
+	bool is_stale; /* the store has other commits behind some numbers; readers do not mind, the next judgement does */
 	bool is_dirty; /* the transaction that is under way changed more than the newest vertices */
 };
 
@@ -542,14 +543,22 @@ static int last_seq(struct sw_txn *txn, uint64_t *out)
 /* What was judged in a transaction that was given up is forgotten: its numbers are given again. */
 static void forget_aborted(struct judging *j)
 {
-	if (j->c->g.n >= j->first_seq && j->c->is_dirty)
+	if (j->c->is_stale || (j->c->g.n >= j->first_seq && j->c->is_dirty))
 		reset(j->c);
+	j->c->is_stale = false;
 	sw_graph_truncate(&j->c->g, (size_t)j->first_seq - 1);
 	if (j->c->has_verdict && j->c->verdict.n_controls > j->c->g.n_controls) {
 		verdict_fini(&j->c->verdict);
 		j->c->has_verdict = false;
 	}
 	j->c->is_dirty = false;
+}
+
+void sw_control_forget(struct sw_control *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->is_stale = true;
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* All anew, after a control commit or at the first time. */

@@ -42,6 +42,8 @@ void sw_judgement_fini(struct sw_judgement *j);
 int sw_control_judge(struct sw_control *c, struct sw_txn *txn, struct sw_fold_commit *commits,
 		     size_t n, const struct sw_commit *local,
 		     struct sw_judgement *out) SW_MUST_CHECK;
+/* The commits behind some numbers were replaced by equal ones with other stamps and ids, durably: what is known is old. */
+void sw_control_forget(struct sw_control *c);
 /* Judge all commits of a store at once, for comparison; with a control plane of its own, that is
  * thrown away then. */
 int sw_control_judge_all(struct sw_control *c, struct sw_txn *txn, struct sw_fold_commit *commits,

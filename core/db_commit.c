@@ -271,6 +271,8 @@ static int judge(struct sw_making *m, struct sw_fold_commit *c)
 {
 	m->commit.author = *sw_db_key(m->db);
 	m->commit.stamp = c->stamp;
+	if (m->is_judged)
+		return 0;
 	return sw_control_judge(m->db->control, m->txn, c, 1, &m->commit, &m->judgement);
 }
 

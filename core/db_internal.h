@@ -78,7 +78,8 @@ struct sw_making {
 	struct sw_nodes *nodes;
 	struct sw_head head; /* before it */
 	struct sw_commit commit; /* parents and message are set by the caller */
-	struct sw_judgement judgement; /* out; the caller frees it */
+	bool is_judged;		       /* it is valid, and changes nobody's validity */
+	struct sw_judgement judgement; /* out, unless it is judged; the caller frees it */
 	struct sw_buf raw;
 };
 

@@ -181,7 +181,10 @@ static bool may_go(const struct sw_db *db, uint64_t seq, const struct sw_order *
 	return seq >= db->withheld && memcmp(order->b + 8, sw_db_key(db)->b, SW_KEY_SIZE) == 0;
 }
 
-/* Where there are revocations or floors, only what is valid and judges nobody else. */
+/*
+ * Where there are revocations or floors, only what is valid and judges nobody else. It stays valid: nobody else has seen it, what
+ * it stands on is the same, and every floor has a stamp below the new one.
+ */
 static int is_plain(const struct resigning *r, uint64_t seq, bool *out)
 {
 	struct sw_changeset c;
@@ -380,7 +383,6 @@ static int sign(struct resigning *r, struct again *a)
 	if (rc == 0)
 		rc = enter(r, &c, &fold);
 	a->id = m->commit.id;
-	sw_judgement_fini(&m->judgement);
 	sw_fold_result_fini(&fold);
 	return rc;
 }
@@ -465,6 +467,8 @@ static int resign(struct resigning *r)
 	/* Numbers that a checkpoint has seen have other commits now. */
 	if (rc == 0)
 		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->first, true);
+	if (rc == 0)
+		sw_control_forget(db->control);
 	if (rc == 0 && db->listener.changed)
 		db->listener.changed(db->listener.arg, &changes, &r->made.head, true);
 	sw_changes_fini(&changes);
@@ -486,7 +490,7 @@ static void resigning_fini(struct resigning *r)
 
 int sw_db_resign(struct sw_db *db, uint64_t latest_ms, size_t *n)
 {
-	struct resigning r = {.made.db = db};
+	struct resigning r = {.made.db = db, .made.is_judged = true};
 	int rc = 0;
 
 	*n = 0;

@@ -257,6 +257,31 @@ static void act_leave(struct sim *s, size_t at)
 			s->net.links[i].again_ms = 0;
 }
 
+/* By the creator. Whoever is demoted stays a writer: everybody gets everything in the end. */
+static void act_govern(struct sim *s, enum sim_kind kind, size_t at)
+{
+	struct sw_write_op ops[2] = {{.op = {.kind = SW_OP_FLOOR}}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = 1};
+	struct sw_hash id;
+	int rc;
+
+	if (!sim_is_up(s, 0) || s->net.nodes[0].t.env.fail_in > 0)
+		return;
+	if (kind == SIM_DEMOTE) {
+		if (at == 0 || s->nodes[at].has_left || !may_write(s, at))
+			return;
+		ops[0].op = (struct sw_op){.kind = SW_OP_REVOKE, .member = *sw_db_key(s->net.nodes[at].t.db)};
+		ops[1].op = (struct sw_op){
+		    .kind = SW_OP_GRANT, .member = ops[0].op.member, .role = SW_ROLE_WRITER};
+		w.n = 2;
+	}
+	s->is_governed = true;
+	rc = sw_db_commit(s->net.nodes[0].t.db, &w, &id);
+	if (rc < 0)
+		sim_fail(s, "write", "node 0 cannot change members: %s", sw_fail_message(rc));
+	sim_check_told(s, 0, &id);
+}
+
 static void act_crash(struct sim *s, size_t at, struct rng *r)
 {
 	struct test_env *env = &s->net.nodes[at].t.env;
@@ -394,6 +419,10 @@ static void act_at(struct sim *s, size_t at, enum sim_kind kind, struct rng *r)
 		break;
 	case SIM_LEAVE:
 		act_leave(s, at);
+		break;
+	case SIM_DEMOTE:
+	case SIM_FLOOR:
+		act_govern(s, kind, at);
 		break;
 	default:
 		break;

@@ -59,6 +59,18 @@ static enum sim_kind choose_kind(struct rng *r, const uint32_t *weights, uint32_
 	return (enum sim_kind)i;
 }
 
+/* Some plans have revocations and floors, with a randomness of their own: the others are as they would be without. */
+static void govern(struct sim_plan *plan)
+{
+	struct rng r = {plan->seed ^ UINT64_C(0x676f7665726e)};
+
+	if (rng_below(&r, 3) > 0)
+		return;
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->v[i].kind == SIM_WRITE && rng_below(&r, 8) == 0)
+			plan->v[i].kind = rng_below(&r, 4) ? SIM_DEMOTE : SIM_FLOOR;
+}
+
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t peers)
 {
 	struct rng r = {seed};
@@ -83,6 +95,7 @@ void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t peers)
 					 .seed = rng_next(&r)};
 		plan->nodes_max += a->kind == SIM_JOIN;
 	}
+	govern(plan);
 }
 
 void sim_plan_fini(struct sim_plan *plan)

@@ -19,7 +19,7 @@
  *   oracle                   in the end the line and the state are those of the naive fold of core/FORMAT.md
  *   closed_is_kept           a row whose close() returned survives a kill, one that was synced a power loss
  *   only_unsent_is_resigned  a commit that its author signs again was never delivered to anybody
- *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end
+ *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end, if it is in the line
  *   honest_is_believed       nobody is dropped as a liar, since nobody is one
  *   verify_is_clean          after each crash, and in the end
  *   write                    a program is told of no failure but those of its disk
@@ -56,7 +56,10 @@
 	X(SLEEP, "sleep", 2, true)	   /* a machine is suspended */                                      \
 	X(CLOCK, "clock", 4, true)	   /* a wall clock is set */                                         \
 	X(JOIN, "join", 1, true)	                                                                     \
-	X(LEAVE, "leave", 1, true)
+	X(LEAVE, "leave", 1, true)                                                                           \
+	/* In place of some writes, in some plans: */                                                        \
+	X(DEMOTE, "demote", 0, false) /* a key is revoked and let in again: what was not seen is void */     \
+	X(FLOOR, "floor", 0, false)   /* what was not seen of anybody is */
 
 enum sim_kind {
 #define X(name, text, weight, optional) SIM_##name,
@@ -157,6 +160,7 @@ struct sim {
 	size_t cap_by_id;
 	struct sim_set *sets;
 	size_t n_sets, cap_sets;
+	bool is_governed; /* there were revocations or floors */
 	uint64_t breaks_until_ms;
 	uint64_t nonce;
 	bool trace;
