@@ -29,6 +29,7 @@ setup_past() {
 	mkdir "$A/new"
 	echo n >"$A/new/n"
 	echo more >"$A/t/more"
+	chmod 700 "$A/t"
 	"$sf" commit "$A" -m second >/dev/null
 }
 
