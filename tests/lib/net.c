@@ -425,7 +425,7 @@ size_t net_add_creator(struct net *net)
 {
 	struct net_node *node = node_new(net);
 
-	TEST_OK(sw_db_create(node->t.dir, &node->t.env.env, SW_CONFLICT_MERGE, &node->t.db));
+	TEST_OK(sw_db_create(node->t.dir, &node->t.env.env, net->conflict, &node->t.db));
 	net_start(net, node->at);
 	return node->at;
 }

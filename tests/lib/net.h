@@ -95,6 +95,7 @@ struct net {
 	unsigned break_one_in; /* a message in so many breaks its link; 0: none */
 	size_t queue_max; /* bytes that wait in a pipe, beside two of any size: commits and records */
 	size_t map_size; /* of stores; 0: the default */
+	enum sw_conflict_mode conflict; /* of the database that the creator makes */
 	struct net_node *nodes;
 	size_t n_nodes, nodes_max;
 	struct net_link *links;

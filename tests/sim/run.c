@@ -58,8 +58,11 @@ void sim_fail(struct sim *s, const char *invariant, const char *format, ...)
 
 static void on_sent(void *arg, size_t from, size_t to, uint64_t conn, struct sw_view message)
 {
+	struct sim *s = arg;
+
 	(void)to;
-	sim_check_sent(arg, from, conn, message);
+	if (!s->nodes[from].is_liar)
+		sim_check_sent(s, from, conn, message);
 }
 
 static void on_delivered(void *arg, size_t from, size_t to, uint64_t conn, struct sw_view message)
@@ -72,7 +75,8 @@ static void on_delivered(void *arg, size_t from, size_t to, uint64_t conn, struc
 	sim_mix(s, message);
 	sim_trace(s, "%llu: message %u of %zu bytes from %zu to %zu",
 		  (unsigned long long)s->net.now_ms, message.p[0], message.n, from, to);
-	sim_check_delivered(s, to, conn, message);
+	if (!s->nodes[from].is_liar && !s->nodes[to].is_liar)
+		sim_check_delivered(s, to, conn, message);
 }
 
 /* Nobody lies here, so nobody may be taken for a liar. */
@@ -85,6 +89,10 @@ static void on_dropped(void *arg, size_t node, size_t peer, const char *reason)
 
 	sim_trace(s, "%llu: %zu drops %zu: %s", (unsigned long long)s->net.now_ms, node, peer,
 		  reason);
+	if (s->nodes[peer].is_liar) {
+		s->nodes[peer].n_drops++;
+		return;
+	}
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
 		if (strstr(reason, lies[i]))
 			sim_fail(s, "honest_is_believed", "node %zu dropped node %zu: %s", node,
@@ -203,6 +211,9 @@ void sim_init(struct sim *s, const struct sim_plan *plan, bool trace, struct sim
 	s->net.map_size = MAP_SIZE;
 	s->net.delay_ms_max = 1 + rng_below(&r, rng_below(&r, 3) ? 20 : 300);
 	s->net.queue_max = rng_below(&r, 3) ? NET_QUEUE_MAX : 100000 + rng_below(&r, 200000);
+	/* In one of four, programs' writes that cross are dropped. */
+	s->net.conflict = rng_below(&r, 4) == 0 ? SW_CONFLICT_DROP : SW_CONFLICT_MERGE;
+	s->stats->n_drop += s->net.conflict == SW_CONFLICT_DROP;
 	s->net.watch = (struct net_watch){.arg = s,
 					  .sent = on_sent,
 					  .delivered = on_delivered,

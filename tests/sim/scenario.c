@@ -204,6 +204,173 @@ static void laptop(const struct sim_plan *plan, bool trace, struct sim_stats *st
 	printf("their %u edits stand, its own is a conflict record\n", EDITS);
 }
 
+/* A member that lies: it tells of what there is not, sends garbage and what nobody may write, and gives nothing away. */
+
+#define LIARS	6
+#define LIAR	3
+#define LIES_MS 70000
+
+/* Of all it is asked it notes the last request, to give a wrong answer. */
+static void hear(void *arg, struct net_link *l, size_t end, struct sw_view message)
+{
+	static struct sw_message m; /* large */
+	uint64_t *turn = arg;
+
+	(void)l;
+	(void)end;
+	if (message.p[0] != SW_MSG_PULL)
+		return;
+	TEST_OK(sw_message_decode(message, &m));
+	*turn = m.turn;
+	sw_message_fini(&m);
+}
+
+static void random_hashes(struct rng *r, struct sw_hash *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < SW_HASH_SIZE; k++)
+			v[i].b[k] = k == 0 ? (uint8_t)i : (uint8_t)rng_next(r);
+}
+
+/* A commit of its own, as it has it, or with something changed. */
+static void put_commit(struct sim *s, struct rng *r, struct sw_buf *out)
+{
+	const uint64_t *turn = s->net.script_arg;
+	const struct sim_commit *c = &s->commits[rng_below(r, (uint32_t)s->n_commits)];
+	struct sw_commit header;
+	SW_BUF changeset = {0};
+	SW_BUF body = {0};
+
+	TEST_OK(sw_commit_decode(sw_buf_view(&c->raw), &header));
+	sw_buf_put_view(&changeset, sw_buf_view(&c->changeset));
+	switch (rng_below(r, 4)) {
+	case 0:
+		header.stamp += 1 + rng_below(r, 1000);
+		break;
+	case 1:
+		changeset.p[rng_below(r, (uint32_t)changeset.n)] ^= 1;
+		break;
+	case 2:
+		random_hashes(r, header.parents, 1);
+		break;
+	default:
+		header.sig.b[3] ^= 1;
+	}
+	sw_body_put_commit(&header, sw_buf_view(&changeset), &body);
+	TEST_OK(sw_message_commits(*turn, rng_below(r, 2), sw_buf_view(&body), out));
+}
+
+static void make_lie(struct sim *s, struct rng *r, struct sw_buf *out)
+{
+	struct sw_hash v[4];
+	struct sw_head head = {.count = rng_next(r) % 100000};
+
+	random_hashes(r, v, 4);
+	head.line = v[0];
+	head.state = v[1];
+	switch (rng_below(r, 9)) {
+	case 0:
+	case 1:
+		sw_message_head(&head, v, 4, out);
+		break;
+	case 2:
+		sw_message_pull(1 + rng_below(r, 1000), v, rng_below(r, 4), out);
+		break;
+	case 3:
+		sw_message_want(v, 1 + rng_below(r, 4), out);
+		break;
+	case 4:
+		sw_message_pong(rng_below(r, 4), rng_next(r) % ((uint64_t)1 << 47), out);
+		break;
+	case 5:
+		sw_message_hello(rng_next(r) % ((uint64_t)1 << 47), out);
+		break;
+	case 6:
+	case 7:
+		put_commit(s, r, out);
+		break;
+	default:
+		for (size_t i = 1 + rng_below(r, 60); i > 0; i--)
+			sw_buf_put_u8(out, (uint8_t)rng_next(r));
+		out->p[0] = (uint8_t)(1 + rng_below(r, 14));
+	}
+	assert_int_equal(out->rc, 0);
+}
+
+static void lie(struct sim *s, struct rng *r)
+{
+	for (size_t i = 0; i < s->net.n_links; i++) {
+		struct net_link *l = &s->net.links[i];
+		size_t end = l->ends[1] == LIAR;
+		SW_BUF out = {0};
+
+		if (!l->conn || l->ends[end] != LIAR)
+			continue;
+		make_lie(s, r, &out);
+		if (net_send(&s->net, l, end, sw_buf_view(&out)) < 0)
+			continue; /* nobody reads it any more */
+	}
+}
+
+/* Of all that any of them ever held. */
+static void check_signatures(struct sim *s)
+{
+	for (size_t i = 0; i < s->n_commits; i++) {
+		struct sw_commit c;
+
+		TEST_OK(sw_commit_decode(sw_buf_view(&s->commits[i].raw), &c));
+		unless(s, sw_commit_verify(sw_buf_view(&s->commits[i].raw), &c) == 0, "nothing forged was taken");
+	}
+}
+
+static unsigned liar(uint64_t seed, bool trace, struct sim_stats *stats)
+{
+	struct sim_plan four = {.seed = seed, .peers = 4, .nodes_max = 4};
+	struct rng r = {seed};
+	uint64_t end_ms, turn = 1;
+	unsigned n_drops;
+	struct sim s;
+
+	sim_init(&s, &four, trace, stats);
+	sim_converge(&s);
+	s.net.script = hear;
+	s.net.script_arg = &turn;
+	s.nodes[LIAR].has_left = s.nodes[LIAR].is_liar = true;
+	sim_work_die(&s, LIAR, NULL);
+	net_stop(&s.net, LIAR);
+	end_ms = s.net.now_ms + LIES_MS;
+	while (s.net.now_ms < end_ms) {
+		struct sim_action a = {.kind = rng_below(&r, 2) ? SIM_WRITE : SIM_EDIT,
+				       .node = rng_below(&r, LIAR),
+				       .seed = rng_next(&r)};
+
+		if (rng_below(&r, 4) == 0)
+			sim_act(&s, &a);
+		sim_settle(&s);
+		lie(&s, &r);
+		sim_advance(&s, s.net.now_ms + 50 + rng_below(&r, 400));
+	}
+	/* It goes on lying, and the others agree all the same. */
+	sim_finish(&s);
+	check_signatures(&s);
+	n_drops = s.nodes[LIAR].n_drops;
+	sim_fini(&s);
+	return n_drops;
+}
+
+static void liars(const struct sim_plan *plan, bool trace, struct sim_stats *stats)
+{
+	unsigned n_drops = 0;
+
+	for (unsigned i = 0; i < LIARS; i++)
+		n_drops += liar(plan->seed + i, trace, stats);
+	if (n_drops == 0) {
+		fprintf(stderr, "no lie was noticed\n");
+		exit(1);
+	}
+	printf("%u liars, dropped %u times; the others agree\n", LIARS, n_drops);
+}
+
 void sim_scenario(const char *name, const struct sim_plan *plan, bool trace,
 		  struct sim_stats *stats)
 {
@@ -211,6 +378,8 @@ void sim_scenario(const char *name, const struct sim_plan *plan, bool trace,
 		partition(plan, trace, stats);
 	} else if (strcmp(name, "laptop") == 0) {
 		laptop(plan, trace, stats);
+	} else if (strcmp(name, "liars") == 0) {
+		liars(plan, trace, stats);
 	} else {
 		fprintf(stderr, "no scenario '%s'; there are: %s\n", name, SIM_SCENARIOS);
 		exit(2);

@@ -219,6 +219,7 @@ static void add(struct sim_stats *sum, const struct sim_stats *s)
 	sum->n_commits += s->n_commits;
 	sum->n_crashes += s->n_crashes;
 	sum->n_torn += s->n_torn;
+	sum->n_drop += s->n_drop;
 	sum->n_held += s->n_held;
 	sum->n_resigned += s->n_resigned;
 	sum->n_sets += s->n_sets;
@@ -235,10 +236,10 @@ static void print_sum(const struct sim_stats *sum, size_t n_seeds, double took)
 	       (double)steps_of(sum) / took);
 	printf("%llu commits, %llu different sets of them, %llu ends compared with the oracle, "
 	       "%llu crashes, %llu with "
-	       "commits held back to the end, %llu signed again, %.0f virtual seconds\n",
+	       "commits held back to the end, %llu signed again, %llu databases of drop mode, %.0f virtual seconds\n",
 	       (unsigned long long)sum->n_commits, (unsigned long long)sum->n_sets,
 	       (unsigned long long)sum->n_oracles, (unsigned long long)sum->n_crashes,
-	       (unsigned long long)sum->n_held, (unsigned long long)sum->n_resigned, (double)sum->virtual_ms / 1000);
+	       (unsigned long long)sum->n_held, (unsigned long long)sum->n_resigned, (unsigned long long)sum->n_drop, (double)sum->virtual_ms / 1000);
 }
 
 static bool run_all(const struct options *o)

@@ -111,6 +111,8 @@ struct sim_bits {
 
 struct sim_node {
 	bool has_left;
+	bool is_liar; /* and has left, as far as others are concerned: a script of a scenario */
+	unsigned n_drops; /* of a liar, by those it lied to */
 	bool by_power;	   /* how it ends when it dies: what was not synced is lost, too */
 	uint64_t back_ms;  /* down until then; 0: it is up */
 	uint64_t down_ms;  /* for how long it stays down when it dies */
@@ -144,7 +146,7 @@ struct sim_set {
 };
 
 struct sim_stats {
-	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_held, n_resigned, n_sets, n_oracles, virtual_ms;
+	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_drop, n_held, n_resigned, n_sets, n_oracles, virtual_ms;
 	uint64_t hash; /* of everything that happened */
 	char broken[64];
 };
