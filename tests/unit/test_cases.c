@@ -1398,6 +1398,49 @@ static void a_failed_revocation_changes_nothing(void **state)
 }
 
 /* Its first commit tells a clone the salt; if it is not stored, the next try starts over. */
+/*
+ * Whoever dies while a store is made, at any durable step, before it or after it: what is left is a whole database, or one
+ * sentence says that it is not. A clone of one, likewise.
+ */
+static void a_store_whose_making_was_interrupted_says_so(void **state)
+{
+	struct sw_hash database = {{1}};
+	unsigned n_whole = 0, n_not = 0;
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		bool is_clone = i & 1, after = i & 2;
+		struct test_db t = {0};
+		int rc;
+
+		test_db_dir(&t, 1);
+		t.env.fail_in = 1 + i / 4;
+		t.env.fail_rc = after ? 0 : SW_EIO;
+		t.env.dies = true;
+		rc = is_clone ? sw_db_create_clone(t.dir, &t.env.env, &database, &t.db)
+			      : sw_db_create(t.dir, &t.env.env, SW_CONFLICT_MERGE, &t.db);
+		if (rc == 0)
+			sw_db_close(t.db);
+		t.db = NULL;
+		t.env.fail_in = 0;
+		t.env.is_dead = false;
+		rc = sw_db_open(t.dir, &t.env.env, &t.db);
+		n_whole += rc == 0;
+		n_not += rc < 0;
+		if (rc == 0 && !is_clone) {
+			test_put(&t, "t", "r", "it goes on");
+			test_verify(&t);
+		}
+		if (rc < 0) {
+			assert_int_equal(rc, SW_EFORMAT);
+			assert_non_null(strstr(sw_fail_message(rc), "interrupted"));
+		}
+		test_db_close(&t);
+	}
+	assert_true(n_whole > 0);
+	assert_true(n_not > 0);
+}
+
 static void a_clone_whose_first_batch_fails_tries_again(void **state)
 {
 	struct test_db a, b;
@@ -1554,7 +1597,8 @@ int main(void)
 	    cmocka_unit_test(what_stands_twice_in_a_batch_is_taken_once),
 	    cmocka_unit_test(a_failed_step_changes_nothing),
 	    cmocka_unit_test(a_failed_revocation_changes_nothing),
-	    cmocka_unit_test(a_clone_whose_first_batch_fails_tries_again),
+	    cmocka_unit_test(a_store_whose_making_was_interrupted_says_so),
+		cmocka_unit_test(a_clone_whose_first_batch_fails_tries_again),
 	};
 
 	if (access("/dev/shm", W_OK) == 0 && setenv("TMPDIR", "/dev/shm", 0) < 0)
