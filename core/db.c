@@ -64,6 +64,11 @@ static struct sw_db *db_new(const struct sw_env *env)
 		free(db);
 		return NULL;
 	}
+	if (sw_settling_new(&db->settling) < 0) {
+		free(db->shape);
+		free(db);
+		return NULL;
+	}
 	db->env = env;
 	db->milestone_rate = SW_MILESTONE_RATE;
 	pthread_mutex_init(&db->write_lock, NULL);
@@ -91,6 +96,7 @@ void sw_db_close(struct sw_db *db)
 	pthread_mutex_destroy(&db->head_lock);
 	pthread_mutex_destroy(&db->memtable_lock);
 	sw_control_free(db->control);
+	sw_settling_free(db->settling);
 	free(db->pins);
 	free(db->shape);
 	free(db);
@@ -145,6 +151,8 @@ static int load_settings(struct sw_db *db, struct sw_txn *txn)
 	if (rc == 0 && v.n == 8)
 		db->hlc = sw_get_u64(v.p);
 	rc = sw_db_load_withheld(db, txn);
+	if (rc == 0)
+		rc = sw_settling_load(db->settling, txn);
 	return rc < 0 ? rc : sw_db_load_heads(db, txn);
 }
 
@@ -615,6 +623,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
 	if (rc == 0 && origin == SW_FROM_PEER)
 		rc = sw_db_note_copied(db, txn, commits, n, &is_copied);
+	if (rc == 0)
+		rc = sw_settling_save(db->settling, txn);
 	if (rc < 0) {
 		sw_txn_abort(txn);
 		return rc;
@@ -639,7 +649,21 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		fold->changes.v[i].by_others = by_others;
 	if (db->listener.changed)
 		db->listener.changed(db->listener.arg, &fold->changes, &head, by_others);
-	if (diverged && db->listener.diverged)
-		db->listener.diverged(db->listener.arg, diverged, &head.state);
+	if (diverged && db->listener.diverged) {
+		struct sw_divergence d = {.who = diverged->author,
+					  .commit = diverged->id,
+					  .ours = head.state,
+					  .theirs = diverged->state};
+
+		db->listener.diverged(db->listener.arg, &d);
+	}
 	return 0;
+}
+
+void sw_divergence_of(const struct sw_key *who, const struct sw_head *ours, const struct sw_head *theirs,
+		      struct sw_divergence *out)
+{
+	*out = (struct sw_divergence){.who = *who, .is_line = !sw_hash_eq(&ours->line, &theirs->line)};
+	out->ours = out->is_line ? ours->line : ours->state;
+	out->theirs = out->is_line ? theirs->line : theirs->state;
 }

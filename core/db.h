@@ -27,6 +27,25 @@ static inline bool sw_head_eq(const struct sw_head *a, const struct sw_head *b)
 	return a->count == b->count && sw_hash_eq(&a->line, &b->line) && sw_hash_eq(&a->state, &b->state);
 }
 
+/*
+ * Equal sets of commits gave unequal roots: a program or a disk is at fault, here or there. It changes no outcome. Names live
+ * during the call in which they are told.
+ */
+struct sw_divergence {
+	struct sw_key who;     /* has the other root, as it signed or told */
+	struct sw_hash commit; /* by which it signed; zero: by a watermark, or it is a peer that told it */
+	bool is_line;	       /* the lines differ already, not only the states */
+	struct sw_hash ours, theirs;
+	bool is_found;	      /* where they differ first: */
+	struct sw_view table; /* of a state; a table of the system's has is_system */
+	bool is_system;
+	struct sw_view key; /* of a row, or of a commit in the line; empty: the table's own entry */
+};
+
+/* The divergence of two heads of the same commits; where is not known yet. */
+void sw_divergence_of(const struct sw_key *who, const struct sw_head *ours, const struct sw_head *theirs,
+		      struct sw_divergence *out);
+
 /* Told after each step, in order, with writers still waiting: hand over and return. */
 struct sw_listener {
 	void *arg;
@@ -36,8 +55,8 @@ struct sw_listener {
 	 */
 	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
 			bool by_others);
-	/* Equal sets of commits gave unequal states: `commit` signs another root than ours. */
-	void (*diverged)(void *arg, const struct sw_commit *commit, const struct sw_hash *ours);
+	/* Any thread, and not only after steps. */
+	void (*diverged)(void *arg, const struct sw_divergence *divergence);
 };
 
 /* Make a store in dir with a new key and a new database, whose first commit is signed. SW_EEXIST. */

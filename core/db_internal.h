@@ -8,6 +8,8 @@
 #include "core/db.h"
 #include "core/milestone.h"
 
+struct sw_settling;
+
 struct sw_pin {
 	struct sw_hash root;
 	size_t n;
@@ -60,6 +62,8 @@ struct sw_db {
 	struct sw_head written;	      /* the last checkpoint */
 	uint64_t written_seq;	      /* the number of the last commit in it */
 	pthread_mutex_t memtable_lock;
+
+	struct sw_settling *settling; /* core/settled.c; has a lock of its own, taken after the others */
 };
 
 /* A commit on its way into the line. */
@@ -165,6 +169,17 @@ void sw_snaps_take(struct sw_db *db, const struct sw_order *from, struct sw_snap
 void sw_snaps_free(struct sw_snap *snaps[static SW_SNAPS_KEPT]);
 
 /* db_checkpoint.c */
+int sw_settling_new(struct sw_settling **out) SW_MUST_CHECK;
+void sw_settling_free(struct sw_settling *s);
+/* What was found settled when the store was open before. */
+int sw_settling_load(struct sw_settling *s, struct sw_txn *txn) SW_MUST_CHECK;
+/* So that it stays settled, whatever is found in the store at the next start. */
+int sw_settling_save(struct sw_settling *s, struct sw_txn *txn) SW_MUST_CHECK;
+/* The commits of the line from there on have gone, and others have their numbers. */
+void sw_settling_forget(struct sw_settling *s, const struct sw_order *from);
+
+/* All watermarks in the store are whole, signed, and tell of what is there; else SW_ECORRUPT. */
+int sw_watermarks_verify(struct sw_txn *txn, const struct sw_hash *database) SW_MUST_CHECK;
 
 int sw_head_load(struct sw_txn *txn, struct sw_head *out) SW_MUST_CHECK;
 /* The head of the last checkpoint, and the number of the last commit in it. */

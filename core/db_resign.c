@@ -467,8 +467,10 @@ static int resign(struct resigning *r)
 	/* Numbers that a checkpoint has seen have other commits now. */
 	if (rc == 0)
 		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->first, true);
-	if (rc == 0)
+	if (rc == 0) {
 		sw_control_forget(db->control);
+		sw_settling_forget(db->settling, &r->v[0].order);
+	}
 	if (rc == 0 && db->listener.changed)
 		db->listener.changed(db->listener.arg, &changes, &r->made.head, true);
 	sw_changes_fini(&changes);

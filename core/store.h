@@ -28,7 +28,8 @@
 	X(STAGED, "staged")   /* stage, batch -> hashes of records that no commit refers to yet */ \
 	X(SPENT, "spent")     /* row -> journal number up to which it is committed */              \
 	X(TICKETS, "tickets") /* hash of an invitation's secret -> its terms */                   \
-	X(COPIES, "copies")   /* number of a working copy -> what it stands on */
+	X(COPIES, "copies")   /* number of a working copy -> what it stands on */                               \
+	X(WATERMARKS, "watermarks") /* author -> number in order of arrival, the newest watermark */
 
 enum sw_space {
 #define X(name, text) SW_SPACE_##name,

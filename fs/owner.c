@@ -54,20 +54,19 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 	sw_owner_swarm_kick(o);
 }
 
-static void on_diverged(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+static void on_diverged(void *arg, const struct sw_divergence *d)
 {
 	struct sw_owner *o = arg;
-	char id[SW_HASH_HEX_SIZE], theirs[SW_HASH_HEX_SIZE], mine[SW_HASH_HEX_SIZE], author[SW_HASH_HEX_SIZE];
+	char who[2 * SW_KEY_SIZE + 1], theirs[SW_HASH_HEX_SIZE], ours[SW_HASH_HEX_SIZE];
 
 	atomic_fetch_add(&o->n_diverged, 1);
-	sw_hex(commit->id.b, SW_HASH_SIZE, id);
-	sw_hex(commit->author.b, SW_KEY_SIZE, author);
-	sw_hex(commit->state.b, SW_HASH_SIZE, theirs);
-	sw_hex(ours->b, SW_HASH_SIZE, mine);
+	sw_hex(d->who.b, SW_KEY_SIZE, who);
+	sw_hex(d->theirs.b, SW_HASH_SIZE, theirs);
+	sw_hex(d->ours.b, SW_HASH_SIZE, ours);
 	sw_log(SW_LOG_ERROR,
-	       "commit %.12s of %.12s is signed for the state %.12s, here it is %.12s: one of the two stores or "
-	       "programs is faulty; run 'swarmfs verify' on both",
-	       id, author, theirs, mine);
+	       "of the same commits %.12s has the %s %.12s, here it is %.12s: one of the two stores or programs is "
+	       "faulty; run 'swarmfs verify' on both",
+	       who, d->is_line ? "line" : "state", theirs, ours);
 }
 
 int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, struct sw_owner **out)

@@ -128,6 +128,12 @@ int sw_message_records(struct sw_view body, struct sw_buf *out)
 	return put_packed(body, out);
 }
 
+void sw_message_watermarks(struct sw_view body, struct sw_buf *out)
+{
+	put_type(SW_MSG_WATERMARKS, out);
+	sw_buf_put_view(out, body);
+}
+
 void sw_body_put_commit(const struct sw_commit *c, struct sw_view changeset, struct sw_buf *body)
 {
 	sw_buf_put_varint(body, c->rule);
@@ -229,6 +235,32 @@ static int get_wall(struct sw_rd *r, struct sw_message *m)
 	return m->wall_ms >> 48 ? SW_EFORMAT : 0;
 }
 
+int sw_body_next_watermark(struct sw_rd *r, struct sw_view *bytes, struct sw_watermark *out)
+{
+	if (sw_rd_left(r) == 0)
+		return r->bad ? SW_EFORMAT : 0;
+	*bytes = sw_rd_bytes(r, SW_WATERMARK_SIZE_MAX);
+	return r->bad || sw_watermark_decode(*bytes, out) < 0 ? SW_EFORMAT : 1;
+}
+
+/* Looked through here, so that whoever sends one that is malformed is found out before any of them is taken. */
+static int get_watermarks(struct sw_rd *r, struct sw_message *m)
+{
+	struct sw_watermark mark;
+	struct sw_view bytes;
+	struct sw_rd walk;
+	int rc;
+
+	m->body = sw_rd_take(r, sw_rd_left(r));
+	walk = sw_rd(m->body);
+	do {
+		if (m->body.n - sw_rd_left(&walk) >= SW_MESSAGE_WATERMARKS && sw_rd_left(&walk) > 0)
+			return SW_EFORMAT;
+		rc = sw_body_next_watermark(&walk, &bytes, &mark);
+	} while (rc > 0);
+	return m->body.n == 0 ? SW_EFORMAT : rc;
+}
+
 static int decode_body(struct sw_rd *r, struct sw_message *m)
 {
 	uint8_t flag;
@@ -276,6 +308,8 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 	case SW_MSG_BYE:
 		m->text = sw_rd_bytes(r, SW_MESSAGE_TEXT_MAX);
 		return 0;
+	case SW_MSG_WATERMARKS:
+		return get_watermarks(r, m);
 	default:
 		return SW_EFORMAT;
 	}

@@ -14,6 +14,7 @@
  *   JOIN    = secret:16
  *   JOINED  = code:u8 text:bytes          0: you are a member now
  *   BYE     = text:bytes
+ *   WATERMARKS = bytes*                   each a core/watermark.h; at least one
  *   packed  = 0:u8 bytes | 1:u8 size:varint zstd-frame
  *   commit  = rule:varint n:varint parent:hash*n author:32 stamp:u64 state:hash message:bytes
  *             signature:64 changeset:bytes
@@ -23,7 +24,7 @@
 #ifndef SW_NET_MESSAGE_H
 #define SW_NET_MESSAGE_H
 
-#include "core/db.h"
+#include "core/watermark.h"
 #include "net/ticket.h"
 
 #define SW_PROTOCOL_VERSION  1
@@ -34,6 +35,7 @@
 #define SW_MESSAGE_BODY_MAX  ((size_t)14 << 20) /* unpacked; one changeset must fit */
 #define SW_MESSAGE_BATCH	   ((size_t)1 << 20) /* bytes of commits, unpacked, after which a COMMITS ends */
 #define SW_MESSAGE_COMMITS_MAX 4096
+#define SW_MESSAGE_WATERMARKS ((size_t)256 << 10) /* bytes after which a WATERMARKS ends */
 
 enum sw_message_type {
 	SW_MSG_HELLO = 1,
@@ -48,6 +50,7 @@ enum sw_message_type {
 	SW_MSG_JOIN = 10,
 	SW_MSG_JOINED = 11,
 	SW_MSG_BYE = 12,
+	SW_MSG_WATERMARKS = 13,
 };
 
 /* A decoded message; views borrow from the bytes, or from `unpacked`. */
@@ -60,7 +63,7 @@ struct sw_message {
 	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
 	uint64_t turn;		/* PULL MORE COMMITS: counts the PULLs */
 	bool more;		/* COMMITS */
-	struct sw_view body;	/* COMMITS RECORDS: walk it */
+	struct sw_view body;	/* COMMITS RECORDS WATERMARKS: walk it */
 	uint64_t nonce;		/* PING PONG */
 	uint64_t wall_ms;	/* HELLO PONG: the sender's clock, since 1970 */
 	const uint8_t *secret;	/* JOIN */
@@ -86,11 +89,17 @@ void sw_message_bye(const char *text, struct sw_buf *out);
 int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 
+/* The body holds `bytes`, at most SW_MESSAGE_WATERMARKS and one. */
+void sw_message_watermarks(struct sw_view body, struct sw_buf *out);
+
 void sw_body_put_commit(const struct sw_commit *c, struct sw_view changeset, struct sw_buf *body);
 /* The next commit of a body, its signed header appended to raw; 1, 0 at the end, SW_EFORMAT. */
 int sw_body_next_commit(struct sw_rd *r, const struct sw_hash *database, struct sw_buf *raw,
 			struct sw_view *changeset) SW_MUST_CHECK;
 /* The next record of a body; 1, 0 at the end, SW_EFORMAT. */
 int sw_body_next_record(struct sw_rd *r, struct sw_view *record) SW_MUST_CHECK;
+
+/* The next watermark of a body, decoded, whose tips borrow from it; 1, 0 at the end, SW_EFORMAT. */
+int sw_body_next_watermark(struct sw_rd *r, struct sw_view *bytes, struct sw_watermark *out) SW_MUST_CHECK;
 
 #endif

@@ -68,6 +68,8 @@ static void *run(void *arg)
 				kicks = 0; /* somebody else's wake-up is lost; the tick is soon */
 			sw_sync_changed(s->sync, sw_swarm_now(s));
 		}
+		if (atomic_exchange(&s->wants_watermark, false))
+			sw_sync_sign(s->sync);
 		sw_transport_poll(s->transport, &sw_conn_handler, s);
 		if (sw_swarm_now(s) - ticked >= TICK_MS) {
 			ticked = sw_swarm_now(s);
@@ -166,6 +168,7 @@ static void set_timers(struct sw_swarm_timers *t, const struct sw_swarm_timers *
 	t->dead_ms = t->dead_ms ? t->dead_ms : 15000;
 	t->backoff_min_ms = t->backoff_min_ms ? t->backoff_min_ms : 1000;
 	t->backoff_max_ms = t->backoff_max_ms ? t->backoff_max_ms : 60000;
+	t->watermark_ms = t->watermark_ms ? t->watermark_ms : 1000;
 }
 
 static int copy_advertised(struct sw_swarm *s, const struct sw_swarm_options *options)
@@ -301,6 +304,14 @@ void sw_swarm_kick(struct sw_swarm *s)
 	/* A full counter means that the thread is about to wake up anyway. */
 	if (write(s->kick_fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+void sw_swarm_sign(struct sw_swarm *s)
+{
+	if (!s)
+		return;
+	atomic_store(&s->wants_watermark, true);
+	sw_swarm_kick(s);
 }
 
 int sw_swarm_add_peer(struct sw_swarm *s, const char *peer)

@@ -23,6 +23,7 @@ struct sw_swarm_timers {
 	unsigned dead_ms;	 /* 15000: a silent link is given up */
 	unsigned backoff_min_ms; /* 1000: first wait before dialling again; doubles, with jitter */
 	unsigned backoff_max_ms; /* 60000 */
+	unsigned watermark_ms;	 /* 1000: at least so long, and 20 ms for each who writes, between two watermarks */
 };
 
 struct sw_swarm_options {
@@ -50,6 +51,9 @@ void sw_swarm_stop(struct sw_swarm *s);
  * any lock. NULL is fine.
  */
 void sw_swarm_kick(struct sw_swarm *s);
+
+/* Sign a watermark soon, without waiting for the next one's time. Only wakes the swarm's thread, as sw_swarm_kick(). */
+void sw_swarm_sign(struct sw_swarm *s);
 
 /* Dial one more peer, by address or ticket, until the swarm stops. One that is known already changes nothing. */
 int sw_swarm_add_peer(struct sw_swarm *s, const char *peer) SW_MUST_CHECK;

@@ -3,6 +3,7 @@
 #define SW_NET_SWARM_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "net/session.h"
 #include "net/swarm.h"
@@ -56,6 +57,7 @@ struct sw_swarm {
 	int kick_fd;
 	pthread_t thread;
 	bool runs;
+	atomic_bool wants_watermark; /* somebody waits until something is settled */
 	char listening[SW_TRANSPORT_LISTENERS_MAX][SW_TRANSPORT_URL_MAX];
 	const char *urls[SW_TRANSPORT_LISTENERS_MAX];
 	size_t n_listening;

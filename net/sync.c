@@ -43,6 +43,7 @@ void sw_sync_free(struct sw_sync *s)
 		peer_free(p);
 	}
 	sw_stage_free(s->stage);
+	sw_watermarks_fini(s);
 	free(s);
 }
 
@@ -299,6 +300,9 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 			note_pong(s, p, m, now_ms);
 		sw_pull_note_pong(s, p, m->nonce, now_ms);
 		break;
+	case SW_MSG_WATERMARKS:
+		sw_watermarks_receive(s, p, m);
+		break;
 	case SW_MSG_JOIN:
 		break; /* of a newcomer that we know: its answer was lost the first time, and our HELLO is one */
 	default:
@@ -498,6 +502,7 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 		else
 			tick_member(s, p, now_ms);
 	}
+	sw_watermarks_tick(s, now_ms);
 	sw_sync_settle(s, now_ms);
 }
 

@@ -56,6 +56,8 @@ void sw_sync_heard(struct sw_sync *s, uint64_t peer, uint64_t now_ms);
 void sw_sync_writable(struct sw_sync *s, uint64_t peer, uint64_t now_ms);
 /* The local head changed. */
 void sw_sync_changed(struct sw_sync *s, uint64_t now_ms);
+/* Sign a watermark at the next tick: somebody waits until it is settled what is here. */
+void sw_sync_sign(struct sw_sync *s);
 /* Call at least every 100 ms. */
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms);
 

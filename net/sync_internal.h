@@ -97,6 +97,7 @@ struct peer {
 	bool has_clock;
 	unsigned n_clock_off; /* times in a row that it was far from the time */
 	int64_t clock_ms; /* its clock, ahead of ours by so much */
+	uint64_t watermarks_after; /* it was sent all watermarks up to this number, or had sent them */
 	uint64_t pulls_since_ms; /* it has made n_pulls since then */
 	unsigned n_pulls;
 	struct sw_head told; /* ours, as we told it */
@@ -122,6 +123,24 @@ struct held {
 	uint64_t seen_ms; /* offered last; 0: free */
 };
 
+/* A watermark that came, and is not stored yet. */
+struct arrived {
+	struct sw_key author;
+	uint64_t stamp;
+	uint64_t from; /* peer */
+	struct sw_buf bytes;
+};
+
+struct watermarks {
+	struct arrived *v; /* one per author */
+	size_t n, cap;
+	bool is_news; /* some were not offered to the database yet */
+	struct sw_head offered_at; /* our head when they were offered last: another one may have what they tell of */
+	struct sw_head signed_at;  /* our head when we signed last */
+	uint64_t signed_ms;
+	uint64_t sign_ms; /* sign then; 0: not planned */
+};
+
 struct sw_sync {
 	struct sw_db *db;
 	struct sw_sync_hooks hooks;
@@ -142,6 +161,7 @@ struct sw_sync {
 	bool has_inviter;
 	struct ban bans[BANS_MAX];
 	struct held held[HELD_MAX];
+	struct watermarks watermarks;
 	struct sw_sync_counters counters;
 	struct sw_swarm_timers timers;
 	struct sw_head seen; /* ours, as all were told */
@@ -215,6 +235,12 @@ void sw_pull_records_came(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Take what is complete, ask for what is not; p may be dropped. */
 void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_fini(struct peer *p);
+
+/* Watermarks */
+void sw_watermarks_receive(struct sw_sync *s, struct peer *p, const struct sw_message *m);
+/* Sign, take and pass on. Peers may be dropped. */
+void sw_watermarks_tick(struct sw_sync *s, uint64_t now_ms);
+void sw_watermarks_fini(struct sw_sync *s);
 
 /* Records of large rows */
 /* Want what the commits from pull.at on lack, as many as fit a window; sets pull.end. */

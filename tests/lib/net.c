@@ -347,12 +347,15 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 		watch->row_changed(watch->arg, node->at, &changes->v[i]);
 }
 
-static void on_diverged(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+static void on_diverged(void *arg, const struct sw_divergence *divergence)
 {
-	(void)arg;
-	(void)commit;
-	(void)ours;
-	fail_msg("equal histories gave unequal states");
+	struct net_node *node = arg;
+	struct net_watch *watch = &node->net->watch;
+
+	if (!watch->diverged)
+		fail_msg("equal histories gave unequal states");
+	else
+		watch->diverged(watch->arg, node->at, divergence);
 }
 
 void net_start(struct net *net, size_t at)
@@ -455,7 +458,8 @@ void net_init_for(struct net *net, uint64_t seed, size_t nodes_max, size_t links
 				       .ping_ms = 5000,
 				       .dead_ms = 15000,
 				       .backoff_min_ms = 1000,
-				       .backoff_max_ms = 60000}};
+				       .backoff_max_ms = 60000,
+				       .watermark_ms = 1000}};
 	assert_true(links_max <= LINKS_MAX);
 	assert_non_null(net->nodes);
 	assert_non_null(net->links);

@@ -81,6 +81,8 @@ struct net_watch {
 	void (*dropped)(void *arg, size_t node, size_t peer, const char *reason);
 	/* A row changed at a node by a commit of others; within a transaction. */
 	void (*row_changed)(void *arg, size_t node, const struct sw_change *change);
+	/* A node has noticed that its roots differ from another's. NULL: that fails the test. */
+	void (*diverged)(void *arg, size_t node, const struct sw_divergence *divergence);
 	/* The engine of a node has made a step, which was a tick, a message or something else. */
 	void (*stepped)(void *arg, size_t node, bool is_tick);
 };

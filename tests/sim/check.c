@@ -45,7 +45,7 @@ static size_t slot_of(const struct sim *s, const struct sw_hash *id)
 	return i;
 }
 
-static size_t find(const struct sim *s, const struct sw_hash *id)
+size_t sim_find_commit(const struct sim *s, const struct sw_hash *id)
 {
 	return s->cap_by_id ? s->by_id[slot_of(s, id)] : 0;
 }
@@ -123,7 +123,7 @@ static void check_head(struct sim *s, size_t at, const struct sw_head *head)
 static void check_parents(struct sim *s, size_t at, const struct sw_commit *c)
 {
 	for (size_t i = 0; i < c->n_parents; i++) {
-		size_t parent = find(s, &c->parents[i]);
+		size_t parent = sim_find_commit(s, &c->parents[i]);
 
 		if (!parent || !bit_get(&s->nodes[at].has, parent - 1))
 			sim_fail(s, "order_extends_causality",
@@ -176,7 +176,7 @@ static void take(struct sim *s, size_t at, const struct sw_reader *r, uint64_t s
 	TEST_OK(sw_history_get(r->txn, seq, &raw));
 	TEST_OK(sw_history_changeset(r->txn, seq, &changeset));
 	TEST_OK(sw_commit_decode(raw, &c));
-	i = find(s, &c.id);
+	i = sim_find_commit(s, &c.id);
 	i = i ? i - 1 : add(s, &c, raw, changeset);
 	check_parents(s, at, &c);
 	if (is_new)
@@ -330,13 +330,14 @@ void sim_check_reopened(struct sim *s, size_t at)
 	note_resigned(s, at, &before);
 	free(before.v);
 	check_promises(s, at, "acknowledged_is_kept");
+	sim_check_settled(s, at);
 }
 
 /* Promises */
 
 static void promise(struct sim *s, size_t at, const struct sw_hash *id, const char *how)
 {
-	size_t i = find(s, id);
+	size_t i = sim_find_commit(s, id);
 
 	if (!i || !bit_get(&s->nodes[at].has, i - 1))
 		sim_fail(s, "acknowledged_is_kept", "node %zu %s a commit that is not in its store",
@@ -403,7 +404,7 @@ void sim_check_delivered(struct sim *s, size_t at, uint64_t conn, struct sw_view
 
 		assert_non_null(u);
 		TEST_OK(sw_commit_decode(sw_buf_view(&raw), &c));
-		known = find(s, &c.id);
+		known = sim_find_commit(s, &c.id);
 		if (known)
 			s->commits[known - 1].was_delivered = true;
 		*u = (struct sim_unacked){s->nodes[at].unacked, conn, m.turn, c.id};
@@ -518,6 +519,7 @@ void sim_check_end(struct sim *s)
 			check_promises(s, i, "no_commit_is_lost");
 	check_lost(s);
 	check_oracle(s, 0);
+	sim_check_settled_end(s, 0);
 	for (size_t k = 0; k < s->net.n_nodes && n < VERIFY_NODES_MAX; k++) {
 		size_t i = (k + s->plan->seed) % s->net.n_nodes;
 

@@ -9,6 +9,8 @@
 #define MAP_SIZE     ((size_t)1 << 30)
 #define LINKS_MAX(n) (4 * (n) + 8)
 #define CONVERGE_MS  60000
+#define SETTLE_MS    15000
+#define SETTLE_EACH_MS 100
 #define BIG_WORLD    64
 
 /* Telling what happens */
@@ -116,6 +118,8 @@ static void on_stepped(void *arg, size_t node, bool is_tick)
 	if (is_tick && s->nodes[node].work && !s->net.nodes[node].t.env.is_dead)
 		sim_work_run(s, node);
 	sim_check_node(s, node);
+	if (is_tick && !s->net.nodes[node].t.env.is_dead)
+		sim_check_settled(s, node);
 }
 
 /* What the engines have to say is of no interest here. */
@@ -306,6 +310,27 @@ static bool is_done(struct sim *s)
 	return net_converged(&s->net);
 }
 
+/* Everybody has told everybody what it has. One that has left holds it up for ever. */
+static void settle_all(struct sim *s)
+{
+	uint64_t end_ms = s->net.now_ms + SETTLE_MS + SETTLE_EACH_MS * s->net.n_nodes;
+	bool is_settled = false;
+
+	for (size_t i = 0; i < s->net.n_nodes; i++)
+		if (s->nodes[i].has_left)
+			return;
+	while (!is_settled && s->net.now_ms < end_ms) {
+		sim_advance(s, s->net.now_ms + 100);
+		is_settled = true;
+		for (size_t i = 0; i < s->net.n_nodes && is_settled; i++)
+			is_settled = sim_is_settled(s, i);
+	}
+	for (size_t i = 0; i < s->net.n_nodes && !is_settled; i++)
+		if (!sim_is_settled(s, i))
+			sim_fail(s, "all_is_settled", "node %zu: %llu of %llu commits", i,
+				 (unsigned long long)s->nodes[i].settled.count, (unsigned long long)s->nodes[i].n);
+}
+
 static void print_work(struct sim *s)
 {
 	for (size_t i = 0; i < s->net.n_nodes; i++) {
@@ -345,6 +370,7 @@ void sim_finish(struct sim *s)
 		sim_advance(s, s->net.now_ms + 3000); /* clocks are compared, and commits signed again */
 	catch_up(s);
 	sim_converge(s);
+	settle_all(s);
 	s->stats->virtual_ms += s->net.now_ms;
 	sim_check_end(s);
 }

@@ -18,6 +18,10 @@
  *
  *   oracle                   in the end the line and the state are those of the naive fold of core/FORMAT.md
  *   closed_is_kept           a row whose close() returned survives a kill, one that was synced a power loss
+ *   settled_never_shrinks    what is settled at a node stays so, at the same place of the line, over crashes too
+ *   settled_is_one           a commit that is settled has the same place, and its snapshot the same state, everywhere
+ *   all_is_settled           in the end, unless somebody has left
+ *
  *   only_unsent_is_resigned  a commit that its author signs again was never delivered to anybody
  *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end, if it is in the line
  *   honest_is_believed       nobody is dropped as a liar, since nobody is one
@@ -28,6 +32,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "core/work.h"
+#include "core/settled.h"
 #include "tests/lib/net.h"
 #include "tests/lib/oracle.h"
 
@@ -127,6 +132,7 @@ struct sim_node {
 	struct sw_hash set; /* XOR of the ids */
 	uint64_t n, next_seq;
 	uint64_t stamp; /* the greatest */
+	struct sw_settled settled; /* as it was seen last */
 	uint64_t n_resigned; /* as its engine counts */
 	int64_t clock_ms; /* what it believed when it was looked at last */
 };
@@ -137,6 +143,8 @@ struct sim_commit {
 	uint64_t stamp;
 	bool was_delivered; /* to anybody */
 	struct sw_buf raw, changeset;
+	uint64_t settled_count; /* with all before it, wherever it was found settled; 0: nowhere yet */
+	struct sw_hash settled_state; /* of its snapshot then; zero: nobody has looked */
 };
 
 /* A set of commits that some node held, and the head that it had then. */
@@ -146,7 +154,7 @@ struct sim_set {
 };
 
 struct sim_stats {
-	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_drop, n_held, n_resigned, n_sets, n_oracles, virtual_ms;
+	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_drop, n_held, n_resigned, n_sets, n_oracles, n_settled, virtual_ms;
 	uint64_t hash; /* of everything that happened */
 	char broken[64];
 };
@@ -216,6 +224,14 @@ bool sim_work_is_idle(struct sim *s, size_t at);
 /* check.c: who holds what */
 /* Read what is new in the store of a node, and judge it. */
 void sim_check_node(struct sim *s, size_t at);
+/* What has been settled since it was looked at last. */
+void sim_check_settled(struct sim *s, size_t at);
+/* Everything is, at a node that is up. */
+bool sim_is_settled(struct sim *s, size_t at);
+/* What was ever found settled stands as it was. */
+void sim_check_settled_end(struct sim *s, size_t at);
+/* The place of a commit among all that are known, and one more; 0: it is not. */
+size_t sim_find_commit(const struct sim *s, const struct sw_hash *id);
 /* The store was opened again. */
 void sim_check_reopened(struct sim *s, size_t at);
 /* A user was told that it is committed. */

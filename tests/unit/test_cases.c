@@ -26,16 +26,14 @@ struct pair {
 	size_t n_diverged;
 };
 
-static void diverged(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+static void diverged(void *arg, const struct sw_divergence *d)
 {
 	struct pair *p = arg;
 
-	(void)ours;
 	p->n_diverged++;
-	p->diverged_at = commit->id;
-	p->diverged_author = commit->author;
+	p->diverged_at = d->commit;
+	p->diverged_author = d->who;
 }
-
 
 static void pair_open(struct pair *p)
 {

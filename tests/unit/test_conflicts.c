@@ -820,10 +820,9 @@ static void a_listener_hears_of_each_that_comes_and_goes(void **state)
 
 /* Databases where writes that cross are dropped */
 
-static void count_divergence(void *arg, const struct sw_commit *commit, const struct sw_hash *ours)
+static void count_divergence(void *arg, const struct sw_divergence *d)
 {
-	(void)commit;
-	(void)ours;
+	(void)d;
 	++*(size_t *)arg;
 }
 

@@ -10,7 +10,7 @@
 #include "net/message.h"
 #include "tests/lib/rng.h"
 
-#define N_SAMPLES 13
+#define N_SAMPLES 14
 
 static struct rng rng;
 static struct sw_message m; /* large */
@@ -37,6 +37,20 @@ static void commit_make(struct sw_commit *c, struct sw_buf *changeset, bool comp
 	fill(c->sig.b, SW_SIG_SIZE);
 	for (size_t i = 0; i < 300; i++)
 		sw_buf_put_u8(changeset, compressible ? 'x' : (uint8_t)rng_next(&rng));
+}
+
+static void put_watermark(struct sw_buf *body)
+{
+	static const uint8_t seed[SW_KEY_SEED_SIZE] = {1};
+	struct sw_hash tip = {{9}};
+	struct sw_watermark w = {.stamp = 5, .head.count = 1, .n_tips = 1, .tips = sw_hash_view(&tip)};
+	struct sw_identity *id;
+	SW_BUF bytes = {0};
+
+	assert_int_equal(sw_identity_from_seed(seed, &id), 0);
+	sw_watermark_seal(&w, &tip, id, &bytes);
+	sw_buf_put_bytes(body, sw_buf_view(&bytes));
+	sw_identity_free(id);
 }
 
 /* One of each, and more of those with several forms. */
@@ -70,6 +84,11 @@ static void sample(size_t which, struct sw_buf *out)
 	case 9: sw_message_pong(0, 1790000000000, out); break;
 	case 10: sw_message_join(secret, out); break;
 	case 11: sw_message_joined(2, "expired", out); break;
+	case 12:
+		sw_buf_reset(&body);
+		put_watermark(&body);
+		sw_message_watermarks(sw_buf_view(&body), out);
+		break;
 	default: sw_message_bye("so long", out); break;
 	}
 	assert_int_equal(out->rc, 0);
@@ -94,6 +113,7 @@ static bool encode_again(const struct sw_message *msg, struct sw_buf *out)
 	case SW_MSG_JOIN: sw_message_join(msg->secret, out); return true;
 	case SW_MSG_JOINED: sw_message_joined(msg->code, text, out); return true;
 	case SW_MSG_BYE: sw_message_bye(text, out); return true;
+	case SW_MSG_WATERMARKS: sw_message_watermarks(msg->body, out); return true;
 	default: return false;
 	}
 }

@@ -4,6 +4,7 @@
  * say what no honest peer would.
  */
 #include "core/log.h"
+#include "core/settled.h"
 #include "tests/lib/net.h"
 
 #define KIB 1024
@@ -446,7 +447,7 @@ static void a_thousand_crossing_commits(void **state)
 static void a_mesh_does_not_echo(void **state)
 {
 	struct net net;
-	uint64_t before;
+	uint64_t before, marks;
 
 	(void)state;
 	make_mesh(&net, 6, test_seed());
@@ -454,11 +455,15 @@ static void a_mesh_does_not_echo(void **state)
 	net_converge(&net, 1000);
 	net_run(&net, 5000);
 	before = net.n_messages;
+	marks = net.by_type[SW_MSG_WATERMARKS];
 	put(&net, 0, "a", "1");
 	net_converge(&net, 1000);
 	net_run(&net, 900);
-	printf("%llu messages for one commit among six\n", (unsigned long long)(net.n_messages - before));
-	assert_in_range(net.n_messages - before, 5, 100);
+	marks = net.by_type[SW_MSG_WATERMARKS] - marks;
+	printf("%llu messages for one commit among six, %llu with watermarks\n",
+	       (unsigned long long)(net.n_messages - before), (unsigned long long)marks);
+	assert_in_range(net.n_messages - before - marks, 5, 100);
+	assert_in_range(marks, 5, 6 * 2 * 15);
 	/* An idle swarm is quiet: adverts and pings, on 15 links. */
 	before = net.n_messages;
 	net_run(&net, 60000);
@@ -1668,9 +1673,131 @@ static void a_slow_peer_slows_nobody(void **state)
 	net_fini(&net);
 }
 
+/* Watermarks */
+
+static struct sw_settled settled(struct net *net, size_t at)
+{
+	struct sw_settled out;
+	struct sw_reader r;
+
+	TEST_OK(sw_reader_begin(net->nodes[at].t.db, &r));
+	TEST_OK(sw_db_settled(net->nodes[at].t.db, &r, &out));
+	sw_reader_end(&r);
+	return out;
+}
+
+static bool all_settled(struct net *net)
+{
+	for (size_t i = 0; i < net->n_nodes; i++) {
+		struct sw_head head;
+
+		sw_db_head(net->nodes[i].t.db, &head);
+		if (settled(net, i).count != head.count)
+			return false;
+	}
+	return net_converged(net);
+}
+
+static void settle_within(struct net *net, uint64_t ms)
+{
+	for (uint64_t end = net->now_ms + ms; !all_settled(net) && net->now_ms < end;)
+		net_step(net);
+	assert_true(all_settled(net));
+}
+
+static void what_all_have_seen_is_settled(void **state)
+{
+	struct net net;
+	uint64_t before;
+
+	(void)state;
+	make_chain(&net, 4, test_seed());
+	settle_within(&net, 5000);
+	net_run(&net, 5000);
+	before = net.by_type[SW_MSG_WATERMARKS];
+	put(&net, 3, "a", "one");
+	settle_within(&net, 5000);
+	net_run(&net, 10000);
+	/* Four of them, each over three links, in one direction; that two meet on a link is a rare chance. */
+	assert_in_range(net.by_type[SW_MSG_WATERMARKS] - before, 3, 15);
+	before = net.by_type[SW_MSG_WATERMARKS];
+	net_run(&net, 60000);
+	assert_int_equal(net.by_type[SW_MSG_WATERMARKS], before); /* there is nothing new to tell */
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void who_is_away_holds_up(void **state)
+{
+	struct sw_holdup *v;
+	struct sw_reader r;
+	struct net net;
+	size_t n;
+
+	(void)state;
+	make_chain(&net, 3, test_seed());
+	settle_within(&net, 5000);
+	net_stop(&net, 2);
+	put(&net, 0, "a", "one");
+	net_run(&net, 10000);
+	TEST_OK(sw_reader_begin(net.nodes[1].t.db, &r));
+	TEST_OK(sw_db_holdups(net.nodes[1].t.db, &r, NULL, &v, &n));
+	sw_reader_end(&r);
+	assert_int_equal(n, 1);
+	assert_true(sw_key_eq(&v[0].key, sw_db_key(net.nodes[2].t.db)));
+	assert_true(v[0].stamp > 0);
+	free(v);
+	net_start(&net, 2);
+	settle_within(&net, 10000);
+	net_fini(&net);
+}
+
+/* Breaking links and full queues lose watermarks; the next connection brings them again. */
+static void watermarks_come_again(void **state)
+{
+	struct net net;
+
+	(void)state;
+	make_mesh(&net, 5, test_seed());
+	net.break_one_in = 5;
+	for (int i = 0; i < 50; i++) {
+		put(&net, rng_below(&net.rng, 5), "a", i % 2 ? "x" : "y");
+		net_run(&net, 200);
+	}
+	net.break_one_in = 0;
+	settle_within(&net, 30000);
+	verify_all(&net);
+	net_fini(&net);
+}
+
+static void a_forged_watermark_drops_its_sender(void **state)
+{
+	struct net net;
+	struct evil e;
+	struct sw_watermark m = {.stamp = UINT64_MAX, .n_tips = 1};
+	SW_BUF bytes = {0};
+	SW_BUF body = {0};
+	SW_BUF out = {0};
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	m.tips = sw_hash_view(sw_db_id(net.nodes[0].t.db));
+	sw_watermark_seal(&m, sw_db_id(net.nodes[0].t.db), sw_db_identity(net.nodes[2].t.db), &bytes);
+	bytes.p[bytes.n - 1] ^= 1;
+	sw_buf_put_bytes(&body, sw_buf_view(&bytes));
+	sw_message_watermarks(sw_buf_view(&body), &out);
+	evil_say(&e, sw_buf_view(&out));
+	assert_dropped(&net, &e, "watermark with a wrong signature");
+	net_fini(&net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_all_have_seen_is_settled),
+	    cmocka_unit_test(who_is_away_holds_up),
+	    cmocka_unit_test(watermarks_come_again),
+	    cmocka_unit_test(a_forged_watermark_drops_its_sender),
 	    cmocka_unit_test(a_newcomer_joins_and_clones),
 	    cmocka_unit_test(a_commit_passes_along_a_chain),
 	    cmocka_unit_test(one_commit_costs_less_than_500_bytes),

@@ -12,6 +12,7 @@
 
 #include "core/blob.h"
 #include "core/columns.h"
+#include "core/watermark.h"
 #include "tests/lib/dbs.h"
 #include "tests/lib/oracle.h"
 
@@ -52,6 +53,11 @@ static const struct vector {
 	     "fb14f253bf535d76c76fb67b4f056669727374688fd27a49dcecaa067175991a6f98271276de3bb4eb9a"
 	     "47bf7f33d68bc9a8689b4988e9aa4fdec4449f442736988cf467787dace0584aa78e70a8f031192706"},
 	{"id", "3e1d3661f132966dac125a52df03250487b875817c4ae85dd6a8f7e3790e3252"},
+	{"watermark", "0179b5562e8fe654f94078b112e8a98ba7901f853ae695bed7e0e3910bad04966401a0c4506c01000000"
+	     "00000000000001225acafae8b927ebd4d2c2e7f623c553371758fda1c468c8b55c652d2b2700298fd973"
+	     "c1058b4d530c122b2aa8715170cb238a7834780061bcd6f46d7d466fe8013e1d3661f132966dac125a52"
+	     "df03250487b875817c4ae85dd6a8f7e3790e325261473a2c262525fade4fe90a207255e4e321606bf606"
+	     "c022fe95aea150e896013ad6dc16588eb1476a66ce20bfa4a6f201ccb7309258c5dbc0928dd3c973df05"},
 	{"put", "00010501740172000000000000000000000000000000000000000000000000000000000000000001a400"
 	     "000000000003e8000568656c6c6f00"},
 	{"bytes", "00010502fffe04636166e900000000000000000000000000000000000000"
@@ -149,7 +155,7 @@ static void trees_and_blobs(void **state)
 	free(bytes);
 }
 
-static void changesets_and_commits(void **state)
+static void changesets_commits_and_watermarks(void **state)
 {
 	struct sw_op ops[2] = {{.kind = SW_OP_GENESIS, .salt = salt}, {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}};
 	struct sw_op put = {.kind = SW_OP_PUT,
@@ -157,10 +163,12 @@ static void changesets_and_commits(void **state)
 			    .key = sw_view_str("r"),
 			    .row = {.mode = 0644, .mtime_ns = 1000, .size = 5, .bytes = sw_view_str("hello")}};
 	struct sw_commit c = {.rule = 1, .stamp = 1790000000000ull << 16, .message = sw_view_str("first")}, again;
+	struct sw_watermark mark = {.stamp = 1790000000001ull << 16, .head.count = 1, .n_tips = 1};
 	uint8_t seed[SW_KEY_SEED_SIZE];
 	struct sw_identity *id;
 	struct sw_nodes *nodes;
 	size_t n_blobs;
+	SW_BUF water = {0};
 	SW_BUF genesis = {0};
 	SW_BUF raw = {0};
 	SW_BUF merge = {0};
@@ -184,6 +192,11 @@ static void changesets_and_commits(void **state)
 	assert_int_equal(sw_commit_verify(sw_buf_view(&raw), &again), 0);
 	sw_changeset_encode(SW_MODE_MERGE, &put, 1, &merge, NULL);
 	check("put", sw_buf_view(&merge));
+	mark.head.state = c.state;
+	mark.head.line = make_tree(nodes, 3);
+	mark.tips = sw_hash_view(&c.id);
+	sw_watermark_seal(&mark, &c.id, id, &water);
+	check("watermark", sw_buf_view(&water));
 	put.table = sw_view("\xff\xfe", 2);
 	put.key = sw_view_str("caf\xe9");
 	sw_buf_reset(&merge);
@@ -379,7 +392,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(encodings_and_hashes),	cmocka_unit_test(trees_and_blobs),
-	    cmocka_unit_test(changesets_and_commits),	cmocka_unit_test(a_history_with_a_merge_and_a_conflict),
+	    cmocka_unit_test(changesets_commits_and_watermarks),	cmocka_unit_test(a_history_with_a_merge_and_a_conflict),
 	    cmocka_unit_test(nothing_else_is_accepted), cmocka_unit_test(the_document_prints_the_same),
 	};
 
