@@ -56,6 +56,8 @@ struct sw_ctx {
 	/* Commands that take input: hand every row to the sink. */
 	int (*read_rows)(struct sw_ctx *ctx, const struct sw_import_sink *sink);
 	void *rows_arg;
+	/* Whether whoever started it has gone; NULL: it cannot. For those that wait. */
+	bool (*is_left)(const struct sw_ctx *ctx);
 };
 
 enum sw_cmd_where {
@@ -122,7 +124,7 @@ int sw_ctx_finish(struct sw_ctx *ctx);
 /* Whether nobody reads the output any more: long work may stop. */
 static inline bool sw_ctx_is_gone(struct sw_ctx *ctx)
 {
-	return ferror(ctx->out) != 0;
+	return ferror(ctx->out) != 0 || (ctx->is_left && ctx->is_left(ctx));
 }
 
 extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_import, sw_cmd_init,

@@ -3,6 +3,7 @@
 
 #include "core/hlc.h"
 #include "core/history.h"
+#include "core/settled.h"
 #include "fs/cmd.h"
 #include "fs/commit_name.h"
 #include "fs/commit_text.h"
@@ -18,6 +19,7 @@ struct log {
 	uint64_t left;	   /* commits still to be shown */
 	struct sw_commit_filter filter;
 	uint64_t since; /* stamp: nothing before */
+	struct sw_settled settled; /* when it began */
 	struct sw_order at; /* shown last */
 	bool has_at;
 	struct sw_buf out;
@@ -87,6 +89,7 @@ static int show(struct log *l, const struct sw_reader *r, const struct sw_order 
 	if (rc < 0 || !is_wanted)
 		return rc;
 	l->left--;
+	info.is_settled = sw_settled_covers(&l->settled, order);
 	return l->is_json ? sw_commit_json(&info, &l->out) : sw_commit_line(&info, &l->out);
 }
 
@@ -235,6 +238,18 @@ static int walk_row(struct log *l)
 	return rc;
 }
 
+static int find_settled(struct log *l)
+{
+	struct sw_reader r;
+	int rc = sw_reader_begin(l->ctx->owner->db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_db_settled(l->ctx->owner->db, &r, &l->settled);
+	sw_reader_end(&r);
+	return rc;
+}
+
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct log l = {.ctx = ctx,
@@ -245,6 +260,8 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	take_filter(args, &l.filter);
 	if (rc == 0)
 		rc = parse_since(args, sw_env_wall_ms(sw_db_env(ctx->owner->db)), &l.since);
+	if (rc == 0)
+		rc = find_settled(&l);
 	if (rc == 0 && l.filter.has_row)
 		rc = walk_row(&l);
 	else if (rc == 0) {
@@ -272,7 +289,8 @@ const struct sw_cmd sw_cmd_log = {
     .synopsis = "TARGET [TABLE[/ROW]] [--json] [-n N] [--since TIME] [--reverse]",
     .summary = "list the commits, newest first",
     .details = "Only those that touch the table or row, if one is named; --table and --row are another way to do so.\n"
-	       "Columns: first digits of the id, time (UTC), author, outcome, rows changed, message.\n",
+	       "Columns: first digits of the id, time (UTC), author, outcome, 'settled' where nothing can come before it any more,\n"
+	       "rows changed, message.\n",
     .options = options,
     .min_operands = 1,
     .max_operands = 2,

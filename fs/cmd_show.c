@@ -3,6 +3,7 @@
 
 #include "core/blob.h"
 #include "core/json.h"
+#include "core/settled.h"
 #include "fs/cmd.h"
 #include "fs/commit_name.h"
 #include "fs/commit_text.h"
@@ -14,6 +15,7 @@
 
 static int show_commit(struct sw_ctx *ctx, const struct sw_order *order, bool is_json)
 {
+	struct sw_settled settled;
 	struct sw_commit_info info;
 	struct sw_reader r;
 	SW_BUF text = {0};
@@ -23,6 +25,9 @@ static int show_commit(struct sw_ctx *ctx, const struct sw_order *order, bool is
 		return rc;
 	if (is_json) {
 		rc = sw_commit_info(&r, order, &info);
+		if (rc == 0)
+			rc = sw_db_settled(ctx->owner->db, &r, &settled);
+		info.is_settled = rc == 0 && sw_settled_covers(&settled, order);
 		if (rc == 0)
 			rc = sw_commit_json(&info, &text);
 	} else {

@@ -108,9 +108,9 @@ int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out)
 	sw_text_time(sw_hlc_ms(c->stamp), time);
 	for (size_t i = 0; i < c->n_parents; i++)
 		json_array_append_new(parents, sw_json_hex(c->parents[i].b, SW_HASH_SIZE));
-	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
+	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:b, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
 		      sw_json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
-		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "mode",
+		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "settled", info->is_settled, "mode",
 		      sw_text_mode(info->mode), "message", sw_json_text(c->message), "rows",
 		      (json_int_t)info->n_rows, "tables", (json_int_t)info->n_tables, "parents", parents, "database",
 		      sw_json_hex(database->b, SW_HASH_SIZE), "rule", (json_int_t)c->rule, "state",
@@ -134,8 +134,8 @@ int sw_commit_line(const struct sw_commit_info *info, struct sw_buf *out)
 	sw_hex(c->id.b, SW_HASH_SIZE, id);
 	sw_hex(c->author.b, SW_KEY_SIZE, author);
 	sw_text_time(sw_hlc_ms(c->stamp), time);
-	sw_buf_printf(out, "%.12s  %s  %.8s  %-7s  %6zu row%s", id, time, author, sw_outcome_name(info->outcome),
-		      info->n_rows, info->n_rows == 1 ? " " : "s");
+	sw_buf_printf(out, "%.12s  %s  %.8s  %-7s  %-7s  %6zu row%s", id, time, author,
+		      sw_outcome_name(info->outcome), info->is_settled ? "settled" : "", info->n_rows, info->n_rows == 1 ? " " : "s");
 	if (c->message.n > 0) {
 		sw_buf_printf(out, "  ");
 		sw_text_put(out, sw_view(c->message.p, eol ? (size_t)(eol - c->message.p) : c->message.n),

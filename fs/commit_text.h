@@ -13,6 +13,7 @@ struct sw_commit_info {
 	enum sw_mode mode;
 	size_t n_rows;	 /* operations on rows */
 	size_t n_tables; /* operations on tables */
+	bool is_settled; /* whoever asks sets it, if it knows */
 };
 
 int sw_commit_info(const struct sw_reader *r, const struct sw_order *order,
@@ -21,10 +22,10 @@ int sw_commit_info(const struct sw_reader *r, const struct sw_order *order,
 /* One "name  value" a line: id, name, time, author, outcome, ...; the message is last, its lines indented. */
 int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out) SW_MUST_CHECK;
 
-/* The same as one JSON object on a line of its own. */
+/* The same, and whether it is settled, as one JSON object on a line of its own. */
 int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out) SW_MUST_CHECK;
 
-/* As a line of `swarmfs log`: first digits of the id, time, author, outcome, rows, first line of the message. */
+/* As a line of `swarmfs log`: first digits of the id, time, author, outcome, "settled", rows, first line of the message. */
 int sw_commit_line(const struct sw_commit_info *info, struct sw_buf *out) SW_MUST_CHECK;
 
 /* Which commits are wanted: all, those that touch a table, or one row of it. */

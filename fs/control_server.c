@@ -70,6 +70,13 @@ static FILE *stream_open(struct stream *s, int fd, enum sw_frame_type type)
 
 /* One client */
 
+static bool client_left(const struct sw_ctx *ctx)
+{
+	struct pollfd fd = {.fd = *(const int *)ctx->rows_arg, .events = POLLRDHUP};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
 static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *call, FILE *out, FILE *err)
 {
 	struct sw_ctx ctx = {.owner = o,
@@ -78,7 +85,8 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 			     .is_terminal = call->is_terminal,
 			     .client = fd,
 			     .read_rows = sw_control_read_rows,
-			     .rows_arg = &fd};
+			     .rows_arg = &fd,
+			     .is_left = client_left};
 	const struct sw_cmd *cmd =
 	    strcmp(call->words[0], sw_cmd_quiet.name) == 0 ? &sw_cmd_quiet : sw_cmd_find(call->words[0]);
 	struct sw_args args;

@@ -85,6 +85,8 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options,
 int sw_owner_start(struct sw_owner *o) SW_MUST_CHECK;
 /* A database that had to arrive first is here. */
 void sw_owner_arrived(struct sw_owner *o);
+/* Let the swarm sign a watermark soon: somebody waits until what is here is settled. */
+void sw_owner_sign(struct sw_owner *o);
 /* Stop what was started; what is open stays so until sw_owner_close(). */
 void sw_owner_stop(struct sw_owner *o);
 /*

@@ -33,6 +33,13 @@ void sw_owner_swarm_stop(struct sw_owner *o)
 	sw_swarm_stop(s);
 }
 
+void sw_owner_sign(struct sw_owner *o)
+{
+	pthread_mutex_lock(&o->swarm_lock);
+	sw_swarm_sign(o->swarm);
+	pthread_mutex_unlock(&o->swarm_lock);
+}
+
 void sw_owner_swarm_kick(struct sw_owner *o)
 {
 	pthread_mutex_lock(&o->swarm_lock);

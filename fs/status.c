@@ -5,6 +5,7 @@
 
 #include "core/conflicts.h"
 #include "fs/json_out.h"
+#include "fs/settled_text.h"
 #include "fs/text.h"
 #include "net/swarm.h"
 
@@ -16,6 +17,7 @@ struct standing {
 	int role;
 	uint64_t used, file;
 	uint64_t n_conflicts; /* open */
+	struct sw_standing_settled settled;
 	struct sw_work_status work;
 	struct sw_swarm_status swarm;
 	const char *const *listen;
@@ -42,6 +44,8 @@ static int look(struct sw_owner *o, struct standing *s)
 	rc = sw_db_role(&r, sw_db_key(o->db), &s->role);
 	if (rc == 0)
 		rc = count_conflicts(&r, &s->n_conflicts);
+	if (rc == 0)
+		rc = sw_settled_look(o->db, &r, &s->settled);
 	sw_reader_end(&r);
 	if (rc == 0)
 		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
@@ -52,6 +56,12 @@ static int look(struct sw_owner *o, struct standing *s)
 		rc = sw_swarm_status(o->swarm, &s->swarm);
 	}
 	return rc;
+}
+
+static void standing_fini(struct standing *s)
+{
+	sw_swarm_status_fini(&s->swarm);
+	sw_settled_fini(&s->settled);
 }
 
 static json_t *peer_json(const struct sw_peer_status *p)
@@ -136,7 +146,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -152,7 +162,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
-	    sw_json_text(sw_view_str(s->work.error)), "transactions", copies_json(o), "listen", listen, "peers", peers);
+	    sw_json_text(sw_view_str(s->work.error)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "listen", listen, "peers", peers);
 }
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
@@ -162,7 +172,7 @@ int sw_status_json(struct sw_owner *o, struct sw_buf *out)
 
 	if (rc == 0)
 		rc = put_json(standing_json(o, &s), out);
-	sw_swarm_status_fini(&s.swarm);
+	standing_fini(&s);
 	return rc;
 }
 
@@ -173,7 +183,7 @@ int sw_peers_json(struct sw_owner *o, struct sw_buf *out)
 
 	for (size_t i = 0; rc == 0 && i < s.swarm.n_peers; i++)
 		rc = put_json(peer_json(&s.swarm.peers[i]), out);
-	sw_swarm_status_fini(&s.swarm);
+	standing_fini(&s);
 	return rc;
 }
 
@@ -203,7 +213,7 @@ int sw_peers_text(struct sw_owner *o, struct sw_buf *out)
 		put_peer(&s.swarm.peers[i], out);
 	if (rc == 0 && s.swarm.n_peers == 0)
 		sw_buf_printf(out, "no peers\n");
-	sw_swarm_status_fini(&s.swarm);
+	standing_fini(&s);
 	return rc < 0 ? rc : out->rc;
 }
 
@@ -264,6 +274,7 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	sw_buf_printf(out, "commits   %llu\nline      %s\n", (unsigned long long)s->head.count, hex);
 	sw_hex(s->head.state.b, SW_HASH_SIZE, hex);
 	sw_buf_printf(out, "root      %s\n", hex);
+	sw_settled_put(&s->settled, s->head.count, out);
 	sw_text_size(s->file, size);
 	sw_text_size(s->work.journal_bytes, journal);
 	sw_buf_printf(out, "size      %s, journal %s\n", size, journal);
@@ -297,6 +308,6 @@ int sw_status_text(struct sw_owner *o, struct sw_buf *out)
 
 	if (rc == 0)
 		put_standing(o, &s, out);
-	sw_swarm_status_fini(&s.swarm);
+	standing_fini(&s);
 	return rc < 0 ? rc : out->rc;
 }

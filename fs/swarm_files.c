@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "fs/json_out.h"
+#include "fs/settled_text.h"
 
-const char *const sw_swarm_files[] = {"status", "head", "peers", "commit", "events", NULL};
+const char *const sw_swarm_files[] = {"status", "head", "peers", "commit", "events", "settled", NULL};
 
 #define EVENTS_BYTES_MAX (1 << 20) /* of a reader that does not read; then it is told that it missed some */
 
@@ -104,6 +105,8 @@ int sw_control_open(struct sw_mount *m, struct sw_open *o, int flags)
 		return text_head(m, &o->text);
 	if (sw_view_eq(name.key, sw_view_str("commit")))
 		return text_commit(m, &o->text);
+	if (sw_view_eq(name.key, sw_view_str("settled")))
+		return sw_settled_file(m->db, &o->text);
 	if (sw_view_eq(name.key, sw_view_str("events")))
 		return open_events(m, o, flags);
 	if (sw_view_eq(name.key, sw_view_str("peers")))

@@ -98,7 +98,8 @@ say_how_they_stand() {
 	heads_of "$@" 2>/dev/null
 }
 
-log_of() { "$sf" log "$(point "$1")" --json; }
+# What is settled is a matter of who has heard of whom.
+log_of() { "$sf" log "$(point "$1")" --json | jq -c 'del(.settled)'; }
 ids_of() { log_of "$1" | jq -r .id; }
 # same_on_all I... -- COMMAND...: it says the same of each, with the peer's number as the last argument.
 same_on_all() {
