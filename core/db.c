@@ -649,15 +649,28 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		fold->changes.v[i].by_others = by_others;
 	if (db->listener.changed)
 		db->listener.changed(db->listener.arg, &fold->changes, &head, by_others);
-	if (diverged && db->listener.diverged) {
+	if (diverged) {
 		struct sw_divergence d = {.who = diverged->author,
 					  .commit = diverged->id,
 					  .ours = head.state,
 					  .theirs = diverged->state};
 
-		db->listener.diverged(db->listener.arg, &d);
+		sw_db_tell_diverged(db, &d);
 	}
 	return 0;
+}
+
+void sw_db_tell_diverged(struct sw_db *db, const struct sw_divergence *d)
+{
+	bool is_old;
+
+	pthread_mutex_lock(&db->head_lock);
+	is_old = !d->is_found && sw_key_eq(&d->who, &db->diverged.who) && sw_hash_eq(&d->ours, &db->diverged.ours) &&
+		 sw_hash_eq(&d->theirs, &db->diverged.theirs);
+	db->diverged = (struct sw_divergence){.who = d->who, .ours = d->ours, .theirs = d->theirs};
+	pthread_mutex_unlock(&db->head_lock);
+	if (db->listener.diverged && !is_old)
+		db->listener.diverged(db->listener.arg, d);
 }
 
 void sw_divergence_of(const struct sw_key *who, const struct sw_head *ours, const struct sw_head *theirs,

@@ -36,10 +36,11 @@ struct sw_divergence {
 	struct sw_hash commit; /* by which it signed; zero: by a watermark, or it is a peer that told it */
 	bool is_line;	       /* the lines differ already, not only the states */
 	struct sw_hash ours, theirs;
-	bool is_found;	      /* where they differ first: */
-	struct sw_view table; /* of a state; a table of the system's has is_system */
-	bool is_system;
-	struct sw_view key; /* of a row, or of a commit in the line; empty: the table's own entry */
+	/* Where they differ first. It is told of without it at once, and with it when it was looked for and found. */
+	bool is_found;
+	struct sw_view table; /* of a state; empty: of a line */
+	bool is_system;	      /* the table is one of the system's */
+	struct sw_view key;   /* of a row, or of a commit in the line; empty: the table's own entry */
 };
 
 /* The divergence of two heads of the same commits; where is not known yet. */
@@ -71,6 +72,8 @@ int sw_db_create_clone(const char *dir, const struct sw_env *env, const struct s
  */
 int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out) SW_MUST_CHECK;
 void sw_db_close(struct sw_db *db);
+/* Tell the listener; not twice of the same, which shows in several ways. Any thread. */
+void sw_db_tell_diverged(struct sw_db *db, const struct sw_divergence *d);
 void sw_db_listen(struct sw_db *db, const struct sw_listener *listener); /* before any writer */
 
 const struct sw_hash *sw_db_id(const struct sw_db *db);

@@ -48,6 +48,7 @@ struct sw_db {
 	struct sw_pin *pins;
 	size_t n_pins;
 	size_t n_drops; /* roots in SW_SPACE_DROPS, and working copies that are spent */
+	struct sw_divergence diverged; /* the last that was told of; not where */
 	_Atomic bool has_unpinned; /* perhaps some of them can go */
 	uint64_t n_forgotten;	   /* milestones, ever */
 	struct sw_snap *snaps[SW_SNAPS_KEPT]; /* kept for who looks again; NULL: a free place */

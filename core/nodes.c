@@ -19,6 +19,7 @@ struct sw_nodes {
 	struct sw_memtable *memtable;
 	const struct sw_nodes *under[2];
 	const struct sw_nodes *below; /* read through; see sw_nodes_read_through() */
+	struct sw_hash *missing; /* what was not found; NULL: nobody asks */
 	struct slot *slots; /* open addressing, linear probing; the hash is its own hash function */
 	size_t cap;	    /* power of two */
 	size_t n;
@@ -192,11 +193,18 @@ int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw
 	if (rc == SW_ENOTFOUND) {
 		char hex[SW_HASH_HEX_SIZE];
 
+		if (s->missing)
+			*s->missing = *hash;
 		sw_hex(hash->b, SW_HASH_SIZE, hex);
 		return sw_fail(SW_ECORRUPT,
 			       "record %s is missing from the store; run 'swarmfs verify'", hex);
 	}
 	return rc;
+}
+
+void sw_nodes_note_missing(struct sw_nodes *s, struct sw_hash *to)
+{
+	s->missing = to;
 }
 
 bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash)

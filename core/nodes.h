@@ -36,6 +36,8 @@ void sw_nodes_read_through(struct sw_nodes *s, const struct sw_nodes *below);
  * whoever asks holds a reference; sw_nodes_has() asks without that.
  */
 int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out) SW_MUST_CHECK;
+/* From now on the hash of a record that sw_nodes_get() did not find goes to *to; borrowed. */
+void sw_nodes_note_missing(struct sw_nodes *s, struct sw_hash *to);
 bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash);
 /* Whether the set itself holds it in memory, and its bytes. */
 bool sw_nodes_find(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out);

@@ -385,8 +385,8 @@ int sw_db_take_watermarks(struct sw_db *db, struct sw_incoming_watermark *v, siz
 	pthread_mutex_lock(&db->write_lock);
 	rc = st.v && st.from ? take(&st, v, n) : SW_ENOMEM;
 	sw_reader_end(&st.r);
-	if (rc == 0 && st.has_diverged && db->listener.diverged)
-		db->listener.diverged(db->listener.arg, &st.divergence);
+	if (rc == 0 && st.has_diverged)
+		sw_db_tell_diverged(db, &st.divergence);
 	pthread_mutex_unlock(&db->write_lock);
 	*n_new = rc == 0 ? st.n : 0;
 	free(st.v);

@@ -101,6 +101,15 @@ static void wait_shown(void *arg)
 		sw_mount_wait_shown(mount);
 }
 
+static void on_diverged(void *arg, const struct sw_divergence *d)
+{
+	struct mounting *m = arg;
+	struct sw_mount *mount = atomic_load(&m->mount);
+
+	if (mount)
+		sw_mount_diverged(mount, d);
+}
+
 static void on_ready(void *arg)
 {
 	struct mounting *m = arg;
@@ -133,7 +142,8 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 
 	if (rc < 0)
 		return rc;
-	m->live.owner->hook = (struct sw_owner_hook){.arg = m, .changed = on_changed, .wait_shown = wait_shown};
+	m->live.owner->hook = (struct sw_owner_hook){
+	    .arg = m, .changed = on_changed, .wait_shown = wait_shown, .diverged = on_diverged};
 	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
 						.status = text_status,
 						.peers = text_peers,

@@ -1,5 +1,6 @@
 #include "fs/owner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/log.h"
@@ -7,6 +8,7 @@
 #include "fs/env_system.h"
 #include "fs/on_conflict.h"
 #include "fs/owner_internal.h"
+#include "fs/text.h"
 
 #define COMMANDS_STOP_MS 5000
 
@@ -54,19 +56,62 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 	sw_owner_swarm_kick(o);
 }
 
-static void on_diverged(void *arg, const struct sw_divergence *d)
+/* Where two trees differ first: "row t/a", "table t", "commit 1a2b...". */
+static void put_place(const struct sw_divergence *d, struct sw_buf *out)
 {
-	struct sw_owner *o = arg;
+	char id[2 * SW_ORDER_SIZE + 1];
+
+	if (d->table.n > 0) {
+		sw_buf_printf(out, "%s%s ", d->is_system ? "the system's " : "", d->key.n > 0 ? "row" : "table");
+		if (d->is_system && d->key.n > 0)
+			sw_buf_printf(out, "in %.*s", (int)d->table.n, (const char *)d->table.p);
+		else
+			sw_text_put_path(out, d->table, d->key);
+	} else if (d->key.n == SW_ORDER_SIZE) {
+		sw_hex(d->key.p + SW_ORDER_SIZE - SW_HASH_SIZE, SW_HASH_SIZE, id);
+		sw_buf_printf(out, "commit %.12s", id);
+	}
+}
+
+/* A sentence, for the log and for status. */
+static void put_divergence(const struct sw_divergence *d, struct sw_buf *out)
+{
 	char who[2 * SW_KEY_SIZE + 1], theirs[SW_HASH_HEX_SIZE], ours[SW_HASH_HEX_SIZE];
 
-	atomic_fetch_add(&o->n_diverged, 1);
 	sw_hex(d->who.b, SW_KEY_SIZE, who);
 	sw_hex(d->theirs.b, SW_HASH_SIZE, theirs);
 	sw_hex(d->ours.b, SW_HASH_SIZE, ours);
-	sw_log(SW_LOG_ERROR,
-	       "of the same commits %.12s has the %s %.12s, here it is %.12s: one of the two stores or programs is "
-	       "faulty; run 'swarmfs verify' on both",
-	       who, d->is_line ? "line" : "state", theirs, ours);
+	sw_buf_printf(out, "of the same commits %.12s has the %s %.12s, here it is %.12s", who,
+		      d->is_line ? "line" : "state", theirs, ours);
+	if (d->is_found) {
+		sw_buf_printf(out, "; they differ first at ");
+		put_place(d, out);
+	}
+	sw_buf_printf(out, ": one of the two stores or programs is faulty; run 'swarmfs verify' on both");
+}
+
+static void on_diverged(void *arg, const struct sw_divergence *d)
+{
+	struct sw_owner *o = arg;
+	SW_BUF text = {0};
+
+	/* It is told of once more when it was found where. */
+	if (!d->is_found)
+		atomic_fetch_add(&o->n_diverged, 1);
+	put_divergence(d, &text);
+	sw_log(SW_LOG_ERROR, "%.*s", (int)text.n, (const char *)text.p);
+	pthread_mutex_lock(&o->divergence_lock);
+	snprintf(o->divergence, sizeof(o->divergence), "%.*s", (int)text.n, (const char *)text.p);
+	pthread_mutex_unlock(&o->divergence_lock);
+	if (o->hook.diverged)
+		o->hook.diverged(o->hook.arg, d);
+}
+
+void sw_owner_divergence(struct sw_owner *o, struct sw_buf *out)
+{
+	pthread_mutex_lock(&o->divergence_lock);
+	sw_buf_put_view(out, sw_view_str(o->divergence));
+	pthread_mutex_unlock(&o->divergence_lock);
 }
 
 int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, struct sw_owner **out)
@@ -81,6 +126,7 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options, s
 	}
 	pthread_mutex_init(&o->swarm_lock, NULL);
 	sw_watches_init(&o->watches);
+	pthread_mutex_init(&o->divergence_lock, NULL);
 	o->db = db;
 	o->options = *options;
 	o->started_ms = sw_env_wall_ms(sw_db_env(db));
@@ -162,6 +208,7 @@ void sw_owner_close(struct sw_owner *o)
 	sw_db_close(o->db);
 	pthread_mutex_destroy(&o->swarm_lock);
 	sw_watches_fini(&o->watches);
+	pthread_mutex_destroy(&o->divergence_lock);
 	free(o->mount_point);
 	free(o);
 }

@@ -27,6 +27,7 @@ struct sw_owner_hook {
 			bool by_others);
 	/* Wait until what has changed so far shows; after each command of another process. May be NULL. */
 	void (*wait_shown)(void *arg);
+	void (*diverged)(void *arg, const struct sw_divergence *divergence); /* may be NULL */
 };
 
 struct sw_owner_options {
@@ -64,6 +65,8 @@ struct sw_owner {
 	struct sw_owner_hook hook; /* set before sw_owner_start(), or never */
 	_Atomic uint64_t n_diverged;
 	_Atomic int role; /* of its key, as it was told last */
+	pthread_mutex_t divergence_lock;
+	char divergence[1024]; /* what the last one was; "": there was none. Under divergence_lock */
 	/* Conflict records that came since it was opened, and that somebody resolved. */
 	_Atomic uint64_t n_conflicts, n_resolved;
 	struct sw_on_conflict *on_conflict; /* NULL: nothing to run */
@@ -85,6 +88,8 @@ int sw_owner_open_db(struct sw_db *db, const struct sw_owner_options *options,
 int sw_owner_start(struct sw_owner *o) SW_MUST_CHECK;
 /* A database that had to arrive first is here. */
 void sw_owner_arrived(struct sw_owner *o);
+/* Append the sentence about the last divergence; nothing if there was none. Any thread. */
+void sw_owner_divergence(struct sw_owner *o, struct sw_buf *out);
 /* Let the swarm sign a watermark soon: somebody waits until what is here is settled. */
 void sw_owner_sign(struct sw_owner *o);
 /* Stop what was started; what is open stays so until sw_owner_close(). */

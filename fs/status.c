@@ -140,13 +140,15 @@ static json_t *copies_json(struct sw_owner *o)
 static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 {
 	json_t *peers = json_array(), *listen = json_array();
+	SW_BUF divergence = {0};
 
+	sw_owner_divergence(o, &divergence);
 	for (size_t i = 0; i < s->swarm.n_peers; i++)
 		json_array_append_new(peers, peer_json(&s->swarm.peers[i]));
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -162,7 +164,8 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
-	    sw_json_text(sw_view_str(s->work.error)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "listen", listen, "peers", peers);
+	    sw_json_text(sw_view_str(s->work.error)), "divergence",
+	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "listen", listen, "peers", peers);
 }
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
@@ -291,8 +294,11 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	if (llabs(s->swarm.clock_ms) > CLOCK_MS)
 		sw_buf_printf(out, "clock     this machine's is %lld s %s those of its peers; set it\n",
 			      llabs(s->swarm.clock_ms) / 1000, s->swarm.clock_ms > 0 ? "behind" : "ahead of");
-	if (o->n_diverged)
-		sw_buf_printf(out, "DIVERGED  equal commits gave unequal states; see the log\n");
+	if (o->n_diverged) {
+		sw_buf_printf(out, "DIVERGED  ");
+		sw_owner_divergence(o, out);
+		sw_buf_printf(out, "\n");
+	}
 	for (size_t i = 0; i < s->n_listen; i++)
 		sw_buf_printf(out, "listens   %s\n", s->listen[i]);
 	for (size_t i = 0; i < s->swarm.n_peers; i++) {

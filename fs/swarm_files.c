@@ -303,6 +303,29 @@ void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const s
 	pthread_mutex_unlock(&m->event_lock);
 }
 
+/* {"event":"diverged", "who": ..., "what": "line" or "state"}, and "table" and "row", or "commit", once it is known where. */
+void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d)
+{
+	char hex[SW_HASH_HEX_SIZE];
+	SW_BUF text = {0};
+
+	sw_hex(d->who.b, SW_KEY_SIZE, hex);
+	sw_buf_printf(&text, "{\"event\":\"diverged\",\"who\":\"%s\",\"what\":\"%s\"", hex, d->is_line ? "line" : "state");
+	if (d->is_found && d->table.n > 0)
+		put_name(&text, d->is_system ? "system" : "table", d->table);
+	if (d->is_found && d->table.n > 0 && !d->is_system && d->key.n > 0)
+		put_name(&text, "row", d->key);
+	if (d->is_found && d->table.n == 0 && d->key.n == SW_ORDER_SIZE) {
+		sw_hex(d->key.p + SW_ORDER_SIZE - SW_HASH_SIZE, SW_HASH_SIZE, hex);
+		sw_buf_printf(&text, ",\"commit\":\"%s\"", hex);
+	}
+	sw_buf_printf(&text, "}\n");
+	pthread_mutex_lock(&m->event_lock);
+	for (struct sw_event_reader *e = m->event_readers; e && text.rc == 0; e = e->next)
+		push_lines(e, sw_buf_view(&text));
+	pthread_mutex_unlock(&m->event_lock);
+}
+
 /* The mount ends: reads that wait get the end of the stream. */
 void sw_events_close(struct sw_mount *m)
 {

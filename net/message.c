@@ -128,6 +128,19 @@ int sw_message_records(struct sw_view body, struct sw_buf *out)
 	return put_packed(body, out);
 }
 
+void sw_message_look(const struct sw_hash *node, struct sw_buf *out)
+{
+	put_type(SW_MSG_LOOK, out);
+	sw_buf_put_hash(out, node);
+}
+
+void sw_message_node(const struct sw_hash *node, struct sw_view record, struct sw_buf *out)
+{
+	put_type(SW_MSG_NODE, out);
+	sw_buf_put_hash(out, node);
+	sw_buf_put_bytes(out, record);
+}
+
 void sw_message_watermarks(struct sw_view body, struct sw_buf *out)
 {
 	put_type(SW_MSG_WATERMARKS, out);
@@ -310,6 +323,13 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 		return 0;
 	case SW_MSG_WATERMARKS:
 		return get_watermarks(r, m);
+	case SW_MSG_NODE:
+	case SW_MSG_LOOK:
+		m->n_hashes = 1;
+		sw_rd_hash(r, &m->hashes[0]);
+		if (m->type == SW_MSG_NODE)
+			m->body = sw_rd_bytes(r, SW_NODE_BYTES_MAX);
+		return 0;
 	default:
 		return SW_EFORMAT;
 	}

@@ -14,6 +14,8 @@
  *   JOIN    = secret:16
  *   JOINED  = code:u8 text:bytes          0: you are a member now
  *   BYE     = text:bytes
+ *   LOOK    = hash                        a node of a tree, to find where two trees differ
+ *   NODE    = hash bytes                  none: it is not there any more
  *   WATERMARKS = bytes*                   each a core/watermark.h; at least one
  *   packed  = 0:u8 bytes | 1:u8 size:varint zstd-frame
  *   commit  = rule:varint n:varint parent:hash*n author:32 stamp:u64 state:hash message:bytes
@@ -51,6 +53,8 @@ enum sw_message_type {
 	SW_MSG_JOINED = 11,
 	SW_MSG_BYE = 12,
 	SW_MSG_WATERMARKS = 13,
+	SW_MSG_LOOK = 14,
+	SW_MSG_NODE = 15,
 };
 
 /* A decoded message; views borrow from the bytes, or from `unpacked`. */
@@ -59,11 +63,11 @@ struct sw_message {
 	uint64_t version;	/* HELLO */
 	struct sw_view text;	/* HELLO JOINED BYE */
 	struct sw_head head;	/* HEAD */
-	size_t n_hashes;	/* HEAD PULL WANT */
+	size_t n_hashes;	/* HEAD PULL WANT LOOK NODE */
 	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
 	uint64_t turn;		/* PULL MORE COMMITS: counts the PULLs */
 	bool more;		/* COMMITS */
-	struct sw_view body;	/* COMMITS RECORDS WATERMARKS: walk it */
+	struct sw_view body;	/* COMMITS RECORDS WATERMARKS: walk it; NODE: the record */
 	uint64_t nonce;		/* PING PONG */
 	uint64_t wall_ms;	/* HELLO PONG: the sender's clock, since 1970 */
 	const uint8_t *secret;	/* JOIN */
@@ -89,6 +93,9 @@ void sw_message_bye(const char *text, struct sw_buf *out);
 int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 
+void sw_message_look(const struct sw_hash *node, struct sw_buf *out);
+/* record: empty when there is none. */
+void sw_message_node(const struct sw_hash *node, struct sw_view record, struct sw_buf *out);
 /* The body holds `bytes`, at most SW_MESSAGE_WATERMARKS and one. */
 void sw_message_watermarks(struct sw_view body, struct sw_buf *out);
 

@@ -29,6 +29,7 @@ static void peer_free(struct peer *p)
 	sw_serve_fini(p);
 	sw_pull_fini(p);
 	free(p->wants);
+	sw_diverged_fini(p);
 	free(p);
 }
 
@@ -149,12 +150,6 @@ static void note_head(struct sw_sync *s, struct peer *p)
 	sw_serve_note_tips(s, p, &ours, &p->lacks);
 	if (!p->lacks)
 		s->synced_once = true;
-	if (sw_hash_eq(&ours.line, &p->head.line) && !sw_hash_eq(&ours.state, &p->head.state) &&
-	    !p->said_diverged) {
-		p->said_diverged = true;
-		sw_log(SW_LOG_ERROR, "the same commits gave another state at a peer; run "
-				     "'swarmfs verify' on both");
-	}
 }
 
 /* Since when do the two differ? */
@@ -226,6 +221,9 @@ static void handle_head(struct sw_sync *s, struct peer *p, const struct sw_messa
 	p->n_tips = m->n_hashes;
 	memcpy(p->tips, m->hashes, m->n_hashes * sizeof(*m->hashes));
 	note_head(s, p);
+	sw_diverged_compare(s, p, now_ms);
+	if (p->dropped)
+		return;
 	/* It does not send everything unasked. What was asked for just now may be on its way. */
 	sw_pull_tick(s, p, now_ms);
 }
@@ -302,6 +300,12 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		break;
 	case SW_MSG_WATERMARKS:
 		sw_watermarks_receive(s, p, m);
+		break;
+	case SW_MSG_LOOK:
+		sw_diverged_serve(s, p, &m->hashes[0]);
+		break;
+	case SW_MSG_NODE:
+		sw_diverged_take(s, p, m);
 		break;
 	case SW_MSG_JOIN:
 		break; /* of a newcomer that we know: its answer was lost the first time, and our HELLO is one */
@@ -454,6 +458,7 @@ static void tick_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct sw_head ours;
 
+	sw_diverged_tick(p, now_ms);
 	sw_db_head(s->db, &ours);
 	if (now_ms - p->told_ms >= s->timers.advert_ms * (sw_head_eq(&ours, &p->told) ? SAME_HEAD_TIMES : 1))
 		sw_sync_tell_head(s, p, now_ms);

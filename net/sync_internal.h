@@ -74,6 +74,17 @@ struct pulling {
 	size_t n_requested;
 };
 
+/* Looking for where a peer's tree differs from ours. Once in a connection. */
+struct looking {
+	bool has_begun, is_active;
+	struct sw_divergence found; /* as far as is known */
+	struct sw_head ours, theirs;
+	struct sw_nodes *nodes; /* of its trees */
+	struct sw_hash wanted;	/* the node that it was asked for */
+	uint64_t since_ms;
+	unsigned n_asked;
+};
+
 struct peer {
 	struct peer *next;
 	uint64_t id;
@@ -93,7 +104,8 @@ struct peer {
 	struct sw_hash tips[SW_MESSAGE_TIPS_MAX];
 	size_t n_tips;
 	bool lacks; /* we lack one of them */
-	bool said_diverged;
+	struct looking looking;
+	unsigned n_looks; /* nodes that it asked for */
 	bool has_clock;
 	unsigned n_clock_off; /* times in a row that it was far from the time */
 	int64_t clock_ms; /* its clock, ahead of ours by so much */
@@ -235,6 +247,14 @@ void sw_pull_records_came(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Take what is complete, ask for what is not; p may be dropped. */
 void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_fini(struct peer *p);
+
+/* Divergence */
+/* It has told its head: of the same commits, does it have the same roots? */
+void sw_diverged_compare(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+void sw_diverged_serve(struct sw_sync *s, struct peer *p, const struct sw_hash *node);
+void sw_diverged_take(struct sw_sync *s, struct peer *p, const struct sw_message *m);
+void sw_diverged_tick(struct peer *p, uint64_t now_ms);
+void sw_diverged_fini(struct peer *p);
 
 /* Watermarks */
 void sw_watermarks_receive(struct sw_sync *s, struct peer *p, const struct sw_message *m);

@@ -18,7 +18,7 @@ waits_for() { json_of "$1" | jq -e --arg key "$2" '[.settled.waits_for[].key] ==
 	done
 	put "$(point 1)/t/a" one
 	id=$("$sf" commit "$(point 1)" --settled --timeout 60s)
-	[ "$(head -n 1 "$(point 1)/.swarm/settled")" = "$(settled_of 1) $("$sf" log "$(point 1)" --json -n 1 | jq -r .id)" ]
+	[ "$(head -n 1 "$(point 1)/.swarm/settled")" = "$(settled_of 1) $id" ]
 	"$sf" log "$(point 1)" --json | jq -es 'all(.settled)'
 	[ "$("$sf" log "$(point 1)" | grep -c ' settled ')" = "$(count_of "$(point 1)")" ]
 
@@ -85,7 +85,7 @@ waits_for() { json_of "$1" | jq -e --arg key "$2" '[.settled.waits_for[].key] ==
 # Case 17 of the rules. What peer 2 writes alone first comes to stand before what peer 1 writes after it.
 @test "case 17: an open snapshot stays as it is when a late commit slips below it, and its name leads to the new state" {
 	local name
-	N=2
+	export N=2 # for the verbs of swarm.bash
 	start_swarm
 	put "$(point 1)/t/r" one
 	until_converged 1 2

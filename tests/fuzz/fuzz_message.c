@@ -73,6 +73,12 @@ static void encode_again(const struct sw_message *m, struct sw_view bytes)
 	case SW_MSG_WATERMARKS:
 		sw_message_watermarks(m->body, &out);
 		break;
+	case SW_MSG_LOOK:
+		sw_message_look(&m->hashes[0], &out);
+		break;
+	case SW_MSG_NODE:
+		sw_message_node(&m->hashes[0], m->body, &out);
+		break;
 	default:
 		return;
 	}

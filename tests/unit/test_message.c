@@ -10,7 +10,7 @@
 #include "net/message.h"
 #include "tests/lib/rng.h"
 
-#define N_SAMPLES 14
+#define N_SAMPLES 16
 
 static struct rng rng;
 static struct sw_message m; /* large */
@@ -89,7 +89,9 @@ static void sample(size_t which, struct sw_buf *out)
 		put_watermark(&body);
 		sw_message_watermarks(sw_buf_view(&body), out);
 		break;
+	case 13: sw_message_look(&hashes[1], out); break;
 	default: sw_message_bye("so long", out); break;
+	case 14: sw_message_node(&hashes[1], sw_view(NULL, 0), out); break;
 	}
 	assert_int_equal(out->rc, 0);
 	assert_true(out->n > 0);
@@ -114,6 +116,8 @@ static bool encode_again(const struct sw_message *msg, struct sw_buf *out)
 	case SW_MSG_JOINED: sw_message_joined(msg->code, text, out); return true;
 	case SW_MSG_BYE: sw_message_bye(text, out); return true;
 	case SW_MSG_WATERMARKS: sw_message_watermarks(msg->body, out); return true;
+	case SW_MSG_LOOK: sw_message_look(&msg->hashes[0], out); return true;
+	case SW_MSG_NODE: sw_message_node(&msg->hashes[0], msg->body, out); return true;
 	default: return false;
 	}
 }
