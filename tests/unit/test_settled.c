@@ -206,6 +206,16 @@ static void reopen(struct test_db *t)
 	release(t);
 }
 
+static void take_out(struct test_db *t, const struct sw_key *key, bool names_stand)
+{
+	struct sw_write_op op = {
+	    .op = {.kind = SW_OP_REVOKE, .member = *key, .names_stand = names_stand}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(t->db, &w, &id));
+}
+
 static void grant(struct test_db *t, const struct sw_key *key, enum sw_role role)
 {
 	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *key, .role = role}};
@@ -535,9 +545,45 @@ static void case_09_members_who_come_do_not_unsettle(void **state)
 	assert_int_equal(settled(&a).count, 5);
 	assert_int_equal(holdups(&a, NULL, &who), 1);
 	assert_true(sw_key_eq(&who, sw_db_key(c.db)));
+	/* Who is removed holds up nothing any more. */
+	take_out(&a, sw_db_key(c.db), false);
+	assert_int_equal(settled(&a).count, 6);
+	test_pull(&b, &a, 100);
+	sign(&b);
+	tell(&a, &b);
+	assert_int_equal(settled(&a).count, 7);
+	assert_int_equal(settled(&a).count, count(&a));
+	reopen(&a);
+	assert_int_equal(settled(&a).count, 7);
 	test_db_close(&a);
 	test_db_close(&b);
 	test_db_close(&c);
+}
+
+/* What an admin voids was settled, too: it leaves the line, or stands in it as void. */
+static void a_revocation_reaches_into_what_is_settled(void **state)
+{
+	struct sw_settled before, after;
+	struct test_db a, b;
+
+	(void)state;
+	open_two(&a, &b);
+	test_put(&b, "t", "r", "one");
+	test_put(&b, "t", "r", "two");
+	test_pull(&a, &b, 100);
+	sign(&b);
+	tell(&a, &b);
+	before = settled(&a);
+	assert_int_equal(before.count, 4);
+	take_out(&a, sw_db_key(b.db), true);
+	after = settled(&a);
+	assert_int_equal(after.count, count(&a));
+	assert_true(sw_order_cmp(&after.last, &before.last) > 0);
+	reopen(&a);
+	assert_int_equal(settled(&a).count, count(&a));
+	test_verify(&a);
+	test_db_close(&a);
+	test_db_close(&b);
 }
 
 /* The store of b was put back as it was before it had told to have seen more. */
@@ -758,6 +804,7 @@ int main(void)
 	    cmocka_unit_test(who_was_alone_may_sign_again),
 	    cmocka_unit_test(case_03_what_is_settled_is_not_dropped),
 	    cmocka_unit_test(case_09_members_who_come_do_not_unsettle),
+	    cmocka_unit_test(a_revocation_reaches_into_what_is_settled),
 	    cmocka_unit_test(who_breaks_its_word_unsettles_nothing),
 	    cmocka_unit_test(settled_is_as_defined),
 	};
