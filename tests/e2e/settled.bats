@@ -17,7 +17,8 @@ waits_for() { json_of "$1" | jq -e --arg key "$2" '[.settled.waits_for[].key] ==
 		until_true 30 all_settled "$i"
 	done
 	put "$(point 1)/t/a" one
-	id=$("$sf" commit "$(point 1)" --settled --timeout 60s)
+	"$sf" commit "$(point 1)" --settled --timeout 60s # which may have nothing to commit any more
+	id=$("$sf" log "$(point 1)" --json -n 1 | jq -r .id)
 	[ "$(head -n 1 "$(point 1)/.swarm/settled")" = "$(settled_of 1) $id" ]
 	"$sf" log "$(point 1)" --json | jq -es 'all(.settled)'
 	[ "$("$sf" log "$(point 1)" | grep -c ' settled ')" = "$(count_of "$(point 1)")" ]
