@@ -58,28 +58,79 @@ ever_named() {
 	done | sort -u) <(printf '%s\n' "$@" | sort)
 }
 
+# On a busy machine a program may take longer between its steps than a new name has to wait.
 start() {
 	require_fuse
-	mount_a
+	mount_a --settle 500
 	mkdir "$A/t"
 	echo '{"a": 1}' >"$A/t/r.json"
 	until_true 10 settled "$A"
 }
 
-@test "vim, with and without backup, and in place" {
+# on_terminal [EXPECT KEYS]... -- COMMAND...: run it on a terminal of its own, and type the keys once it shows what is expected.
+on_terminal() {
+	python3 - "$@" <<'PY'
+import os, pty, select, sys, time
+at = sys.argv.index("--")
+script, command = sys.argv[1:at], sys.argv[at + 1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ.update(TERM="xterm", LINES="24", COLUMNS="80")
+    os.execvp(command[0], command)
+shown, deadline = b"", time.monotonic() + 60
+steps = [(os.fsencode(e), k.encode().decode("unicode_escape").encode("latin-1")) for e, k in zip(script[::2], script[1::2])]
+while True:
+    if steps and steps[0][0] in shown:
+        shown = b""
+        os.write(fd, steps.pop(0)[1])
+    ready = select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]
+    try:
+        more = os.read(fd, 65536) if ready else b""
+    except OSError:
+        more = b""
+    if not more:
+        break
+    shown += more
+if time.monotonic() >= deadline:
+    os.kill(pid, 9)
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+if steps or status:
+    sys.exit(f"{command[0]} ended with {status}; not seen: {steps}; shown: {shown[-2000:]!r}")
+PY
+}
+
+@test "vim: plain, with a backup, in place, with an undo file, and by hand with a swap file" {
 	start
-	local vim
-	vim=$(command -v vim || command -v vim.tiny || command -v vi)
-	one_edit t/r.json "$vim" -u NONE -n -es -c '%s/1/2/' -c wq "$A/t/r.json"
-	one_edit t/r.json "$vim" -u NONE -es -c 'set backup writebackup' -c '%s/2/3/' -c wq "$A/t/r.json"
-	one_edit t/r.json "$vim" -u NONE -n -es -c 'set backupcopy=yes' -c '%s/3/4/' -c wq "$A/t/r.json"
-	[ "$(cat "$A/t/r.json")" = '{"a": 4}' ]
+	one_edit t/r.json vim -u NONE -n -es -c '%s/1/2/' -c wq "$A/t/r.json"
+	one_edit t/r.json vim -u NONE -es -c 'set backup writebackup' -c '%s/2/3/' -c wq "$A/t/r.json"
+	one_edit t/r.json vim -u NONE -n -es -c 'set backupcopy=yes' -c '%s/3/4/' -c wq "$A/t/r.json"
+	one_edit t/r.json vim -u NONE -n -es -c 'set nobackup nowritebackup' -c '%s/4/5/' -c wq "$A/t/r.json"
+	one_edit t/r.json vim -u NONE -es -c 'set undofile undodir=.' -c "edit $A/t/r.json" -c '%s/5/6/' -c wq
+	one_edit t/r.json on_terminal '"a": 6' ':%s/6/7/\r:wq\r' -- vim -u NONE "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '{"a": 7}' ]
 	ever_named t r.json
 }
 
-@test "sed -i, sponge, append, python's replace, truncate" {
+@test "nano, emacs in a batch and on a terminal, ed, and busybox's vi" {
+	start
+	one_edit t/r.json on_terminal r.json '\x0b[1, 2]\x0f' 'Name to Write' '\r' Wrote '\x18' -- nano -I "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '[1, 2]' ]
+	one_edit t/r.json emacs -Q --batch --visit "$A/t/r.json" --eval '(replace-regexp "1" "3")' -f save-buffer
+	[ "$(cat "$A/t/r.json")" = '[3, 2]' ]
+	one_edit t/r.json on_terminal '[3, 2]' '\x0b[4]\x18\x13' Wrote '\x18\x03' -- emacs -Q -nw "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '[4]' ]
+	one_edit t/r.json ed -s "$A/t/r.json" <<<$'s/4/5/\nw\nq'
+	one_edit t/r.json on_terminal '[5]' ':s/5/6/\r:wq\r' -- busybox vi "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '[6]' ]
+	ever_named t r.json
+}
+
+@test "sed -i, perl -pi, busybox sed -i, sort -o, sponge, append, python's replace, truncate" {
 	start
 	one_edit t/r.json sed -i s/1/2/ "$A/t/r.json"
+	one_edit t/r.json perl -pi -e s/2/3/ "$A/t/r.json"
+	one_edit t/r.json busybox sed -i s/3/4/ "$A/t/r.json"
+	[ "$(cat "$A/t/r.json")" = '{"a": 4}' ]
 	one_edit t/r.json bash -c "jq -c '.b=7' '$A/t/r.json' | sponge '$A/t/r.json'"
 	one_edit t/r.json bash -c "echo more >>'$A/t/r.json'"
 	[ "$(wc -l <"$A/t/r.json")" = 2 ]
@@ -87,6 +138,9 @@ start() {
 d = sys.argv[1]
 f = open(d + "/tmpq3x9", "w"); f.write("{}\n"); f.flush(); os.fsync(f.fileno()); f.close()
 os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
+	one_edit t/r.json bash -c "printf 'b\\na\\n' >'$A/t/r.json'"
+	one_edit t/r.json sort -o "$A/t/r.json" "$A/t/r.json"
+	[ "$(head -n 1 "$A/t/r.json")" = a ]
 	one_edit t/r.json truncate -s 1 "$A/t/r.json"
 	[ "$(ls -A "$A/t")" = r.json ]
 	ever_named t r.json
@@ -127,6 +181,108 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 		ever_named $t 1 2 3
 		diff -r "$DIR/src" "$A/$t"
 	done
+}
+
+@test "rsync --inplace, install, cp over, mv over, zip and unzip" {
+	start
+	mkdir "$DIR/src"
+	echo one >"$DIR/src/r.json"
+	one_edit t/r.json rsync --inplace "$DIR/src/r.json" "$A/t/r.json"
+	echo two >"$DIR/src/r.json"
+	one_edit t/r.json install -m 600 "$DIR/src/r.json" "$A/t/r.json"
+	[ "$(stat -c %a "$A/t/r.json")" = 600 ]
+	echo three >"$DIR/src/r.json"
+	one_edit t/r.json cp "$DIR/src/r.json" "$A/t/r.json"
+	one_edit t/r.json cp --remove-destination "$DIR/src/r.json" "$A/t/r.json"
+	echo four >"$DIR/src/r.json"
+	cp "$DIR/src/r.json" "$DIR/src/copy"
+	one_edit t/r.json mv "$DIR/src/copy" "$A/t/r.json"
+	one_edit t/a.zip zip -q -j "$A/t/a.zip" "$DIR/src/r.json"
+	echo five >"$DIR/src/s.json"
+	one_edit t/a.zip zip -q -j "$A/t/a.zip" "$DIR/src/s.json"
+	rm "$A/t/r.json"
+	until_true 10 settled "$A"
+	edits_first "t/r.json t/a.zip" unzip -q -o "$A/t/a.zip" -d "$A/t"
+	[ "$(cat "$A/t/r.json")" = four ]
+	ever_named t a.zip r.json s.json
+}
+
+@test "git takes its locks, and sqlite3 its journal: each change is one edit" {
+	start
+	one_edit t/config git config -f "$A/t/config" user.name Ada
+	one_edit t/config git config -f "$A/t/config" user.name Grace
+	[ "$(git config -f "$A/t/config" user.name)" = Grace ]
+	# A new row waits out its quiet time: from then on each transaction is a commit.
+	sqlite3 "$A/t/db" 'create table n(x); insert into n values (0)'
+	until_true 10 settled "$A"
+	for i in 1 2 3; do
+		one_edit t/db sqlite3 "$A/t/db" "begin; insert into n values ($i); insert into n values ($i); commit"
+	done
+	[ "$(sqlite3 "$A/t/db" 'select count(*), sum(x) from n; pragma integrity_check')" = $'7|12\nok' ]
+	# Somebody who holds its lock keeps others out.
+	run sqlite3 "$A/t/db" 'begin exclusive' ".shell sqlite3 '$A/t/db' 'insert into n values (9)' 2>&1" rollback
+	[[ $output == *"database is locked"* ]]
+	# The snapshots are data bases, too.
+	[ "$(sqlite3 "file:$A/.commits/HEAD~1/t/db?immutable=1" 'select count(*) from n')" = 5 ]
+	ever_named t config db r.json
+}
+
+@test "writers side by side, each row once" {
+	start
+	local names
+	names=$(seq -f 'row-%03g' 200)
+	# shellcheck disable=SC2016
+	xargs -P 8 -n 5 sh -c 'for n; do echo "$n" >"$0/$n.tmp" && mv "$0/$n.tmp" "$0/$n"; done' "$A/t" <<<"$names"
+	until_true 20 settled "$A"
+	[ "$(cd "$A/t" && grep -c . row-* | wc -l)" = 200 ]
+	# shellcheck disable=SC2086
+	ever_named t r.json $names
+	# shellcheck disable=SC2046
+	edited_once $(printf 't/%s ' row-001 row-100 row-200)
+}
+
+@test "programs that read: find, du, grep, less, tail, diff and busybox; and they leave no edit" {
+	start
+	mkdir "$A/u"
+	for i in $(seq 300); do echo "line $i" >"$A/u/$i"; done
+	"$sf" commit "$A" -m rows
+	local before
+	before=$(count_of "$A")
+	[ "$(find "$A" -type f | wc -l)" = 301 ]
+	[ "$(find "$A" -mindepth 1 -type d | sort | tr '\n' ' ')" = "$A/t $A/u " ]
+	[ "$(find "$A/u" -name '1*' -size 1 -newermt 2020-01-01 | wc -l)" = 111 ]
+	[ "$(find "$A/u" -inum "$(stat -c %i "$A/u/7")")" = "$A/u/7" ]
+	[ "$(du -a --apparent-size -b "$A/u" | grep -c /u/)" = 300 ]
+	[ "$(du -s --block-size=512 "$A/u" | cut -f1)" -ge 300 ]
+	[ "$(grep -r 'line 299' "$A")" = "$A/u/299:line 299" ]
+	[ "$(less "$A/u/5" | cat)" = "line 5" ]
+	on_terminal 'line 6' q -- less "$A/u/6"
+	[ "$(busybox find "$A" -type f | wc -l)" = 301 ]
+	[ "$(busybox grep -rl 'line 299' "$A")" = "$A/u/299" ]
+	[ "$(busybox tar -C "$A" -c u | tar -t | wc -l)" = 301 ]
+	[ "$(busybox ls "$A/u" | wc -l)" = 300 ]
+	diff -r "$A/u" "$A/.commits/latest/u"
+	until_true 10 settled "$A"
+	[ "$(count_of "$A")" = "$before" ]
+	# What is written goes on where it is read.
+	tail -n +1 -f "$A/u/1" >"$DIR/followed" 2>"$DIR/errors" 3>&- &
+	local follower=$!
+	until_true 10 grep -x 'line 1' "$DIR/followed"
+	echo more >>"$A/u/1"
+	until_true 10 grep -x more "$DIR/followed"
+	"$sf" commit "$A" -m appended
+	echo "yet more" >>"$A/u/1"
+	until_true 10 grep -x 'yet more' "$DIR/followed"
+	kill "$follower"
+	wait "$follower" || true
+	tail -n +1 -F "$A/u/2" >"$DIR/followed" 2>"$DIR/errors" 3>&- &
+	follower=$!
+	until_true 10 grep -x 'line 2' "$DIR/followed"
+	echo other >"$A/u/new"
+	mv "$A/u/new" "$A/u/2"
+	until_true 10 grep -x other "$DIR/followed"
+	kill "$follower"
+	wait "$follower" || true
 }
 
 @test "what came and went leaves nothing" {
