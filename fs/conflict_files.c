@@ -278,6 +278,7 @@ void sw_conflicts_release(struct sw_mount *m, struct sw_open *o)
 	sw_side_fini(&o->side);
 	if (o->state_pinned)
 		sw_db_unpin(m->db, &o->state);
+	o->state_pinned = false;
 }
 
 /* Directories */
@@ -445,6 +446,44 @@ static int discard(struct sw_mount *m, const struct sw_inode *dir, struct sw_vie
 	return rc;
 }
 
+/* Whether all files of a record were removed, as far as the kernel knows its directory. */
+static int is_emptied(struct sw_mount *m, const struct sw_inode *record)
+{
+	struct sw_conflict_node node;
+	struct sw_reader r;
+	struct sw_hash root;
+	int rc = find_root(m, &r, &root);
+
+	if (rc < 0)
+		return rc;
+	rc = SW_ENOTFOUND;
+	for (int file = 0; rc == SW_ENOTFOUND && file < SW_N_CONFLICT_FILES; file++)
+		if (!is_hidden(m, record, (enum sw_conflict_file)file))
+			rc = file_node(m, &r, &root, &record->conflict->record,
+				       (enum sw_conflict_file)file, &node);
+	sw_reader_end(&r);
+	if (rc == SW_ENOTFOUND)
+		return 1;
+	return rc < 0 ? rc : 0;
+}
+
+static int rmdir_record(struct sw_mount *m, const struct sw_inode *dir, struct sw_view name,
+			pid_t pid)
+{
+	struct sw_inode *record;
+	int rc = sw_conflicts_lookup(m, dir, name, &record);
+
+	if (rc < 0)
+		return rc;
+	rc = is_emptied(m, record);
+	if (rc > 0)
+		rc = discard(m, dir, name, pid);
+	else if (rc == 0)
+		rc = SW_ENOTEMPTY;
+	sw_inode_forget(&m->inodes, record->id, 1);
+	return rc;
+}
+
 int sw_conflicts_rmdir(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, pid_t pid)
 {
 	struct sw_inode *child;
@@ -453,7 +492,7 @@ int sw_conflicts_rmdir(struct sw_mount *m, struct sw_inode *dir, struct sw_view 
 	if (name.n > SW_NAME_MAX)
 		return SW_ETOOLONG;
 	if (dir->type == SW_NODE_CONFLICT_ROW)
-		return discard(m, dir, name, pid);
+		return rmdir_record(m, dir, name, pid);
 	if (dir->type == SW_NODE_CONFLICT)
 		return SW_ENOTDIR;
 	rc = sw_conflicts_lookup(m, dir, name, &child);

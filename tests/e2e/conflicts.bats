@@ -179,6 +179,8 @@ fails(errno.EXDEV, os.rename, record + "/lost", mnt + "/t/other")
 fails(errno.EXDEV, os.rename, record + "/base", mnt + "/t/r")
 fails(errno.ENOTEMPTY, os.rmdir, mnt + "/.conflicts/t")
 fails(errno.ENOTEMPTY, os.rmdir, mnt + "/.conflicts/t/r")
+fails(errno.ENOTEMPTY, os.rmdir, record)
+fails(errno.ENOENT, os.rmdir, record[:-1])
 fails(errno.ENOENT, os.rmdir, mnt + "/.conflicts/u")
 fails(errno.ENOENT, os.stat, mnt + "/.conflicts/t/c.json")
 fails(errno.ENOENT, os.stat, mnt + "/.conflicts/t/r/0123456789ab")
@@ -188,6 +190,8 @@ fails(errno.ENOENT, os.stat, record + "/other")
 os.unlink(record + "/lost")
 fails(errno.ENOENT, os.stat, record + "/lost")
 fails(errno.ENOENT, os.unlink, record + "/lost")
+os.unlink(record + "/about")
+fails(errno.ENOTEMPTY, os.rmdir, record)
 assert sorted(os.listdir(record)) == ["about", "base", "lost", "won"]
 assert open(record + "/lost").read() == "mine"
 PY
