@@ -72,6 +72,8 @@ int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode) SW_MUS
 int sw_work_rmdir(struct sw_work *w, struct sw_view table) SW_MUST_CHECK; /* SW_ENOTEMPTY */
 /* All rows of a table under another table's name, which must be free or empty. */
 int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to) SW_MUST_CHECK;
+/* Each gets the rows, mode and mtime of the other. SW_ENOTFOUND when one is not there. */
+int sw_work_exchange_tables(struct sw_work *w, struct sw_view a, struct sw_view b) SW_MUST_CHECK;
 int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *mode,
 		      const int64_t *mtime_ns) SW_MUST_CHECK;
 
@@ -96,6 +98,10 @@ int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key
 void sw_handle_release(struct sw_work *w, struct sw_handle *h);
 /* Another handle on the same file, which may not write. */
 void sw_handle_dup(struct sw_work *w, const struct sw_handle *h, struct sw_handle *out);
+/* Another open of the same file, which need not have a name any more: flags may be WRITE and
+ * TRUNCATE. */
+int sw_handle_reopen(struct sw_work *w, const struct sw_handle *h, unsigned flags,
+		     struct sw_handle *out) SW_MUST_CHECK;
 
 /* At most n bytes; *got less only at the end. */
 int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,

@@ -260,6 +260,24 @@ static void clear_dirty(struct sw_handle *h)
 	h->is_dirty = h->is_truncated = false;
 }
 
+/* is_new: the file was made for this handle. */
+static int open_file(struct sw_work *w, struct sw_file *f, unsigned flags, bool is_new,
+		     struct sw_handle *out)
+{
+	int rc = 0;
+
+	*out = (struct sw_handle){.file = f, .can_write = (flags & SW_OPEN_WRITE) != 0};
+	f->n_refs++;
+	f->n_writers += out->can_write;
+	if ((flags & SW_OPEN_TRUNCATE) && sw_file_size(f) > 0) {
+		rc = truncate_file(w, f, 0);
+		is_new = rc == 0;
+	}
+	if (is_new)
+		set_dirty(out, &out->is_truncated);
+	return rc;
+}
+
 static int open_locked(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
 		       uint16_t mode, struct sw_handle *out)
 {
@@ -289,16 +307,7 @@ static int open_locked(struct sw_work *w, struct sw_view table, struct sw_view k
 		sw_name_settle(w, n);
 		return rc;
 	}
-	*out = (struct sw_handle){.file = n->file, .can_write = (flags & SW_OPEN_WRITE) != 0};
-	n->file->n_refs++;
-	n->file->n_writers += out->can_write;
-	if ((flags & SW_OPEN_TRUNCATE) && sw_file_size(n->file) > 0) {
-		rc = truncate_file(w, n->file, 0);
-		is_new = rc == 0;
-	}
-	if (is_new)
-		set_dirty(out, &out->is_truncated);
-	return rc;
+	return open_file(w, n->file, flags, is_new, out);
 }
 
 int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key, unsigned flags,
@@ -347,6 +356,19 @@ void sw_handle_dup(struct sw_work *w, const struct sw_handle *h, struct sw_handl
 	*out = (struct sw_handle){.file = h->file};
 	h->file->n_refs++;
 	pthread_mutex_unlock(&w->lock);
+}
+
+int sw_handle_reopen(struct sw_work *w, const struct sw_handle *h, unsigned flags,
+		     struct sw_handle *out)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = open_file(w, h->file, flags, false, out);
+	pthread_mutex_unlock(&w->lock);
+	if (rc < 0)
+		sw_handle_release(w, out);
+	return rc;
 }
 
 int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
@@ -411,6 +433,8 @@ int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, boo
 		if (append && h->file->name) {
 			/* Whole by itself: it may be committed while the handle stays open. */
 			rc = sw_name_journal(w, &h->file->name, 1);
+			if (rc == 0 && h->is_truncated && !h->is_dirty)
+				clear_dirty(h); /* it had been made, or emptied, for this */
 		} else if (!append) {
 			set_dirty(h, &h->is_dirty);
 		}

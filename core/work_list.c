@@ -8,55 +8,88 @@
 
 #define ADDED_COOKIE ((uint64_t)1 << 62)
 
+struct name_set {
+	struct sw_buf text;
+	struct sw_view *v; /* into the text, once all are there */
+	size_t n, cap;
+};
+
 struct sw_list {
 	struct sw_work *w;
 	bool is_tables;
 	struct sw_buf table;
 	struct sw_hash state; /* pinned */
 	struct sw_hash root;  /* of the table, or of the state */
-	struct sw_view *added; /* names, into `names` */
-	size_t n_added;
-	struct sw_buf names;
+	struct name_set added;	 /* what the working set had and the state lacks */
+	struct name_set removed; /* the other way round, sorted: an edit that ends must not bring them back */
 };
 
-/* Names that the working set has and the state lacks. */
-static int collect_added(struct sw_list *l, const struct sw_reader *r)
+static int set_add(struct name_set *s, struct sw_view name)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 16;
+		struct sw_view *v = realloc(s->v, cap * sizeof(*v));
+
+		if (!v)
+			return SW_ENOMEM;
+		s->v = v;
+		s->cap = cap;
+	}
+	sw_buf_put_view(&s->text, name);
+	s->v[s->n++].n = name.n;
+	return s->text.rc;
+}
+
+/* The text does not move any more. */
+static void set_finish(struct name_set *s)
+{
+	for (size_t i = 0, at = 0; i < s->n; at += s->v[i++].n)
+		s->v[i].p = s->text.p + at;
+}
+
+static void set_fini(struct name_set *s)
+{
+	sw_buf_fini(&s->text);
+	free(s->v);
+}
+
+static int compare_views(const void *a, const void *b)
+{
+	return sw_view_cmp(*(const struct sw_view *)a, *(const struct sw_view *)b);
+}
+
+static int collect_name(struct sw_list *l, const struct sw_reader *r, const struct sw_name *n)
+{
+	bool exists = l->is_tables ? n->table_exists : n->file != NULL;
+	struct sw_view value, name = sw_buf_view(l->is_tables ? &n->table : &n->key);
+	uint8_t buf[1 + SW_NAME_MAX];
+	int rc = sw_tree_get(r->nodes, &l->root,
+			     l->is_tables ? sw_state_key(SW_CLASS_USER, name, buf) : name, &value);
+
+	if (rc == SW_ENOTFOUND)
+		return exists ? set_add(&l->added, name) : 0;
+	return rc == 0 && !exists ? set_add(&l->removed, name) : rc;
+}
+
+/* Where the working set and the state differ. */
+static int collect(struct sw_list *l, const struct sw_reader *r)
 {
 	const struct sw_work *w = l->w;
-	size_t cap = 0;
+	int rc = 0;
 
-	for (size_t i = 0; i < w->cap_names; i++) {
+	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
 		const struct sw_name *n = w->names[i];
-		struct sw_view value, name;
-		uint8_t buf[1 + SW_NAME_MAX];
-		int rc;
 
 		if (!n || !n->has_edit || (n->key.n == 0) != l->is_tables)
 			continue;
-		name = sw_buf_view(l->is_tables ? &n->table : &n->key);
-		if (l->is_tables ? !n->table_exists
-				 : !n->file || !sw_view_eq(sw_buf_view(&n->table), sw_buf_view(&l->table)))
-			continue;
-		rc = sw_tree_get(r->nodes, &l->root,
-				 l->is_tables ? sw_state_key(SW_CLASS_USER, name, buf) : name, &value);
-		if (rc == 0)
-			continue;
-		if (rc != SW_ENOTFOUND)
-			return rc;
-		if (l->n_added == cap) {
-			struct sw_view *v = realloc(l->added, (cap ? cap * 2 : 16) * sizeof(*v));
-
-			if (!v)
-				return SW_ENOMEM;
-			l->added = v;
-			cap = cap ? cap * 2 : 16;
-		}
-		sw_buf_put_view(&l->names, name);
-		l->added[l->n_added++].n = name.n;
+		if (l->is_tables || sw_view_eq(sw_buf_view(&n->table), sw_buf_view(&l->table)))
+			rc = collect_name(l, r, n);
 	}
-	for (size_t i = 0, at = 0; i < l->n_added; at += l->added[i++].n)
-		l->added[i].p = l->names.p + at;
-	return l->names.rc;
+	set_finish(&l->added);
+	set_finish(&l->removed);
+	if (l->removed.n > 0)
+		qsort(l->removed.v, l->removed.n, sizeof(*l->removed.v), compare_views);
+	return rc;
 }
 
 static int open_locked(struct sw_list *l)
@@ -79,7 +112,7 @@ static int open_locked(struct sw_list *l)
 		l->root = t.root;
 	}
 	if (rc == 0 || rc == SW_ENOTFOUND)
-		rc = collect_added(l, &r);
+		rc = collect(l, &r);
 	sw_reader_end(&r);
 	return rc;
 }
@@ -118,8 +151,8 @@ void sw_list_close(struct sw_list *l)
 		return;
 	sw_db_unpin(l->w->db, &l->state);
 	sw_buf_fini(&l->table);
-	sw_buf_fini(&l->names);
-	free(l->added);
+	set_fini(&l->added);
+	set_fini(&l->removed);
 	free(l);
 }
 
@@ -189,6 +222,8 @@ static int give_entry(struct sw_list *l, const struct sw_entry *e, uint64_t rank
 			return 0;
 		name = sw_view(name.p + 1, name.n - 1);
 	}
+	if (l->removed.n > 0 && bsearch(&name, l->removed.v, l->removed.n, sizeof(name), compare_views))
+		return 0;
 	pthread_mutex_lock(&l->w->lock);
 	rc = overlay(l, name, &covered, &attr);
 	/* A commit moves the head before its edits end: whoever finds no edit under the lock finds the new head. */
@@ -232,19 +267,19 @@ int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn
 		rc = walk_state(l, from, &to);
 		from = ADDED_COOKIE;
 	}
-	for (uint64_t i = from - ADDED_COOKIE; rc == 0 && i < l->n_added; i++) {
+	for (uint64_t i = from - ADDED_COOKIE; rc == 0 && i < l->added.n; i++) {
 		struct sw_attr attr = {0};
 
 		pthread_mutex_lock(&l->w->lock);
-		rc = l->is_tables ? sw_table_stat(l->w, l->added[i], &attr)
-				  : sw_row_stat(l->w, sw_buf_view(&l->table), l->added[i], &attr);
+		rc = l->is_tables ? sw_table_stat(l->w, l->added.v[i], &attr)
+				  : sw_row_stat(l->w, sw_buf_view(&l->table), l->added.v[i], &attr);
 		pthread_mutex_unlock(&l->w->lock);
 		if (rc == SW_ENOTFOUND) {
 			rc = 0; /* gone since */
 			continue;
 		}
 		if (rc == 0)
-			rc = fn(arg, l->added[i], &attr, ADDED_COOKIE + i + 1) != 0;
+			rc = fn(arg, l->added.v[i], &attr, ADDED_COOKIE + i + 1) != 0;
 	}
 	return rc < 0 ? rc : 0;
 }

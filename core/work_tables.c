@@ -393,6 +393,18 @@ static int add_name(void *arg, struct sw_view name, const struct sw_attr *attr, 
 	return names->text.rc;
 }
 
+static int list_names(struct sw_work *w, struct sw_view table, struct names *out)
+{
+	struct sw_list *list;
+	int rc = sw_list_open(w, table, &list);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_list_walk(list, 0, false, add_name, out);
+	sw_list_close(list);
+	return rc;
+}
+
 static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to, const struct names *names)
 {
 	struct sw_rd r = sw_rd(sw_buf_view(&names->text));
@@ -411,16 +423,12 @@ static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to
 int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to)
 {
 	struct names names = {0};
-	struct sw_list *list = NULL;
 	struct sw_attr attr = {0}, there;
 	uint64_t n_there = 0;
 	int rc = sw_name_check(to);
 
 	if (rc == 0)
-		rc = sw_list_open(w, from, &list);
-	if (rc == 0)
-		rc = sw_list_walk(list, 0, false, add_name, &names);
-	sw_list_close(list);
+		rc = list_names(w, from, &names);
 	pthread_mutex_lock(&w->lock);
 	if (rc == 0)
 		rc = sw_table_stat(w, from, &attr);
@@ -439,5 +447,86 @@ int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view 
 	}
 	pthread_mutex_unlock(&w->lock);
 	sw_buf_fini(&names.text);
+	return rc;
+}
+
+/* A row that both have changes places; one that only `from` has, moves. */
+static int exchange_row(struct sw_work *w, struct sw_view from, struct sw_view to,
+			struct sw_view key)
+{
+	struct sw_attr attr;
+	int there = sw_row_stat(w, to, key, &attr), rc;
+
+	if (there < 0 && there != SW_ENOTFOUND)
+		return there;
+	rc = sw_rename_locked(w, from, key, to, key, there == 0 ? SW_RENAME_EXCHANGE : 0);
+	return rc == SW_ENOTFOUND ? 0 : rc; /* deleted while the names were read */
+}
+
+static int set_meta(struct sw_work *w, struct sw_view table, const struct sw_attr *attr)
+{
+	struct sw_name *n;
+	int rc = edit_table(w, table, &n);
+
+	if (rc < 0)
+		return rc;
+	n->table_mode = attr->mode;
+	n->table_mtime_ns = attr->mtime_ns;
+	return table_done(w, n);
+}
+
+/* Those of `only_b` are the rows of b that a did not have. */
+static int exchange_locked(struct sw_work *w, struct sw_view a, struct sw_view b,
+			   const struct names *of_a, const struct names *only_b)
+{
+	struct sw_rd ra = sw_rd(sw_buf_view(&of_a->text)), rb = sw_rd(sw_buf_view(&only_b->text));
+	struct sw_attr attr_a, attr_b;
+	int rc = sw_table_stat(w, a, &attr_a);
+
+	if (rc == 0)
+		rc = sw_table_stat(w, b, &attr_b);
+	for (size_t i = 0; rc == 0 && i < of_a->n; i++)
+		rc = exchange_row(w, a, b, sw_rd_bytes(&ra, SW_NAME_MAX));
+	for (size_t i = 0; rc == 0 && i < only_b->n; i++)
+		rc = exchange_row(w, b, a, sw_rd_bytes(&rb, SW_NAME_MAX));
+	if (rc == 0)
+		rc = set_meta(w, a, &attr_b);
+	return rc < 0 ? rc : set_meta(w, b, &attr_a);
+}
+
+/* Those of the names that the table does not have. */
+static int missing_in(struct sw_work *w, struct sw_view table, const struct names *names,
+		      struct names *out)
+{
+	struct sw_rd r = sw_rd(sw_buf_view(&names->text));
+	struct sw_attr attr;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < names->n; i++) {
+		struct sw_view key = sw_rd_bytes(&r, SW_NAME_MAX);
+
+		rc = sw_row_stat(w, table, key, &attr);
+		if (rc == SW_ENOTFOUND)
+			rc = add_name(out, key, NULL, 0);
+	}
+	return rc;
+}
+
+int sw_work_exchange_tables(struct sw_work *w, struct sw_view a, struct sw_view b)
+{
+	struct names of_a = {0}, of_b = {0}, only_b = {0};
+	int rc = list_names(w, a, &of_a);
+
+	if (rc == 0)
+		rc = list_names(w, b, &of_b);
+	pthread_mutex_lock(&w->lock);
+	if (rc == 0)
+		rc = missing_in(w, a, &of_b, &only_b);
+	if (rc == 0 && !sw_view_eq(a, b))
+		rc = exchange_locked(w, a, b, &of_a, &only_b);
+	pthread_mutex_unlock(&w->lock);
+	sw_buf_fini(&of_a.text);
+	sw_buf_fini(&of_b.text);
+	sw_buf_fini(&only_b.text);
 	return rc;
 }

@@ -119,8 +119,7 @@ static void grow(struct sw_inodes *t)
 		for (struct sw_inode *i = old[b]; i; i = next) {
 			next = i->next_by_id;
 			link_inode(t, i);
-			if (!i->is_orphan)
-				link_ident(t, i);
+			link_ident(t, i);
 		}
 	}
 	free(old);
@@ -156,15 +155,44 @@ static void make_ident(const struct wanted *w, struct sw_buf *out)
 	sw_buf_put_view(out, w->key);
 }
 
+void sw_inode_ident(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy, struct sw_view table,
+		    struct sw_view key, struct sw_buf *out)
+{
+	struct wanted w = {.type = type, .snap = snap, .copy = copy, .table = table, .key = key};
+
+	make_ident(&w, out);
+}
+
 static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ident)
 {
 	uint64_t hash = ident_hash(ident);
 	struct sw_inode *i = t->by_ident[hash & (t->n_buckets - 1)];
 
 	/* The text is elsewhere in memory: it is looked at when it is likely the one. */
-	while (i && (i->ident_hash != hash || !sw_view_eq(sw_buf_view(&i->ident), ident)))
+	while (i && (i->is_orphan || i->ident_hash != hash || !sw_view_eq(sw_buf_view(&i->ident), ident)))
 		i = i->next_by_ident;
 	return i;
+}
+
+/* Whether somebody has a row open that stood at that name before: its number is taken. */
+static bool has_open_orphan(const struct sw_inodes *t, struct sw_view ident)
+{
+	uint64_t hash = ident_hash(ident);
+	const struct sw_inode *i = t->by_ident[hash & (t->n_buckets - 1)];
+
+	while (i && !(i->is_orphan && i->n_open > 0 && i->ident_hash == hash &&
+		      sw_view_eq(sw_buf_view(&i->ident), ident)))
+		i = i->next_by_ident;
+	return i != NULL;
+}
+
+/* It is found by what it stands for from now on. */
+static void name_inode(struct sw_inodes *t, struct sw_inode *i)
+{
+	i->salt = has_open_orphan(t, sw_buf_view(&i->ident)) ? i->id : 0;
+	i->is_orphan = i->is_unlinked = false;
+	i->number = 0;
+	link_ident(t, i);
 }
 
 static struct sw_inode *find_wanted(const struct sw_inodes *t, const struct wanted *w)
@@ -197,13 +225,6 @@ struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id)
 		;
 	pthread_mutex_unlock(&t->lock);
 	return i;
-}
-
-static void orphan(struct sw_inodes *t, struct sw_inode *i)
-{
-	unlink_ident(t, i);
-	i->is_orphan = true;
-	i->number = 0;
 }
 
 static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
@@ -242,8 +263,8 @@ static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_ino
 	if (ident.rc < 0)
 		return ident.rc;
 	i = find_ident(t, sw_buf_view(&ident));
-	if (i && i->n_open > 0 && sw_handle_generation(&i->handle) != w->generation) {
-		orphan(t, i);
+	if (i && i->handle.file && sw_handle_generation(&i->handle) != w->generation) {
+		i->is_orphan = true;
 		i = NULL;
 	}
 	if (!i) {
@@ -256,7 +277,7 @@ static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_ino
 		i->ident_hash = ident_hash(sw_buf_view(&ident));
 		ident = (struct sw_buf){0};
 		link_inode(t, i);
-		link_ident(t, i);
+		name_inode(t, i);
 		t->n++;
 	}
 	i->n_lookup++;
@@ -357,8 +378,7 @@ void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n)
 			i = NULL;
 		} else {
 			*p = i->next_by_id;
-			if (!i->is_orphan)
-				unlink_ident(t, i);
+			unlink_ident(t, i);
 			t->n--;
 			inode_free(t, i);
 		}
@@ -384,6 +404,7 @@ void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inod
 	out->table = sw_view(out->buf, i->table_n);
 	out->key = sw_view(out->buf + i->table_n, i->key_n);
 	out->is_orphan = i->is_orphan;
+	out->is_unlinked = i->is_unlinked;
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -399,6 +420,18 @@ uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_vie
 	return id;
 }
 
+uint64_t sw_inode_salt_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
+{
+	const struct sw_inode *i;
+	uint64_t salt;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_in(t, copy, table, key);
+	salt = i ? i->salt : 0;
+	pthread_mutex_unlock(&t->lock);
+	return salt;
+}
+
 uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
 {
 	struct sw_inode *i;
@@ -408,10 +441,26 @@ uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_vi
 	i = find_in(t, copy, table, key);
 	if (i) {
 		id = i->id;
-		orphan(t, i);
+		i->is_orphan = true;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return id;
+}
+
+static void unlink_inode(struct sw_inode *i)
+{
+	i->is_orphan = i->is_unlinked = true;
+}
+
+void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_in(t, copy, table, key);
+	if (i)
+		unlink_inode(i);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* Give an inode another name. Without the memory for it, it is an orphan and found anew at the next lookup. */
@@ -422,23 +471,21 @@ static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view
 
 	if (!i)
 		return;
-	if (!i->is_orphan)
-		orphan(t, i);
 	w.type = i->type;
 	w.copy = i->copy;
 	make_ident(&w, &ident);
 	if (ident.rc < 0) {
 		sw_buf_fini(&ident);
+		i->is_orphan = true;
 		return;
 	}
+	unlink_ident(t, i);
 	sw_buf_fini(&i->ident);
 	i->ident = ident;
 	i->ident_hash = ident_hash(sw_buf_view(&ident));
 	i->table_n = table.n;
 	i->key_n = key.n;
-	i->is_orphan = false;
-	i->number = 0;
-	link_ident(t, i);
+	name_inode(t, i);
 }
 
 void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key,
@@ -449,13 +496,37 @@ void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view t
 	pthread_mutex_lock(&t->lock);
 	a = find_in(t, copy, table, key);
 	b = find_in(t, copy, new_table, new_key);
-	if (a)
-		orphan(t, a);
-	if (b)
-		orphan(t, b);
+	if (b && !exchange)
+		unlink_inode(b);
 	rename_inode(t, a, new_table, new_key);
 	if (exchange)
 		rename_inode(t, b, table, key);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void sw_inode_rename_table(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table,
+			   struct sw_view new_table, bool exchange)
+{
+	uint8_t key[SW_NAME_MAX];
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t b = 0; b < t->n_buckets; b++)
+		for (struct sw_inode *i = t->by_id[b]; i; i = i->next_by_id) {
+			struct sw_view of = ident_table(i);
+			bool moves = sw_view_eq(of, table);
+
+			if ((i->type != SW_NODE_TABLE && i->type != SW_NODE_ROW) || i->is_orphan ||
+			    i->copy != copy)
+				continue;
+			if (!moves && !sw_view_eq(of, new_table))
+				continue;
+			memcpy(key, ident_key(i).p, i->key_n);
+			if (moves || exchange)
+				rename_inode(t, i, moves ? new_table : table,
+					     sw_view(key, i->key_n));
+			else
+				unlink_inode(i);
+		}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -464,7 +535,7 @@ int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_han
 	int rc = 0;
 
 	pthread_mutex_lock(&t->lock);
-	if (i->n_open == 0)
+	if (!i->handle.file)
 		sw_handle_dup(work_of(t, i), h, &i->handle);
 	else if (sw_handle_generation(&i->handle) != sw_handle_generation(h))
 		rc = SW_EAGAIN;
@@ -480,7 +551,7 @@ void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i)
 
 	pthread_mutex_lock(&t->lock);
 	assert(i->n_open > 0);
-	if (--i->n_open == 0) {
+	if (--i->n_open == 0 && !i->is_orphan) {
 		h = i->handle;
 		i->handle = (struct sw_handle){0};
 	}
@@ -491,14 +562,39 @@ void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i)
 
 bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out)
 {
-	bool is_open;
+	bool has_file;
 
 	pthread_mutex_lock(&t->lock);
-	is_open = i->n_open > 0;
-	if (is_open)
+	has_file = i->handle.file != NULL;
+	if (has_file)
 		sw_handle_dup(work_of(t, i), &i->handle, out);
 	pthread_mutex_unlock(&t->lock);
-	return is_open;
+	return has_file;
+}
+
+void sw_inode_told_stale(struct sw_inodes *t, const struct sw_inode *i)
+{
+	pthread_mutex_lock(&t->lock);
+	t->stale[i->ident_hash % SW_STALE_MAX] = i->ident_hash;
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool sw_inode_was_stale(struct sw_inodes *t, const struct sw_inode *i)
+{
+	bool was_stale;
+
+	pthread_mutex_lock(&t->lock);
+	was_stale = t->stale[i->ident_hash % SW_STALE_MAX] == i->ident_hash;
+	pthread_mutex_unlock(&t->lock);
+	return was_stale;
+}
+
+void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h)
+{
+	pthread_mutex_lock(&t->lock);
+	if (!i->handle.file)
+		sw_handle_dup(work_of(t, i), h, &i->handle);
+	pthread_mutex_unlock(&t->lock);
 }
 
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns)

@@ -1,7 +1,8 @@
 /*
- * Inodes: what the kernel knows of the mount. A node id is a counter, never reused and never changing its
- * type; an inode is found by what it stands for (its type, snapshot, table and row) until it
- * becomes an orphan: unlinked, or replaced while open. The lookup count is a ledger with the kernel.
+ * Inodes: what the kernel knows of the mount. A node id is a counter, never reused and never
+ * changing its type; an inode is found by what it stands for (its type, snapshot, table and row)
+ * until it becomes an orphan: unlinked, or replaced while open. An orphan keeps the number that
+ * stat tells. The lookup count is a ledger with the kernel.
  */
 #ifndef SW_FS_INODE_H
 #define SW_FS_INODE_H
@@ -66,13 +67,19 @@ struct sw_inode {
 	uint64_t ident_hash;
 	size_t table_n, key_n;
 	bool is_orphan;
+	uint64_t salt; /* of its number; not 0: its id, since the number of its name was taken when
+			  it got that */
+	bool is_unlinked; /* an orphan because its name was taken from it here: the kernel has no
+			     name for it either */
 	size_t n_open;
-	struct sw_handle handle; /* ROW with n_open > 0: the file that its handles share */
+	struct sw_handle handle; /* ROW that is open, held, or an orphan that was open: its file */
 	uint64_t number;	 /* st_ino; 0: not computed yet */
-	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here */
+	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here; 0: never */
 	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	struct sw_inode *next_by_id, *next_by_ident;
 };
+
+#define SW_STALE_MAX 64
 
 struct sw_inodes {
 	pthread_mutex_t lock;
@@ -80,17 +87,23 @@ struct sw_inodes {
 	struct sw_inode **by_id, **by_ident;
 	size_t n_buckets, n;
 	uint64_t next_id;
+	uint64_t stale[SW_STALE_MAX]; /* hashes of what was told to be stale, each in its place */
 };
 
 /* Its names, copied: a rename may change them at any time. */
 struct sw_inode_name {
 	uint8_t buf[2 * SW_NAME_MAX];
 	struct sw_view table, key;
-	bool is_orphan;
+	bool is_orphan, is_unlinked;
 };
 
 int sw_inodes_init(struct sw_inodes *t, struct sw_work *work) SW_MUST_CHECK;
 void sw_inodes_fini(struct sw_inodes *t);
+
+/* What the inode of a name is found by, appended; its number is made of it. snap: as the type has
+ * it, or NULL. */
+void sw_inode_ident(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy, struct sw_view table,
+		    struct sw_view key, struct sw_buf *out);
 
 /* By node id: valid while the kernel holds a lookup on it, as it does during a request. Never NULL for those. */
 struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
@@ -120,17 +133,38 @@ void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inod
  */
 uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 
-/* A row was unlinked or replaced: its inode is no longer found by name. Returns its id, or 0. */
-uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
-/* A row or table moved, over whatever stood there. exchange: both moved. */
-void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key,
-		     struct sw_view new_table, struct sw_view new_key, bool exchange);
+/* The salt of the inode that a row is known by, 0 if it has none. */
+uint64_t sw_inode_salt_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 
-/* A handle was opened on a row: SW_EAGAIN when the inode's other handles share another file. */
+/* A row was removed or replaced elsewhere: its inode is no longer found by name. Returns its id, or
+ * 0. */
+uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
+/* One was removed by a program here. */
+void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
+/* A row moved, over whatever stood there. exchange: both moved. */
+void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key, struct sw_view new_table,
+		     struct sw_view new_key, bool exchange);
+/* The same of a table, with all the rows in it. */
+void sw_inode_rename_table(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view new_table,
+			   bool exchange);
+
+/* A handle was opened on a row: SW_EAGAIN when the inode has another file. */
 int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h) SW_MUST_CHECK;
+/* A handle was closed. An orphan keeps its file: whoever found it by its name may be about to open
+ * it. */
 void sw_inode_closed(struct sw_inodes *t, struct sw_inode *i);
-/* A handle on the file of an open row, to be released; false: it is not open. */
+/* A handle on the file of a row, to be released; false: it has none, being neither open nor held.
+ */
 bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *out);
+/*
+ * Who opens an orphan without a file is told ESTALE, upon which the kernel looks the name up again,
+ * once. What it finds then is given its file at once, to be opened whatever happens to the name
+ * meanwhile. A name that had this once is treated so for as long as it is remembered: it is one
+ * that changes often.
+ */
+void sw_inode_told_stale(struct sw_inodes *t, const struct sw_inode *i);
+bool sw_inode_was_stale(struct sw_inodes *t, const struct sw_inode *i);
+void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h);
 /* An entry of a table came or went here and now. */
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
 

@@ -107,7 +107,7 @@ void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else
 		rc = sw_work_rmdir(sw_node_work(m, dir), sw_view_str(name));
 	if (rc == 0)
-		sw_inode_orphan(&m->inodes, dir->copy, sw_view_str(name), sw_view(NULL, 0));
+		sw_inode_unlink(&m->inodes, dir->copy, sw_view_str(name), sw_view(NULL, 0));
 	reply_rc(req, rc);
 }
 
@@ -128,7 +128,7 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else
 		rc = sw_work_unlink(sw_node_work(m, dir), table.table, sw_view_str(name));
 	if (rc == 0) {
-		sw_inode_orphan(&m->inodes, dir->copy, table.table, sw_view_str(name));
+		sw_inode_unlink(&m->inodes, dir->copy, table.table, sw_view_str(name));
 		sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
 	}
 	reply_rc(req, rc);
@@ -145,16 +145,14 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 
 	if (is_control_name(dir, name) || is_control_name(dir, new_name))
 		return SW_EPERM;
-	if (flags & RENAME_EXCHANGE)
-		return SW_EINVAL;
 	if ((flags & RENAME_NOREPLACE) && sw_work_stat_table(work, to, &attr) == 0)
 		return SW_EEXIST;
-	rc = sw_work_rename_table(work, from, to);
-	if (rc == 0) {
-		sw_inode_rename(&m->inodes, dir->copy, from, sw_view(NULL, 0), to, sw_view(NULL, 0), false);
-		/* The rows below are found anew: their inodes stand for names that are gone. */
-		sw_notify_entry(m, dir->id, to);
-	}
+	if (flags & RENAME_EXCHANGE)
+		rc = sw_work_exchange_tables(work, from, to);
+	else
+		rc = sw_work_rename_table(work, from, to);
+	if (rc == 0 && !sw_view_eq(from, to))
+		sw_inode_rename_table(&m->inodes, dir->copy, from, to, flags & RENAME_EXCHANGE);
 	return rc;
 }
 
@@ -375,7 +373,7 @@ void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, 
 	if (rc == 0)
 		rc = sw_node_stat(m, i, st);
 	if (rc < 0) {
-		reply_rc(req, rc);
+		fuse_reply_err(req, sw_node_errno(m, i, rc));
 		return;
 	}
 	sw_node_timeouts(i, &entry, &attr);

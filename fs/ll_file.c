@@ -70,17 +70,36 @@ int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, s
 	return 0;
 }
 
-static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
-		    struct fuse_file_info *fi)
+/* An inode is one file, whatever has its name by now: only one that has none yet is opened by name.
+ */
+static int open_handle(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		       unsigned flags, struct sw_handle *out)
 {
 	struct sw_handle h;
 	int rc;
 
-	if (name->is_orphan)
-		return SW_ENOTFOUND;
-	rc = sw_work_open_row(sw_node_work(m, i), name->table, name->key,
-			      sw_open_flags(fi->flags) & ~(unsigned)SW_OPEN_EXCLUSIVE, 0, &h);
-	return rc < 0 ? rc : sw_open_adopt(m, i, &h, fi);
+	if (!sw_inode_handle(&m->inodes, i, &h))
+		return name->is_orphan
+			   ? SW_ENOTFOUND
+			   : sw_work_open_row(sw_node_work(m, i), name->table, name->key, flags, 0, out);
+	rc = sw_handle_reopen(sw_node_work(m, i), &h, flags, out);
+	sw_handle_release(sw_node_work(m, i), &h);
+	return rc;
+}
+
+static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
+		    struct fuse_file_info *fi)
+{
+	unsigned flags = sw_open_flags(fi->flags) & ~(unsigned)SW_OPEN_EXCLUSIVE;
+	struct sw_handle h;
+	int rc;
+
+	do {
+		rc = open_handle(m, i, name, flags, &h);
+		if (rc == 0)
+			rc = sw_open_adopt(m, i, &h, fi);
+	} while (rc == SW_EAGAIN); /* somebody else opened it first, and another file */
+	return rc;
 }
 
 void sw_open_free(struct sw_mount *m, struct sw_open *o)
@@ -144,7 +163,7 @@ void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (rc == SW_EAGAIN) /* the name has another file by now: the kernel looks it up again */
 		fuse_reply_err(req, ESTALE);
 	else if (rc < 0)
-		fuse_reply_err(req, rc == SW_ENOTFOUND && name.is_orphan ? ESTALE : sw_err_to_errno(rc));
+		fuse_reply_err(req, sw_node_errno(m, i, rc));
 	else if (fuse_reply_open(req, fi) < 0)
 		sw_open_free(m, sw_open_of(fi));
 }
@@ -209,6 +228,17 @@ void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	free(bytes);
 }
 
+/* The kernel has kept the bytes of an append where it took the end to be. Elsewhere others may have
+ * written meanwhile. */
+static void check_append(struct sw_mount *m, struct sw_open *o, size_t size, off_t offset)
+{
+	struct sw_attr attr;
+
+	sw_handle_stat(sw_node_work(m, o->inode), &o->handle, &attr);
+	if (attr.size != (uint64_t)offset + size)
+		sw_notify_inode(m, o->inode->id, true);
+}
+
 void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
 		 struct fuse_file_info *fi)
 {
@@ -224,6 +254,8 @@ void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 		rc = sw_copy_file_write(o, sw_view(bytes, size));
 	else
 		rc = sw_control_write(m, o, sw_view(bytes, size));
+	if (rc == 0 && o->inode->type == SW_NODE_ROW && (fi->flags & O_APPEND))
+		check_append(m, o, size, offset);
 	if (rc < 0)
 		fuse_reply_err(req, sw_err_to_errno(rc));
 	else
@@ -320,12 +352,20 @@ static int open_dir(struct sw_mount *m, struct sw_open *o)
 	}
 }
 
-static void close_dir(struct sw_mount *m, struct sw_open *o)
+static void release_dir(struct sw_mount *m, struct sw_open *o)
 {
 	sw_list_close(o->list);
+	o->list = NULL;
 	if (o->head_pinned)
 		sw_db_unpin(m->db, &o->head.line);
+	o->head_pinned = false;
+	sw_buf_reset(&o->text);
 	sw_conflicts_release(m, o);
+}
+
+static void close_dir(struct sw_mount *m, struct sw_open *o)
+{
+	release_dir(m, o);
 	open_unlink(m, o);
 }
 
@@ -426,6 +466,36 @@ static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const
 	return 0;
 }
 
+static uint64_t inode_number(struct sw_mount *m, struct sw_inode *i)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&m->inodes.lock);
+	number = sw_node_number(i);
+	pthread_mutex_unlock(&m->inodes.lock);
+	return number;
+}
+
+/* What stat would say. Rows are many, so no inode is made for them; other directories are small. */
+static uint64_t entry_number(struct fill *f, struct sw_view name)
+{
+	struct sw_inode_name dir;
+	struct sw_inode *i;
+	uint64_t number;
+
+	sw_inode_name(&f->m->inodes, f->dir, &dir);
+	if (f->dir->type == SW_NODE_TABLE)
+		return sw_node_number_of(SW_NODE_ROW, NULL, f->dir->copy, dir.table, name,
+					 sw_inode_salt_of(&f->m->inodes, f->dir->copy, dir.table, name));
+	if (f->dir->type == SW_NODE_SNAP_TABLE)
+		return sw_node_number_of(SW_NODE_SNAP_ROW, f->dir->snap, NULL, dir.table, name, 0);
+	if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
+		return 0;
+	number = inode_number(f->m, i);
+	sw_inode_forget(&f->m->inodes, i->id, 1);
+	return number;
+}
+
 static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t next)
 {
 	char text[SW_NAME_MAX + 1];
@@ -438,7 +508,7 @@ static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t 
 			return 0;
 		return fill_plus(f, i, text, NULL, next);
 	}
-	return fill_plain(f, text, type, 1 + next, next);
+	return fill_plain(f, text, type, entry_number(f, name), next);
 }
 
 static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
@@ -471,6 +541,7 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
  */
 static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 {
+	const struct sw_view none = sw_view(NULL, 0);
 	struct sw_cursor c = {0};
 	struct sw_reader r;
 	int rc = sw_reader_begin(f->m->db, &r), full = 0;
@@ -479,13 +550,14 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 		return rc;
 	rc = sw_cursor_seek_rank(&c, r.nodes, &o->head.line, from);
 	while (rc > 0 && !full) {
+		struct sw_snapdir dir = {.rank = from};
 		char name[64];
-		struct sw_order order;
 
-		memcpy(order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
-		sw_commit_name(&order, name);
+		memcpy(dir.order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		sw_commit_name(&dir.order, name);
 		from++;
-		full = fill_plain(f, name, S_IFDIR, 2 + from, from + 10);
+		full = fill_plain(f, name, S_IFDIR,
+				  sw_node_number_of(SW_NODE_SNAP, &dir, NULL, none, none, 0), from + 10);
 		if (!full)
 			rc = sw_cursor_next(&c);
 	}
@@ -497,6 +569,7 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 /* Behind the commits: the links that are listed, "latest" and the tags. Their names were gathered when the directory was opened. */
 static void fill_links(struct fill *f, const struct sw_open *o, uint64_t from)
 {
+	const struct sw_view none = sw_view(NULL, 0);
 	struct sw_rd r = sw_rd(sw_buf_view(&o->text));
 
 	for (uint64_t i = o->head.count; sw_rd_left(&r) > 0; i++) {
@@ -507,7 +580,7 @@ static void fill_links(struct fill *f, const struct sw_open *o, uint64_t from)
 			continue;
 		memcpy(text, name.p, name.n);
 		text[name.n] = '\0';
-		if (fill_plain(f, text, S_IFLNK, 2 + i, i + 1 + 10))
+		if (fill_plain(f, text, S_IFLNK, sw_node_number_of(SW_NODE_ALIAS, NULL, NULL, none, name, 0), i + 1 + 10))
 			return;
 	}
 }
@@ -593,9 +666,9 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 			: type == SW_NODE_SNAP	 ? snap
 			: type == SW_NODE_COPY	 ? sw_copy_files
 						 : NULL;
-	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, 1, ++*offset))
+	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, inode_number(f->m, o->inode), ++*offset))
 		return 1;
-	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, 1, ++*offset))
+	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, SW_ROOT_NUMBER, ++*offset))
 		return 1;
 	for (; *offset < 10; ++*offset) {
 		uint64_t i = *offset - 2;
@@ -635,6 +708,13 @@ static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
 	}
 }
 
+/* rewinddir() shows the directory as it is now. */
+static int reopen_dir(struct sw_mount *m, struct sw_open *o)
+{
+	release_dir(m, o);
+	return open_dir(m, o);
+}
+
 static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
 {
 	struct sw_open *o = sw_open_of(fi);
@@ -647,9 +727,10 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	if (from < 10 && fill_first(&f, o, &from))
-		rc = 0; /* full already */
-	else
+	if (offset == 0 && o->was_read)
+		rc = reopen_dir(f.m, o);
+	o->was_read = true;
+	if (rc == 0 && (from >= 10 || !fill_first(&f, o, &from)))
 		rc = fill_rest(&f, o, from - 10);
 	if (rc < 0 && f.n == 0)
 		fuse_reply_err(req, sw_err_to_errno(rc));

@@ -72,20 +72,34 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 	}
 }
 
-/* 63 bits of a hash: the same after a remount. An orphan gets another, so that 'tail -F' sees the change. */
-uint64_t sw_node_number(struct sw_inode *i)
+/* 63 bits of a hash: the same after a remount. While an orphan is open its name has another, so
+ * that 'tail -F' sees the change. */
+static uint64_t make_number(struct sw_view ident, uint64_t salt)
 {
 	uint8_t id[8];
 	struct sw_hash h;
 
+	sw_set_u64(id, salt);
+	sw_hash_compute2(SW_DOMAIN_INODE, sw_view(id, sizeof(id)), ident, &h);
+	return (sw_get_u64(h.b) >> 1) | 2;
+}
+
+uint64_t sw_node_number(struct sw_inode *i)
+{
 	if (i->type == SW_NODE_ROOT_DIR)
-		return 1;
-	if (i->number)
-		return i->number;
-	sw_set_u64(id, i->is_orphan ? i->id : 0);
-	sw_hash_compute2(SW_DOMAIN_INODE, sw_view(id, sizeof(id)), sw_buf_view(&i->ident), &h);
-	i->number = (sw_get_u64(h.b) >> 1) | 2;
+		return SW_ROOT_NUMBER;
+	if (i->number == 0)
+		i->number = make_number(sw_buf_view(&i->ident), i->salt);
 	return i->number;
+}
+
+uint64_t sw_node_number_of(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			   struct sw_view table, struct sw_view key, uint64_t salt)
+{
+	SW_BUF ident = {0};
+
+	sw_inode_ident(type, snap, copy, table, key, &ident);
+	return ident.rc < 0 ? 0 : make_number(sw_buf_view(&ident), salt);
 }
 
 static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
@@ -121,7 +135,7 @@ static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_in
 		return rc;
 	/* Entries that came or went here move the shown time, as on any file system. */
 	pthread_mutex_lock(&m->inodes.lock);
-	if (i->touched_ns > attr.mtime_ns)
+	if (i->touched_ns != 0 && i->touched_ns > attr.mtime_ns)
 		attr.mtime_ns = attr.ctime_ns = i->touched_ns;
 	pthread_mutex_unlock(&m->inodes.lock);
 	sw_fill_row_stat(m, &attr, st);
@@ -217,6 +231,19 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 	return rc;
 }
 
+int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc)
+{
+	struct sw_inode_name name;
+	struct sw_attr attr;
+
+	sw_inode_name(&m->inodes, i, &name);
+	if (rc != SW_ENOTFOUND || i->type != SW_NODE_ROW || !name.is_orphan || name.is_unlinked ||
+	    sw_work_stat(sw_node_work(m, i), name.table, name.key, &attr) < 0)
+		return sw_err_to_errno(rc);
+	sw_inode_told_stale(&m->inodes, i);
+	return ESTALE;
+}
+
 static int lookup_table(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
 {
 	struct sw_attr attr;
@@ -251,15 +278,22 @@ static int lookup_copy(struct sw_mount *m, struct sw_inode *dir, struct sw_view 
 
 static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out)
 {
+	struct sw_work *work = sw_node_work(m, dir);
 	struct sw_inode_name name;
+	struct sw_handle h;
 	struct sw_attr attr;
 	int rc;
 
 	sw_inode_name(&m->inodes, dir, &name);
-	rc = sw_work_stat(sw_node_work(m, dir), name.table, key, &attr);
-	if (rc < 0)
-		return rc;
-	return sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, name.table, key, attr.generation, out);
+	rc = sw_work_stat(work, name.table, key, &attr);
+	if (rc == 0)
+		rc = sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, name.table, key, attr.generation, out);
+	if (rc == 0 && sw_inode_was_stale(&m->inodes, *out) &&
+	    sw_work_open_row(work, name.table, key, 0, 0, &h) == 0) {
+		sw_inode_hold(&m->inodes, *out, &h);
+		sw_handle_release(work, &h);
+	}
+	return rc;
 }
 
 static int lookup_swarm(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
@@ -365,7 +399,7 @@ static void ll_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 	(void)fi;
 	if (rc < 0) {
-		fuse_reply_err(req, sw_err_to_errno(rc));
+		fuse_reply_err(req, sw_node_errno(m, i, rc));
 		return;
 	}
 	sw_node_timeouts(i, &entry, &attr);

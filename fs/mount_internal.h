@@ -10,6 +10,8 @@
 
 #define SW_TIMEOUT_LONG 86400.0 /* what is cached is invalidated exactly, so it may be cached for long */
 
+#define SW_ROOT_NUMBER 1 /* st_ino of the root */
+
 struct sw_notice;
 struct sw_event_reader;
 
@@ -50,6 +52,7 @@ struct sw_open {
 	struct sw_inode *inode;
 	bool is_dir;
 	struct sw_handle handle; /* ROW */
+	bool was_read;           /* a directory that is read from its beginning again begins anew */
 	struct sw_list *list;	 /* root and tables */
 	struct sw_head head;	 /* .commits: the line, pinned */
 	bool head_pinned;
@@ -86,6 +89,9 @@ static inline bool sw_node_has_tables(const struct sw_inode *i)
 
 /* Attributes of any inode. */
 int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st) SW_MUST_CHECK;
+/* The errno of a failure on an inode. Of a row that was replaced elsewhere: the kernel looks for
+ * what has its name now. */
+int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc);
 /* The child of a directory: an inode with a lookup counted. SW_ENOTFOUND. */
 int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
 		   struct sw_inode **out) SW_MUST_CHECK;
@@ -94,8 +100,13 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr);
 /* The same of a row that has a name, with attributes that are known. */
 void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st);
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
-/* A stable inode number for what a name stands for. The inodes' lock is held. */
+/* A stable inode number for what a name stands for; inodes.lock is held. */
 uint64_t sw_node_number(struct sw_inode *i);
+/*
+ * The number of an inode with that salt; snap, copy: as the type has it, or NULL. 0 without memory.
+ */
+uint64_t sw_node_number_of(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			   struct sw_view table, struct sw_view key, uint64_t salt);
 
 /* Notices */
 int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;

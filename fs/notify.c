@@ -188,16 +188,18 @@ static void row_changed(struct sw_mount *m, const struct sw_change *c)
 
 	if (effect == SW_EFFECT_NONE)
 		return;
-	/* The kernel may have kept that it was not there, or must learn that it is another file now. */
-	if (effect == SW_EFFECT_DETACHED || !c->exists)
-		sw_inode_orphan(&m->inodes, NULL, c->table, c->key);
-	else if (id)
-		sw_notify_inode(m, id, true);
-	if (dir && (effect == SW_EFFECT_DETACHED || c->existed != c->exists)) {
-		sw_notify_entry(m, dir, c->key);
-		if (c->existed != c->exists)
-			sw_notify_inode(m, dir, false);
+	if (effect == SW_EFFECT_RELOADED) {
+		if (id)
+			sw_notify_inode(m, id, true);
+		return;
 	}
+	/* What the kernel has of it, pages and size, stays together: the name leads to another
+	 * inode from now on. */
+	sw_inode_orphan(&m->inodes, NULL, c->table, c->key);
+	if (dir)
+		sw_notify_entry(m, dir, c->key);
+	if (dir && c->existed != c->exists)
+		sw_notify_inode(m, dir, false);
 }
 
 static void table_changed(struct sw_mount *m, const struct sw_change *c)
