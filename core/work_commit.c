@@ -480,11 +480,12 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 {
 	struct sw_file *f = h->file;
 	struct sw_name *n = f->name;
+	bool was_dirty = h->is_dirty || h->is_truncated;
 	int rc = SW_EAGAIN;
 
 	if (!n || !n->has_edit || n->is_scratch)
 		return 0;
-	if (h->is_dirty || h->is_truncated) {
+	if (was_dirty) {
 		f->n_dirty--;
 		h->is_dirty = h->is_truncated = false;
 		sw_name_touch(w, n);
@@ -497,6 +498,11 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for a name it is joined with. */
 	if (rc == SW_EAGAIN && n && n->has_edit)
 		rc = sync_journal(w, n);
+	/* It failed: the journal has the bytes at least, or whoever closes the handle is told once more. */
+	if (rc < 0 && rc != SW_EAGAIN && was_dirty && n && n->has_edit && sw_name_journal(w, &n, 1) < 0) {
+		f->n_dirty++;
+		h->is_dirty = true;
+	}
 	return rc == SW_EAGAIN ? 0 : rc;
 }
 

@@ -2,14 +2,17 @@
  * Loaded before a process by LD_PRELOAD, to do to it what a test cannot do from outside:
  *
  * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
+ * FAIL_WRITES=F   durable writes fail with the errno that stands in the file F, 0 for none; it may change at any time
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -18,53 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static void durable_write(void)
+/* What stands in a file that an environment variable names; 0 without either. */
+static long number_in(const char *variable)
 {
-	static atomic_long n;
-	const char *at = getenv("KILL_AT");
-
-	if (at && atomic_fetch_add(&n, 1) + 1 == strtol(at, NULL, 10))
-		kill(getpid(), SIGKILL);
-}
-
-/* LMDB writes pages with pwrite and pwritev, the last of a transaction through a descriptor with O_DSYNC. */
-ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
-{
-	durable_write();
-	return syscall(SYS_pwrite64, fd, buf, n, offset);
-}
-
-ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
-{
-	return pwrite(fd, buf, n, offset);
-}
-
-ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
-{
-	durable_write();
-	return syscall(SYS_pwritev, fd, v, n, offset, 0);
-}
-
-ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t offset)
-{
-	return pwritev(fd, v, n, offset);
-}
-
-int fdatasync(int fd)
-{
-	durable_write();
-	return (int)syscall(SYS_fdatasync, fd);
-}
-
-int fsync(int fd)
-{
-	durable_write();
-	return (int)syscall(SYS_fsync, fd);
-}
-
-static time_t ahead(void)
-{
-	const char *path = getenv("CLOCK_AHEAD");
+	const char *path = getenv(variable);
 	char text[16] = {0};
 	int fd;
 
@@ -79,12 +39,63 @@ static time_t ahead(void)
 	return strtol(text, NULL, 10);
 }
 
+/* Whether it fails, errno being set. */
+static bool durable_write(void)
+{
+	static atomic_long n;
+	const char *at = getenv("KILL_AT");
+
+	if (at && atomic_fetch_add(&n, 1) + 1 == strtol(at, NULL, 10))
+		kill(getpid(), SIGKILL);
+	errno = (int)number_in("FAIL_WRITES");
+	return errno != 0;
+}
+
+/* LMDB writes pages with pwrite and pwritev, the last of a transaction through a descriptor with O_DSYNC. */
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+	if (durable_write())
+		return -1;
+	return syscall(SYS_pwrite64, fd, buf, n, offset);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
+{
+	return pwrite(fd, buf, n, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
+{
+	if (durable_write())
+		return -1;
+	return syscall(SYS_pwritev, fd, v, n, offset, 0);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t offset)
+{
+	return pwritev(fd, v, n, offset);
+}
+
+int fdatasync(int fd)
+{
+	if (durable_write())
+		return -1;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+	if (durable_write())
+		return -1;
+	return (int)syscall(SYS_fsync, fd);
+}
+
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
 	int rc = (int)syscall(SYS_clock_gettime, id, ts);
 
 	if (rc == 0 && id == CLOCK_REALTIME)
-		ts->tv_sec += ahead();
+		ts->tv_sec += number_in("CLOCK_AHEAD");
 	return rc;
 }
 

@@ -1,0 +1,172 @@
+#!/usr/bin/env bats
+# What goes wrong below a mount, or to it: each is told to whoever asks, nothing that was closed is lost, and it goes on
+# when it can. A full disk is in cli.bats, kill -9 in peers.bats.
+
+load mounts
+
+error_of() { "$sf" status "$A" --json | jq -r .error; }
+has_error() { [ -n "$(error_of)" ]; }
+has_no_error() { [ -z "$(error_of)" ]; }
+
+@test "a disk that fails: EIO to who writes, reads go on, and so do writes when it works again" {
+	require_fuse
+	echo 0 >"$DIR/errno"
+	FAIL_WRITES=$DIR/errno LD_PRELOAD=${SWARMFS_FAULTS:?names the library} mount_a
+	mkdir "$A/t"
+	echo before >"$A/t/before"
+	"$sf" commit "$A" -m before
+	echo pending >"$A/t/pending"
+	echo 5 >"$DIR/errno"
+	python3 - "$A/t" <<'PY'
+import errno, os, sys
+def fails(f, *args):
+    try:
+        f(*args)
+    except OSError as e:
+        assert e.errno == errno.EIO, e
+    else:
+        raise AssertionError(f)
+fd = os.open(sys.argv[1] + "/before", os.O_RDWR)
+os.write(fd, b"behind")
+fails(os.fsync, fd)
+fails(os.close, os.dup(fd))
+assert os.pread(fd, 100, 0) == b"behind\n"
+try:
+    os.close(fd)
+except OSError:
+    pass
+assert open(sys.argv[1] + "/pending").read() == "pending\n"
+assert sorted(os.listdir(sys.argv[1])) == ["before", "pending"]
+PY
+	until_true 10 has_error
+	error_of | grep "Input/output error"
+	[ "$(cat "$A/.commits/HEAD/t/before")" = before ]
+	run "$sf" commit "$A" -m now
+	[ "$status" = 1 ]
+	[[ $output == *"Input/output error"* ]]
+	echo 0 >"$DIR/errno"
+	until_true 20 settled "$A"
+	until_true 5 has_no_error
+	[ "$(cat "$A/.commits/latest/t/pending")" = pending ]
+	[ "$(cat "$A/.commits/latest/t/before")" = behind ]
+	echo after >"$A/t/after"
+	"$sf" commit "$A" -m after
+	"$sf" umount "$A"
+	"$sf" verify "$DIR/store-A"
+}
+
+@test "the store is removed under the mount: it says so, is unmounted, and hurts nobody" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo there >"$A/t/r"
+	"$sf" commit "$A" -m there
+	local pid
+	pid=$(pid_of "$A")
+	rm -r "$DIR/store-A"
+	# What is open stays readable; what is written has no place to survive in, but is shown while the mount is.
+	[ "$(cat "$A/t/r")" = there ]
+	echo more >"$A/t/more" || true
+	cat "$A/t/more" || true
+	ls "$A/t"
+	run "$sf" status "$A"
+	[ "$status" = 1 ]
+	[[ $output == *"$DIR/store-A"* ]]
+	"$sf" umount "$A"
+	not_mounted "$A"
+	until_true 15 ends "$pid"
+}
+
+# The kernel's number of the connection that a mount is.
+connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
+
+@test "aborted through the kernel's control: the process ends, what was closed is there at the next mount" {
+	require_fuse
+	local control=/sys/fs/fuse/connections pid
+	if [ ! -e "$control" ] || ! mountpoint -q "$control"; then
+		[ "$(id -u)" = 0 ] && mount -t fusectl none "$control" 2>/dev/null || skip "no fusectl"
+	fi
+	mount_a
+	mkdir "$A/t"
+	echo closed >"$A/t/r"
+	control=$control/$(connection_of "$A")
+	[ -w "$control/abort" ] || skip "no right to abort"
+	pid=$(pid_of "$A")
+	exec 7>"$A/t/open"
+	echo x >&7
+	echo 1 >"$control/abort"
+	run cat "$A/t/r"
+	[ "$status" -ne 0 ]
+	exec 7>&- || true
+	until_true 15 ends "$pid"
+	mount_a
+	[ "$(cat "$A/t/r")" = closed ]
+	"$sf" verify "$A"
+}
+
+@test "a process that is stopped: programs wait, and go on with it" {
+	require_fuse
+	mount_a --settle 50
+	mkdir "$A/t"
+	for i in 1 2 3; do echo "$i" >"$A/t/$i"; done
+	"$sf" commit "$A" -m rows
+	local pid reader writer
+	pid=$(pid_of "$A")
+	kill -STOP "$pid"
+	until_true 5 grep -q '^State:.T' "/proc/$pid/status"
+	cat "$A/.commits/HEAD/t/1" "$A/t/2" >"$DIR/read" 3>&- &
+	reader=$!
+	bash -c "echo new >'$A/t/new'" 3>&- &
+	writer=$!
+	kill -0 "$reader"
+	kill -0 "$writer"
+	[ ! -s "$DIR/read" ]
+	kill -CONT "$pid"
+	wait "$reader"
+	wait "$writer"
+	[ "$(tr '\n' ' ' <"$DIR/read")" = "1 2 " ]
+	[ "$(cat "$A/t/new")" = new ]
+	until_true 10 settled "$A"
+	"$sf" verify "$A"
+}
+
+@test "umount of a mount in use is refused and changes nothing; later it works" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo 1 >"$A/t/r"
+	exec 7>>"$A/t/r"
+	run "$sf" umount "$A"
+	[ "$status" = 1 ]
+	[[ $output == *"is busy"* ]]
+	is_mounted "$A"
+	echo 2 >&7
+	[ "$(cat "$A/t/r")" = $'1\n2' ]
+	exec 7>&-
+	(cd "$A/t" && run "$sf" umount "$A" && [ "$status" = 1 ])
+	echo 3 >>"$A/t/r"
+	"$sf" umount "$A"
+	not_mounted "$A"
+	"$sf" verify "$DIR/store-A"
+}
+
+@test "a store that is mounted is not mounted again: its owner is named" {
+	require_fuse
+	mount_a
+	local pid
+	pid=$(pid_of "$A")
+	run "$sf" mount "$B" --store "$DIR/store-A"
+	[ "$status" = 1 ]
+	[[ $output == *"$pid"* ]]
+	not_mounted "$B"
+	run "$sf" mount "$A" --store "$DIR/store-B"
+	[ "$status" = 1 ]
+	[[ $output == *"mounted on $A already"* ]]
+	# The owner is gone without a word: its mount point is cleared.
+	kill -9 "$pid"
+	until_true 10 ends "$pid"
+	"$sf" mount "$B" --store "$DIR/store-A"
+	mount_c() { "$sf" mount "$A" --store "$DIR/store-B"; }
+	mount_c
+	[ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
+}

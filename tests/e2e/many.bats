@@ -1,0 +1,142 @@
+#!/usr/bin/env bats
+# Many at once: listings while others create and delete, ten thousand open files, fifty mounts under traffic.
+
+load mounts
+
+@test "listings while others create, rename and delete: none double, none that stays missing" {
+	require_fuse
+	mount_a --settle 5
+	mkdir "$A/t"
+	python3 - "$A/t" <<'PY'
+import os, subprocess, sys, threading
+d = sys.argv[1]
+for i in range(2000):
+    open(f"{d}/stays-{i}", "w").write(str(i))
+stop = threading.Event()
+failed = []
+def churn(k):
+    n = 0
+    while not stop.is_set():
+        name = f"{d}/comes-{k}-{n % 200}"
+        open(name, "w").write(str(n))
+        if n % 3 == 0:
+            os.rename(name, f"{d}/moved-{k}-{n % 7}")
+        elif n % 2 == 0:
+            os.unlink(name)
+        # Of what stays, some is written again, and some replaced.
+        if n % 5 == 0:
+            open(f"{d}/stays-{n % 2000}", "w").write(str(n))
+        if n % 11 == 0:
+            open(f"{d}/temporary-{k}", "w").write("x")
+            os.rename(f"{d}/temporary-{k}", f"{d}/stays-{n % 2000}")
+        n += 1
+def check(names, how):
+    stays = [n for n in names if n.startswith("stays-")]
+    if len(names) != len(set(names)):
+        failed.append(f"{how}: {len(names) - len(set(names))} double")
+    if len(stays) != 2000:
+        failed.append(f"{how}: {2000 - len(stays)} missing")
+writers = [threading.Thread(target=churn, args=(k,)) for k in range(3)]
+for w in writers: w.start()
+for _ in range(60):
+    check(os.listdir(d), "names")
+    check([e.name for e in os.scandir(d) if e.is_file()], "with types")
+for _ in range(5):
+    out = subprocess.run(["find", d, "-type", "f", "-printf", "%f\n"], capture_output=True, text=True).stdout
+    check(out.split(), "find")
+stop.set()
+for w in writers: w.join()
+assert not failed, failed
+PY
+	until_true 20 settled "$A"
+	"$sf" verify "$A"
+}
+
+@test "ten thousand rows open at once, read and written, in little memory" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	local pid
+	pid=$(pid_of "$A")
+	ulimit -n 20000 || skip "no right to open so many"
+	python3 - "$A/t" "$pid" <<'PY'
+import os, sys
+d, pid = sys.argv[1], sys.argv[2]
+def fds(): return len(os.listdir(f"/proc/{pid}/fd"))
+def rss(): return int([l for l in open(f"/proc/{pid}/status") if l.startswith("RssAnon")][0].split()[1])
+for i in range(10000):
+    open(f"{d}/{i}", "w").write(f"row {i}\n")
+few, small = fds(), rss()
+files = [os.open(f"{d}/{i}", os.O_RDWR) for i in range(10000)]
+assert fds() < few + 50, f"{fds()} descriptors, and {few} before"
+for i, fd in enumerate(files):
+    assert os.pread(fd, 100, 0) == f"row {i}\n".encode()
+for i, fd in enumerate(files):
+    os.pwrite(fd, b"ROW", 0)
+for i in range(0, 10000, 2):
+    os.unlink(f"{d}/{i}")
+for i, fd in enumerate(files):
+    assert os.pread(fd, 100, 0) == f"ROW {i}\n".encode()
+print("KiB for each open row:", (rss() - small) / 10000)
+assert rss() - small < 10000 * 4, f"{rss() - small} KiB for 10,000 open rows"
+for fd in files:
+    os.close(fd)
+assert len(os.listdir(d)) == 5000
+PY
+	"$sf" commit "$A" -m all
+	[ "$(cat "$A/t/9999")" = "ROW 9999" ]
+	[ ! -e "$A/t/9998" ]
+	"$sf" verify "$A"
+}
+
+# use_of PID: descriptors, threads and KiB of a process.
+use_of() {
+	echo "$(find "/proc/$1/fd" -mindepth 1 | wc -l) $(awk '/^Threads/ { print $2 }' "/proc/$1/status")" \
+		"$(awk '/^RssAnon/ { print $2 }' "/proc/$1/status")"
+}
+
+@test "fifty mounts and unmounts under traffic leave no process, mount, descriptor, thread or page behind" {
+	require_fuse
+	mount_a
+	mkdir "$A/t" "$A/u"
+	mount_b
+	until_same "$A" "$B"
+	local url pid i first last
+	url=$("$sf" status "$B" --json | jq -r '.listen[0]')
+	pid=$(pid_of "$B")
+	"$sf" umount "$A"
+	# Somebody writes on the other peer all the time, and here whenever it is mounted.
+	(
+		exec 3>&-
+		i=0
+		while [ ! -e "$DIR/stop" ]; do
+			echo "$i" >"$B/u/$((i % 100))"
+			{ echo "$i" >"$A/t/$((i % 100))"; } 2>/dev/null || true
+			i=$((i + 1))
+		done
+	) &
+	local writer=$!
+	for i in $(seq 50); do
+		"$sf" mount "$A" --store "$DIR/store-A" --peer "$url"
+		ls -l "$A/t" "$A/u" >/dev/null
+		# It is busy as long as a write is under way.
+		until_true 20 "$sf" umount "$A"
+		not_mounted "$A"
+		if [ "$i" = 10 ]; then first=$(use_of "$pid"); fi
+	done
+	touch "$DIR/stop"
+	wait "$writer"
+	until_true 20 settled "$B"
+	last=$(use_of "$pid")
+	echo "descriptors, threads, KiB: after ten $first, after fifty $last"
+	read -r -a first <<<"$first"
+	read -r -a last <<<"$last"
+	[ "${last[0]}" -le $((first[0] + 3)) ]
+	[ "${last[1]}" -le $((first[1] + 3)) ]
+	[ "${last[2]}" -le $((first[2] + 8192)) ]
+	[ "$(grep -c "^[^ ]* $DIR/" /proc/self/mounts)" = 1 ]
+	run pgrep -af "$DIR/store-A"
+	[ -z "$output" ]
+	"$sf" verify "$DIR/store-A"
+	"$sf" verify "$B"
+}
