@@ -317,6 +317,110 @@ static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 	end(&s);
 }
 
+static int note_name(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
+{
+	struct sw_buf *names = arg;
+
+	(void)attr;
+	(void)next;
+	sw_buf_put_view(names, name);
+	sw_buf_put_u8(names, ' ');
+	return 0;
+}
+
+static void assert_listed(struct sw_list *list, const char *want)
+{
+	SW_BUF names = {0};
+
+	TEST_OK(sw_list_walk(list, 0, false, note_name, &names));
+	sw_buf_put_u8(&names, 0);
+	assert_string_equal((char *)names.p, want);
+}
+
+/* The state that a listing has pinned has rows whose removal was waiting then. They stay away when
+ * it is committed. */
+static void what_was_removed_does_not_come_back_into_a_listing(void **state)
+{
+	struct sw_list *list, *tables;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "a", "1");
+	write_row(&s, "b", "2");
+	TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0755));
+	pass(&s, 5000);
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("a")));
+	TEST_OK(sw_work_rmdir(s.w, sw_view_str("u")));
+	TEST_OK(sw_list_open(s.w, sw_view_str("t"), &list));
+	TEST_OK(sw_list_open(s.w, sw_view(NULL, 0), &tables));
+	assert_listed(list, "b ");
+	assert_listed(tables, "t ");
+	pass(&s, 5000);
+	assert_listed(list, "b ");
+	assert_listed(tables, "t ");
+	sw_list_close(list);
+	sw_list_close(tables);
+	end(&s);
+}
+
+static void a_line_that_is_appended_to_a_new_row_is_whole(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("log"),
+				 SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	pass(&s, 5000);
+	assert_false(test_get(&s.t, "t", "log", text, sizeof(text)));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view_str("one")));
+	pass(&s, 5000);
+	assert_true(test_get(&s.t, "t", "log", text, sizeof(text)));
+	assert_string_equal(text, "one");
+	sw_handle_release(s.w, &h);
+	end(&s);
+}
+
+static void tables_change_places_with_all_that_is_in_them(void **state)
+{
+	struct sw_attr t, u;
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0700));
+	write_row(&s, "both", "of t");
+	write_row(&s, "only", "of t");
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("both"), sw_view_str("u"),
+			       sw_view_str("both"), 0));
+	write_row(&s, "there", "of u");
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("there"), sw_view_str("u"),
+			       sw_view_str("there"), 0));
+	write_row(&s, "both", "first of t");
+	pass(&s, 5000);
+	TEST_OK(sw_work_exchange_tables(s.w, sw_view_str("t"), sw_view_str("u")));
+	assert_int_equal(sw_work_exchange_tables(s.w, sw_view_str("t"), sw_view_str("none")),
+			 SW_ENOTFOUND);
+	pass(&s, 5000);
+	assert_true(test_get(&s.t, "t", "both", text, sizeof(text)));
+	assert_string_equal(text, "of t");
+	assert_false(test_get(&s.t, "t", "only", text, sizeof(text)));
+	assert_true(test_get(&s.t, "u", "both", text, sizeof(text)));
+	assert_string_equal(text, "first of t");
+	assert_false(test_get(&s.t, "u", "there", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "there", text, sizeof(text)));
+	assert_true(test_get(&s.t, "u", "only", text, sizeof(text)));
+	TEST_OK(sw_work_stat_table(s.w, sw_view_str("t"), &t));
+	TEST_OK(sw_work_stat_table(s.w, sw_view_str("u"), &u));
+	assert_int_equal(t.mode, 0700);
+	assert_int_equal(u.mode, 0755);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +432,9 @@ int main(void)
 	    cmocka_unit_test(what_was_flushed_survives_a_crash),
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
+	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
+	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
+	    cmocka_unit_test(tables_change_places_with_all_that_is_in_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
