@@ -3,6 +3,9 @@
 
 load mounts
 
+# A sanitizer's memory is its own affair: it keeps what is freed.
+is_plain() { ! grep -q __asan_init "$sf" && ! grep -q __tsan_init "$sf"; }
+
 @test "listings while others create, rename and delete: none double, none that stays missing" {
 	require_fuse
 	mount_a --settle 5
@@ -59,9 +62,9 @@ PY
 	local pid
 	pid=$(pid_of "$A")
 	ulimit -n 20000 || skip "no right to open so many"
-	python3 - "$A/t" "$pid" <<'PY'
+	python3 - "$A/t" "$pid" "$(is_plain && echo 4 || echo 100)" <<'PY'
 import os, sys
-d, pid = sys.argv[1], sys.argv[2]
+d, pid, most = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def fds(): return len(os.listdir(f"/proc/{pid}/fd"))
 def rss(): return int([l for l in open(f"/proc/{pid}/status") if l.startswith("RssAnon")][0].split()[1])
 for i in range(10000):
@@ -78,7 +81,7 @@ for i in range(0, 10000, 2):
 for i, fd in enumerate(files):
     assert os.pread(fd, 100, 0) == f"ROW {i}\n".encode()
 print("KiB for each open row:", (rss() - small) / 10000)
-assert rss() - small < 10000 * 4, f"{rss() - small} KiB for 10,000 open rows"
+assert rss() - small < 10000 * most, f"{rss() - small} KiB for 10,000 open rows"
 for fd in files:
     os.close(fd)
 assert len(os.listdir(d)) == 5000
@@ -133,7 +136,7 @@ use_of() {
 	read -r -a last <<<"$last"
 	[ "${last[0]}" -le $((first[0] + 3)) ]
 	[ "${last[1]}" -le $((first[1] + 3)) ]
-	[ "${last[2]}" -le $((first[2] + 8192)) ]
+	! is_plain || [ "${last[2]}" -le $((first[2] + 8192)) ]
 	[ "$(grep -c "^[^ ]* $DIR/" /proc/self/mounts)" = 1 ]
 	run pgrep -af "$DIR/store-A"
 	[ -z "$output" ]
