@@ -854,26 +854,41 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 	return rc;
 }
 
-int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
-		 struct sw_view key, const struct sw_op_refs *refs, const struct sw_hash *until,
+int sw_fold_walk(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
+		 struct sw_view key, const struct sw_op_refs *refs, sw_fold_walk_fn fn, void *arg,
 		 struct sw_fold_row *row)
 {
 	struct sw_fold f = {.txn = txn, .nodes = nodes, .shape = shape, .first_seq = UINT64_MAX};
 	struct sw_fold_cell c = {.kind = SW_CELL_ROW};
-	bool found = false;
 	int rc;
 
 	sw_buf_put_view(&c.table, table);
 	sw_buf_put_view(&c.key, key);
 	rc = c.table.rc < 0 || c.key.rc < 0 ? SW_ENOMEM : 0;
-	for (size_t i = 0; rc == 0 && !found && i < refs->n; i++) {
+	for (size_t i = 0; rc == 0 && i < refs->n; i++) {
 		rc = apply_ref(&f, &c, &refs->v[i]);
-		found = rc == 0 && until && sw_hash_eq(&c.row.hash, until);
+		if (rc == 0 && fn)
+			rc = fn(arg, &c.row, &refs->v[i]);
 	}
 	sw_buf_fini(&c.table);
 	sw_buf_fini(&c.key);
 	*row = c.row;
-	return rc < 0 ? rc : found;
+	return rc;
+}
+
+static int has_value(void *arg, const struct sw_fold_row *row, const struct sw_op_ref *ref)
+{
+	(void)ref;
+	return sw_hash_eq(&row->hash, arg);
+}
+
+int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
+		 struct sw_view key, const struct sw_op_refs *refs, const struct sw_hash *until,
+		 struct sw_fold_row *row)
+{
+	struct sw_hash value = until ? *until : sw_hash_zero;
+
+	return sw_fold_walk(txn, nodes, shape, table, key, refs, until ? has_value : NULL, &value, row);
 }
 
 /* Fold again a cell that a commit in between touches. */

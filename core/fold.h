@@ -89,9 +89,14 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 		size_t n, const struct sw_fold_control *control, struct sw_fold_result *out) SW_MUST_CHECK;
 
 /*
- * Some of the operations on one row, in the order of their commits, folded into *row (zero-initialised). 1: it has the
- * value `until` (may be NULL), and nothing behind that was looked at.
+ * Some of the operations on one row, in the order of their commits, folded into *row (zero-initialised; the caller's to free also after
+ * a failure). fn (may be NULL) is called behind each of them; anything but 0 ends the walk, and is returned.
  */
+typedef int (*sw_fold_walk_fn)(void *arg, const struct sw_fold_row *row, const struct sw_op_ref *ref);
+int sw_fold_walk(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
+		 struct sw_view key, const struct sw_op_refs *refs, sw_fold_walk_fn fn, void *arg,
+		 struct sw_fold_row *row) SW_MUST_CHECK;
+/* The same; 1: it has the value `until` (may be NULL), and nothing behind that was looked at. */
 int sw_fold_refs(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shape *shape, struct sw_view table,
 		 struct sw_view key, const struct sw_op_refs *refs, const struct sw_hash *until,
 		 struct sw_fold_row *row) SW_MUST_CHECK;

@@ -295,6 +295,37 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 	diff_of HEAD --json | jq -e 'select(.row) | .columns.o.after == {"a": [1, 3]}'
 }
 
+@test "blame: who wrote each column, each line, or the whole" {
+	"$sf" init "$DIR/s" >/dev/null
+	mkdir "$DIR/t"
+	put() { # MESSAGE FILE TEXT
+		printf '%b' "$3" >"$DIR/t/$2"
+		"$sf" import "$DIR/s" -m "$1" "$DIR/t" >/dev/null
+	}
+	put one r.json '{"a": 1, "b": {"x": [1]}, "c": 3}'
+	put two r.json '{"a": 1, "b": {"x": [2]}, "c": 3}'
+	put three r.json '{"b": {"x": [2]}, "c": 4,\n "d": 5}'
+	messages() { # BLAME's JSON: what each part is from
+		while read -r line; do
+			id=$(jq -r .commit <<<"$line")
+			printf '%s:%s ' "$(jq -r '.column // .line // .size' <<<"$line")" "$("$sf" show "$DIR/s" "$id" --json | jq -r .message)"
+		done
+	}
+	[ "$("$sf" blame "$DIR/s" t/r.json --json | messages)" = "b:two c:three d:three " ]
+	"$sf" blame "$DIR/s" t/r.json --json | jq -se 'map(select(.column == "b"))[0].value.x[0] == 2'
+	put four text 'one\ntwo\nthree\n'
+	put five text 'zero\none\n2\nthree'
+	[ "$("$sf" blame "$DIR/s" t/text --json | messages)" = "1:five 2:four 3:five 4:five " ]
+	[[ $("$sf" blame "$DIR/s" t/text | sed -n 2p) =~ ^[0-9a-f]{12}\ \ .*Z\ \ [0-9a-f]{8}\ \ one$ ]]
+	# A deletion forgets who wrote what was there before.
+	put six raw '\377\n'
+	[ "$("$sf" blame "$DIR/s" t/raw --json | messages)" = "2:six " ]
+	run "$sf" blame "$DIR/s" t/none
+	[ "$status" = 1 ]
+	run "$sf" blame "$DIR/s" t
+	[ "$status" = 2 ]
+}
+
 @test "names and messages cannot command a terminal" {
 	"$sf" init "$DIR/s" >/dev/null
 	mkdir "$DIR/t"
