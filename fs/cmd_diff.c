@@ -25,7 +25,8 @@ static int copy(FILE *from, struct sw_ctx *ctx)
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
-	enum sw_diff_form form = sw_args_has(args, "json")   ? SW_DIFF_JSON
+	enum sw_diff_form form = sw_args_has(args, "json")    ? SW_DIFF_JSON
+				 : sw_args_has(args, "patch") ? SW_DIFF_PATCH
 				 : sw_args_has(args, "stat") ? SW_DIFF_STAT
 							     : SW_DIFF_TEXT;
 	size_t n = args->n_operands - 1;
@@ -46,20 +47,21 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 
 static int check(struct sw_ctx *ctx, const struct sw_args *args)
 {
-	if (sw_args_has(args, "json") && sw_args_has(args, "stat"))
-		return sw_ctx_usage(ctx, args, "--json and --stat do not go together");
+	if (sw_args_has(args, "json") + sw_args_has(args, "stat") + sw_args_has(args, "patch") > 1)
+		return sw_ctx_usage(ctx, args, "only one of --json, --stat and --patch");
 	return 0;
 }
 
 static const struct sw_option options[] = {
     {"json", 0, NULL, "one JSON object a line for each table or row"},
+    {"patch", 'p', NULL, "a unified diff, for 'patch -p1' in a copy of the tables"},
     {"stat", 0, NULL, "only how many rows, for each table"},
     {0},
 };
 
 const struct sw_cmd sw_cmd_diff = {
     .name = "diff",
-    .synopsis = "TARGET A [B] [--json] [--stat]",
+    .synopsis = "TARGET A [B] [--json | --patch | --stat]",
     .summary = "show the rows that differ between two commits, or what one changed",
     .details = "With A alone: what that commit changed. A and B are named as for 'swarmfs show'.\n"
 	       "A added, D removed, M changed (with the columns of .json rows), T only mode or time.\n",

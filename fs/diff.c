@@ -35,7 +35,8 @@ static int write_one(struct walk *w, const struct sw_difference *d)
 			++*(!d->before ? &w->n_added : !d->after ? &w->n_removed : &w->n_changed);
 		return 0;
 	}
-	rc = w->form == SW_DIFF_JSON ? sw_diff_write_json(w->nodes, d, &w->out)
+	rc = w->form == SW_DIFF_JSON	? sw_diff_write_json(w->nodes, d, &w->out)
+	     : w->form == SW_DIFF_PATCH ? sw_diff_write_patch(w->nodes, d, &w->out)
 				     : sw_diff_write_text(w->nodes, d, &w->out);
 	if (rc == 0 && w->out.n >= PIECE)
 		rc = hand_out(w);

@@ -13,10 +13,13 @@ struct sw_difference {
 	bool is_same_content;
 };
 
-/* Both append to out. */
+/* All append to out. */
 int sw_diff_write_text(const struct sw_nodes *nodes, const struct sw_difference *d,
 		       struct sw_buf *out) SW_MUST_CHECK;
 int sw_diff_write_json(const struct sw_nodes *nodes, const struct sw_difference *d,
 		       struct sw_buf *out) SW_MUST_CHECK;
+/* Nothing for tables, and for rows of which only bits or mtime changed. */
+int sw_diff_write_patch(const struct sw_nodes *nodes, const struct sw_difference *d,
+			struct sw_buf *out) SW_MUST_CHECK;
 
 #endif

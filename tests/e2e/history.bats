@@ -326,6 +326,37 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 	[ "$status" = 2 ]
 }
 
+@test "diff --patch: what patch(1) makes of it is the later state" {
+	command -v patch >/dev/null || skip "patch is not installed"
+	"$sf" init "$DIR/s" >/dev/null
+	mkdir -p "$DIR/old/t" "$DIR/new/t" "$DIR/new/u"
+	seq 60 >"$DIR/old/t/many"
+	seq 60 | sed -e 3d -e 's/^20$/twenty/' -e '40i new' -e '$d' >"$DIR/new/t/many"
+	printf 'no end' >"$DIR/old/t/end"
+	printf 'no end\nnow it is' >"$DIR/new/t/end"
+	echo gone >"$DIR/old/t/gone"
+	echo same | tee "$DIR/old/t/same" >"$DIR/new/t/same"
+	echo new >"$DIR/new/u/a name"
+	echo x >"$DIR/old/t/"$'q"\\u\xc3\xa9'
+	echo y >"$DIR/new/t/"$'q"\\u\xc3\xa9'
+	"$sf" import "$DIR/s" "$DIR/old" >/dev/null
+	"$sf" serve "$DIR/s"
+	"$sf" import "$DIR/s" "$DIR/new" >/dev/null
+	diff_of HEAD --patch >"$DIR/patch"
+	cat "$DIR/patch"
+	(cd "$DIR/old" && patch -p1 <"$DIR/patch")
+	# An import removes nothing.
+	cp "$DIR/old/t/gone" "$DIR/new/t/"
+	diff -r "$DIR/old" "$DIR/new"
+	# The other way, from the patch's point of view and from the store's.
+	diff_of HEAD~2 HEAD --patch >"$DIR/whole"
+	mkdir "$DIR/from"
+	(cd "$DIR/from" && patch -p1 <"$DIR/whole")
+	diff -r "$DIR/from" "$DIR/new"
+	run diff_of HEAD --patch --stat
+	[ "$status" = 2 ]
+}
+
 @test "names and messages cannot command a terminal" {
 	"$sf" init "$DIR/s" >/dev/null
 	mkdir "$DIR/t"
