@@ -310,17 +310,12 @@ static bool is_done(struct sim *s)
 	return net_converged(&s->net);
 }
 
-/*
- * Everybody has told everybody what it has. One that has left holds it up for ever. So may, in a world with floors and
- * revocations, what one of them keeps from being told.
- */
+/* Everybody has told everybody what it has. One that has left holds it up for ever. */
 static void settle_all(struct sim *s)
 {
 	uint64_t end_ms = s->net.now_ms + SETTLE_MS + SETTLE_EACH_MS * s->net.n_nodes;
 	bool is_settled = false;
 
-	if (s->is_governed)
-		return;
 	for (size_t i = 0; i < s->net.n_nodes; i++)
 		if (s->nodes[i].has_left)
 			return;
