@@ -149,7 +149,7 @@ has_no_error() { [ -z "$(error_of "$1")" ]; }
 	rm -f "$A/t/big"
 	# Somebody else fills the disk but for a few pages: the reserve makes the next commit possible.
 	head -c 20000000 /dev/zero >"$DIR/small/filler" 2>/dev/null || true
-	truncate -s -16384 "$DIR/small/filler"
+	truncate -s -8192 "$DIR/small/filler"
 	echo tight >"$A/t/tight"
 	until_true 10 test ! -e "$DIR/small/s/reserve"
 	until_true 10 settled "$A"

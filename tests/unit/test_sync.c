@@ -1253,7 +1253,7 @@ static void records_wait_for_room(void **state)
 	(void)state;
 	make_evil(&net, &e, true, test_seed());
 	put_large(&net, 1, "large", 5000);
-	net_run(&net, 500);
+	net_run(&net, 10000); /* watermarks are through */
 	blob = blob_of(&net, 1, "large");
 	net.queue_max = 100;
 	for (int round = 0; round < 2; round++) {
