@@ -110,10 +110,9 @@ static bool is_wanted(void *arg, uint64_t number)
 static void remove_spills(const struct sw_copies *c, const char *journal)
 {
 	char path[4096];
-	uint64_t last;
 
 	if (snprintf(path, sizeof(path), "%s/%s" SW_SPILL_SUFFIX, sw_db_dir(c->db), journal) < (int)sizeof(path) &&
-	    sw_spills_clear(path, is_wanted, NULL, &last) < 0) {
+	    sw_spills_clear(path, is_wanted, NULL) < 0) {
 		/* They stay until the next open. */
 	}
 }

@@ -5,10 +5,10 @@
  */
 #include "core/ancestors.h"
 #include "core/db_internal.h"
+#include "core/dir.h"
 #include "core/keyfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -134,7 +134,7 @@ static int move_key(struct sw_db *db)
 {
 	const char *dir = sw_store_dir(db->store);
 	char from[4096], to[4096];
-	int fd, rc = sw_db_key_path(dir, KEY_NEW, from, sizeof(from));
+	int rc = sw_db_key_path(dir, KEY_NEW, from, sizeof(from));
 
 	if (rc == 0)
 		rc = sw_db_key_path(dir, "key", to, sizeof(to));
@@ -144,12 +144,7 @@ static int move_key(struct sw_db *db)
 		return rc;
 	if (rename(from, to) < 0)
 		return sw_fail_errno("cannot replace the key file %s", to);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		rc = sw_fail_errno("cannot flush the directory %s", dir);
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	return sw_dir_sync_of(to, db->env);
 }
 
 /* It is the store's from now on. write_lock is held, or nobody else is there. */

@@ -1,5 +1,7 @@
 #include "core/journal.h"
 
+#include "core/dir.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -184,7 +186,7 @@ static int load(struct sw_journal *j, sw_journal_fn fn, void *arg)
 		rc = write_header(j->fd, 1);
 		if (rc == 0 && fsync(j->fd) < 0)
 			rc = sw_fail_errno("%s", j->path);
-		return rc;
+		return rc < 0 ? rc : sw_dir_sync_of(j->path, j->env);
 	}
 	r = sw_rd(sw_buf_view(&file));
 	if (memcmp(sw_rd_take(&r, 8).p, MAGIC, 8) != 0)
@@ -350,5 +352,6 @@ int sw_journal_reset(struct sw_journal *j)
 	j->fd = fd;
 	j->size = HEADER_SIZE;
 	j->dirty = false;
-	return 0;
+	/* Until then a power loss may bring the old one back. */
+	return sw_dir_sync_of(j->path, j->env);
 }

@@ -1,8 +1,11 @@
 #include "core/spill.h"
 
+#include "core/dir.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +16,21 @@
 struct sw_spill {
 	atomic_size_t n_refs;
 	const struct sw_env *env;
-	char *path;
+	char *dir, *path;
 	int fd;
 	uint64_t number;
 	uint64_t size;
-	atomic_bool dirty;
+	pthread_mutex_t sync_lock;	 /* one flush at a time */
+	atomic_uint_least64_t n_changes; /* what was there already counts as one: nobody knows whether it was flushed */
+	atomic_uint_least64_t n_flushed; /* so many of them are on the disk */
 };
 
-static int make_path(const char *dir, uint64_t number, char **out)
+static int make_path(const char *dir, struct sw_spill *s)
 {
-	return asprintf(out, "%s/%llu", dir, (unsigned long long)number) < 0 ? SW_ENOMEM : 0;
+	s->dir = strdup(dir);
+	if (asprintf(&s->path, "%s/%llu", dir, (unsigned long long)s->number) < 0)
+		s->path = NULL;
+	return s->dir && s->path ? 0 : SW_ENOMEM;
 }
 
 static int spill_open(const char *dir, uint64_t number, const struct sw_env *env, int flags, struct sw_spill **out)
@@ -34,10 +42,13 @@ static int spill_open(const char *dir, uint64_t number, const struct sw_env *env
 	if (!s)
 		return SW_ENOMEM;
 	atomic_init(&s->n_refs, 1);
+	atomic_init(&s->n_changes, 1);
+	atomic_init(&s->n_flushed, 0);
+	pthread_mutex_init(&s->sync_lock, NULL);
 	s->env = env;
 	s->number = number;
 	s->fd = -1;
-	rc = make_path(dir, number, &s->path);
+	rc = make_path(dir, s);
 	if (rc == 0) {
 		s->fd = open(s->path, O_RDWR | O_CLOEXEC | flags, 0600);
 		if (s->fd < 0 || fstat(s->fd, &st) < 0)
@@ -81,6 +92,8 @@ void sw_spill_unref(struct sw_spill *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
+	pthread_mutex_destroy(&s->sync_lock);
+	free(s->dir);
 	free(s->path);
 	free(s);
 }
@@ -92,12 +105,11 @@ void sw_spill_remove(struct sw_spill *s)
 	sw_spill_unref(s);
 }
 
-int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg, uint64_t *last)
+int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
 
-	*last = 0;
 	if (!d)
 		return errno == ENOENT ? 0 : sw_fail_errno("cannot read %s", dir);
 	while ((e = readdir(d))) {
@@ -106,14 +118,11 @@ int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), v
 
 		if (end == e->d_name || *end)
 			continue;
-		if (keep(arg, number))
-			*last = number > *last ? number : *last;
-		else
+		if (!keep(arg, number))
 			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	closedir(d);
-	if (*last == 0)
-		rmdir(dir);
+	(void)rmdir(dir); /* unless something is left in it */
 	return 0;
 }
 
@@ -165,7 +174,7 @@ int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
 
 	if (rc == 0)
 		rc = write_all(s, offset, bytes);
-	s->dirty = true;
+	atomic_fetch_add(&s->n_changes, 1);
 	if (rc == 0 && offset + bytes.n > s->size)
 		s->size = offset + bytes.n;
 	if (rc < 0 && ftruncate(s->fd, (off_t)s->size) < 0)
@@ -182,23 +191,43 @@ int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 	if (ftruncate(s->fd, (off_t)size) < 0)
 		return sw_fail_errno("cannot write %s", s->path);
 	s->size = size;
-	s->dirty = true;
+	atomic_fetch_add(&s->n_changes, 1);
 	return 0;
+}
+
+/* With the first flush, its name and that of its directory. */
+static int flush(struct sw_spill *s)
+{
+	uint64_t n = s->n_changes;
+	int rc = 0;
+
+	if (n == s->n_flushed)
+		return 0;
+	if (fdatasync(s->fd) < 0)
+		return sw_fail_errno("cannot flush %s", s->path);
+	if (s->n_flushed == 0)
+		rc = sw_dir_sync_of(s->path, s->env);
+	if (rc == 0 && s->n_flushed == 0)
+		rc = sw_dir_sync_of(s->dir, s->env);
+	if (rc == 0)
+		s->n_flushed = n;
+	return rc;
 }
 
 int sw_spill_sync(struct sw_spill *s)
 {
 	int rc = sw_env_fault(s->env, "spill.sync");
 
-	if (rc < 0 || !atomic_exchange(&s->dirty, false))
+	if (rc < 0)
 		return rc;
-	if (fdatasync(s->fd) == 0)
-		return 0;
-	s->dirty = true;
-	return sw_fail_errno("cannot flush %s", s->path);
+	/* Whoever finds nothing to do must not return before the flush that did it has ended. */
+	pthread_mutex_lock(&s->sync_lock);
+	rc = flush(s);
+	pthread_mutex_unlock(&s->sync_lock);
+	return rc;
 }
 
 bool sw_spill_needs_sync(const struct sw_spill *s)
 {
-	return s->dirty;
+	return s->n_changes != s->n_flushed;
 }

@@ -24,8 +24,8 @@ struct sw_spill *sw_spill_ref(struct sw_spill *s);
 void sw_spill_unref(struct sw_spill *s);
 /* The same, and remove the file. NULL is fine. */
 void sw_spill_remove(struct sw_spill *s);
-/* Remove what is in dir, but for the numbers that keep() wants, and dir itself when it is empty. *last: the greatest number. */
-int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg, uint64_t *last) SW_MUST_CHECK;
+/* Remove what is in dir, but for the numbers that keep() wants, and dir itself when it is empty. */
+int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg) SW_MUST_CHECK;
 
 uint64_t sw_spill_number(const struct sw_spill *s);
 uint64_t sw_spill_size(const struct sw_spill *s);

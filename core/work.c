@@ -412,6 +412,9 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	uint64_t spent = 0;
 	int rc = w->is_copy ? 0 : sw_db_spent(w->db, j->table, j->key, &spent);
 
+	/* As long as a record names a file, no other content may get its number, whether it is still there or not. */
+	if (j->spill > w->last_spill)
+		w->last_spill = j->spill;
 	if (rc < 0 || seq <= spent)
 		return rc;
 	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
@@ -518,7 +521,7 @@ static int open_journal(struct sw_work *w, const char *name)
 	w->keeps_spills = false;
 	if (rc == 0)
 		tell_lost(w);
-	return rc < 0 ? rc : sw_spills_clear(w->spill_dir, is_spill_of, w, &w->last_spill);
+	return rc < 0 ? rc : sw_spills_clear(w->spill_dir, is_spill_of, w);
 }
 
 int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)

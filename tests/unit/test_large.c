@@ -1,6 +1,7 @@
 /* Large rows under edit: files of their own, staged into the store before they are committed. */
 #include <dirent.h>
 
+#include "core/journal.h"
 #include "core/work.h"
 #include "tests/lib/dbs.h"
 
@@ -321,6 +322,55 @@ static void a_failed_write_leaves_the_row_as_it_was(void **state)
 	end(&s);
 }
 
+/* A number that the journal names is not given to other content: that would come back under the wrong name. */
+static void the_number_of_a_lost_file_is_not_given_again(void **state)
+{
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "lost", SIZE);
+	snprintf(path, sizeof(path), "%s/journal.large/1", s.t.dir);
+	assert_int_equal(unlink(path), 0);
+	crash(&s);
+	write_row(&s, "r", SIZE);
+	assert_int_equal(access(path, F_OK), -1);
+	crash(&s);
+	assert_false(sw_work_is_edited(s.w, sw_view_str("t"), sw_view_str("lost")));
+	check_row(&s, "r", SIZE);
+	pass(&s);
+	end(&s);
+}
+
+static int no_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
+{
+	(void)arg;
+	(void)seq;
+	(void)names;
+	(void)n;
+	return 0;
+}
+
+/* Before the directory is on the disk the old journal may come back, and what it held must still count as spent. */
+static void a_journal_begins_anew_when_its_directory_is_flushed(void **state)
+{
+	struct sw_journal *j;
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	snprintf(path, sizeof(path), "%s/other", s.t.dir);
+	TEST_OK(sw_journal_open(path, &s.t.env.env, no_record, NULL, &j));
+	s.t.env.fail_in = 2;
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_journal_reset(j), SW_EIO);
+	TEST_OK(sw_journal_reset(j));
+	sw_journal_close(j);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +382,8 @@ int main(void)
 	    cmocka_unit_test(rows_grow_and_shrink_across_the_limit),
 	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
 	    cmocka_unit_test(a_failed_write_leaves_the_row_as_it_was),
+	    cmocka_unit_test(the_number_of_a_lost_file_is_not_given_again),
+	    cmocka_unit_test(a_journal_begins_anew_when_its_directory_is_flushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
