@@ -28,9 +28,11 @@ struct batch {
 	size_t bytes;
 };
 
-static void batch_fini(struct batch *b)
+/* Stages that were not spent are given up. */
+static void batch_fini(struct sw_work *w, struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
+		sw_work_discard(w, b->items[i].stage);
 		sw_buf_fini(&b->items[i].content);
 		sw_buf_fini(&b->items[i].base_text);
 	}
@@ -313,7 +315,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	rc = gather(w, all, &b);
 	if (rc < 0 || b.n == 0) {
 		unfinish(w, &b, rc);
-		batch_fini(&b);
+		batch_fini(w, &b);
 		return rc;
 	}
 	w->committing = true;
@@ -333,9 +335,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	else
 		unfinish(w, &b, rc);
 	free(write.ops);
-	for (size_t i = 0; i < b.n; i++)
-		sw_work_discard(w, b.items[i].stage);
-	batch_fini(&b);
+	batch_fini(w, &b);
 	pthread_cond_broadcast(&w->committed);
 	return rc < 0 ? rc : 1 + more;
 }
@@ -370,8 +370,9 @@ static int flush_journal(struct sw_work *w)
 	rc = sw_work_sync_spills(w, NULL);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
+	/* The lock was given up: what was written into files meanwhile waits for the next time. */
 	if (rc == 0)
-		w->journal_dirty_ms = 0;
+		w->journal_dirty_ms = sw_work_has_dirty_spills(w) ? sw_env_mono_ms(w->env) : 0;
 	return rc;
 }
 
@@ -387,14 +388,13 @@ static int trim_journal(struct sw_work *w)
 	return rc < 0 ? rc : 1;
 }
 
-/* What failed is tried again later, as with any commit. */
-static int stage_ready(struct sw_work *w, bool all)
+/* A row that could not be staged has kept no other from its commit; it is tried again later, as with any commit. */
+static int staging_done(struct sw_work *w, int staged, int rc)
 {
-	int rc = sw_work_stage(w, all);
-
-	if (rc < 0)
-		failed(w, rc);
-	return rc;
+	if (staged == 0 || rc < 0)
+		return rc;
+	failed(w, staged);
+	return staged;
 }
 
 int sw_work_run(struct sw_work *w)
@@ -404,11 +404,13 @@ int sw_work_run(struct sw_work *w)
 
 	pthread_mutex_lock(&w->lock);
 	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
-	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms)
-		rc = stage_ready(w, false);
-	if (!w->is_copy && rc == 0 && sw_env_mono_ms(w->env) >= w->retry_ms)
+	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms) {
+		int staged = sw_work_stage(w, false);
+
 		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
 			;
+		rc = staging_done(w, staged, rc);
+	}
 	flushed = flush_journal(w);
 	trimmed = trim_journal(w);
 	pthread_mutex_unlock(&w->lock);
@@ -423,16 +425,15 @@ int sw_work_run(struct sw_work *w)
 int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id)
 {
 	struct sw_hash one;
-	int rc;
+	int staged, rc;
 
 	*id = sw_hash_zero;
 	pthread_mutex_lock(&w->lock);
-	rc = stage_ready(w, true);
-	while (rc == 0 && (rc = commit_batch(w, true, message, &one)) > 0) {
+	staged = sw_work_stage(w, true);
+	while ((rc = commit_batch(w, true, message, &one)) > 0)
 		if (!sw_hash_is_zero(&one))
 			*id = one;
-		rc = 0;
-	}
+	rc = staging_done(w, staged, rc);
 	pthread_mutex_unlock(&w->lock);
 	sw_work_free_stale(w);
 	return rc;
@@ -471,7 +472,7 @@ static int sync_journal(struct sw_work *w, struct sw_name *n)
 		rc = sw_work_sync_spills(w, n->file);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
-	if (rc == 0)
+	if (rc == 0 && !sw_work_has_dirty_spills(w))
 		w->journal_dirty_ms = 0;
 	return rc;
 }
@@ -498,6 +499,7 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for a name it is joined with. */
 	if (rc == SW_EAGAIN && n && n->has_edit)
 		rc = sync_journal(w, n);
+	n = f->name; /* the lock was given up */
 	/* It failed: the journal has the bytes at least, or whoever closes the handle is told once more. */
 	if (rc < 0 && rc != SW_EAGAIN && was_dirty && n && n->has_edit && sw_name_journal(w, &n, 1) < 0) {
 		f->n_dirty++;

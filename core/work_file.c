@@ -382,6 +382,7 @@ int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void
 	return rc;
 }
 
+/* Nobody is staging it. */
 static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, struct sw_view bytes)
 {
 	uint64_t end = offset + bytes.n;
@@ -389,7 +390,6 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, str
 
 	if (end < offset || end > SW_ROW_SIZE_MAX)
 		return SW_ELIMIT;
-	sw_file_wait(w, f);
 	rc = begin_change(w, f);
 	if (rc == 0)
 		rc = sw_file_to_memory(w, f);
@@ -427,6 +427,8 @@ int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, boo
 	int rc = 0;
 
 	pthread_mutex_lock(&w->lock);
+	if (bytes.n > 0)
+		sw_file_wait(w, h->file); /* before its end is looked at: others may wait as well */
 	if (bytes.n > 0)
 		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, bytes);
 	if (rc == 0 && bytes.n > 0) {

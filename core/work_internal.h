@@ -27,6 +27,7 @@ struct sw_file {
 	bool is_staging;	/* it is being written into the store, and must not change */
 	struct sw_stage *stage; /* of that content, when it was: what it is is in staged */
 	struct sw_row staged;
+	uint64_t unstageable;	/* when that failed last, by the set's clock; 0: never */
 	struct sw_row row;    /* inline bytes are in `bytes` too */
 	struct sw_buf bytes;
 	bool is_pinned;
@@ -78,7 +79,7 @@ struct sw_work {
 	struct sw_name **names; /* hash table by cell, open addressing */
 	size_t cap_names, n_names;
 	size_t n_edits, n_scratch, n_checks;
-	uint64_t clock;		/* for versions, generations and groups */
+	uint64_t clock;		/* for versions, generations, groups and failures */
 	uint64_t journal_dirty_ms; /* when the oldest unflushed record was written */
 	uint64_t retry_ms;	/* after a failed commit: not before */
 	char *spill_dir;
@@ -154,10 +155,12 @@ void sw_file_wait(struct sw_work *w, const struct sw_file *f);
 bool sw_name_needs_stage(const struct sw_name *n);
 /* Stage the content of that name's file. Gives up the lock meanwhile: whatever was looked up before may have changed. */
 int sw_file_stage(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
-/* Stage all that is ready, or with `all` whole; likewise. */
+/* Stage all that is ready, or with `all` whole; likewise. One that fails holds up no other; the first failure is returned. */
 int sw_work_stage(struct sw_work *w, bool all) SW_MUST_CHECK;
 /* Flush the contents that the journal refers to; f: of that file alone. Likewise. */
 int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHECK;
+/* Whether there are any, of all files. */
+bool sw_work_has_dirty_spills(const struct sw_work *w);
 /* Without the lock. */
 void sw_work_free_stale(struct sw_work *w);
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all);

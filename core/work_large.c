@@ -129,9 +129,9 @@ void sw_work_free_stale(struct sw_work *w)
 
 void sw_file_drop_spill(struct sw_work *w, struct sw_file *f)
 {
+	sw_file_unstage(w, f);
 	if (!f->spill)
 		return;
-	sw_file_unstage(w, f);
 	w->n_spills--;
 	if (w->keeps_spills)
 		sw_spill_unref(f->spill);
@@ -177,26 +177,29 @@ int sw_file_stage(struct sw_work *w, struct sw_file *f)
 		rc = sw_stage_row(stage, read_spill, spill, &row);
 	if (rc < 0)
 		sw_stage_free(stage);
-	sw_spill_unref(spill);
 	pthread_mutex_lock(&w->lock);
 	f->is_staging = false;
-	if (rc == 0) {
+	if (rc == 0 && f->spill == spill) {
 		f->stage = stage;
 		f->staged = row;
+	} else if (rc == 0) { /* a commit that had begun before has ended, and the file shows the row that it made */
+		sw_work_discard(w, stage);
 	}
+	sw_spill_unref(spill);
 	pthread_cond_broadcast(&w->committed);
 	sw_file_unref(w, f);
 	return rc;
 }
 
-static struct sw_file *find_unstaged(const struct sw_work *w, bool all)
+/* Those that failed since `pass` began are left out. */
+static struct sw_file *find_unstaged(const struct sw_work *w, bool all, uint64_t pass)
 {
 	uint64_t now = sw_env_mono_ms(w->env);
 
 	for (size_t i = 0; i < w->cap_names; i++) {
 		const struct sw_name *n = w->names[i];
 
-		if (n && sw_name_needs_stage(n) && sw_name_is_ready(w, n, now, all))
+		if (n && sw_name_needs_stage(n) && n->file->unstageable < pass && sw_name_is_ready(w, n, now, all))
 			return n->file;
 	}
 	return NULL;
@@ -204,15 +207,30 @@ static struct sw_file *find_unstaged(const struct sw_work *w, bool all)
 
 int sw_work_stage(struct sw_work *w, bool all)
 {
+	uint64_t pass = ++w->clock;
 	struct sw_file *f;
-	int rc = 0;
+	int first = 0;
 
-	while (rc == 0 && w->n_spills > 0 && (f = find_unstaged(w, all)) != NULL)
+	while (w->n_spills > 0 && (f = find_unstaged(w, all, pass)) != NULL) {
+		int rc;
+
+		f->n_refs++;
 		rc = sw_file_stage(w, f);
-	return rc;
+		if (rc < 0)
+			f->unstageable = ++w->clock;
+		first = first < 0 ? first : rc;
+		sw_file_unref(w, f);
+	}
+	return first;
 }
 
-/* Contents that the journal refers to and the disk may lack, each with a reference. */
+/* Whether the journal refers to content that the disk may lack. */
+static bool needs_sync(const struct sw_name *n)
+{
+	return n->file && n->file->spill && n->journal_seq > 0 && sw_spill_needs_sync(n->file->spill);
+}
+
+/* All such contents, each with a reference. */
 static int gather_dirty(struct sw_work *w, struct sw_spill ***out, size_t *n)
 {
 	struct sw_spill **v = calloc(w->n_spills + 1, sizeof(struct sw_spill *));
@@ -223,12 +241,19 @@ static int gather_dirty(struct sw_work *w, struct sw_spill ***out, size_t *n)
 	for (size_t i = 0; i < w->cap_names && *n < w->n_spills; i++) {
 		const struct sw_name *name = w->names[i];
 
-		if (name && name->file && name->file->spill && name->journal_seq > 0 &&
-		    sw_spill_needs_sync(name->file->spill))
+		if (name && needs_sync(name))
 			v[(*n)++] = sw_spill_ref(name->file->spill);
 	}
 	*out = v;
 	return 0;
+}
+
+bool sw_work_has_dirty_spills(const struct sw_work *w)
+{
+	for (size_t i = 0; w->n_spills > 0 && i < w->cap_names; i++)
+		if (w->names[i] && needs_sync(w->names[i]))
+			return true;
+	return false;
 }
 
 int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f)

@@ -343,6 +343,78 @@ static void the_number_of_a_lost_file_is_not_given_again(void **state)
 	end(&s);
 }
 
+static int n_edited(struct set *s)
+{
+	static const char *const keys[] = {"r", "q", "small"};
+	int n = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		n += sw_work_is_edited(s->w, sw_view_str("t"), sw_view_str(keys[i]));
+	return n;
+}
+
+static void a_row_that_cannot_be_staged_holds_up_no_other(void **state)
+{
+	struct sw_work_status status;
+	struct sw_hash id;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	for (int by_hand = 0; by_hand < 2; by_hand++) {
+		write_row(&s, "r", SIZE);
+		write_row(&s, "q", SIZE);
+		write_row(&s, "small", 100);
+		s.t.env.now_ms += 5000;
+		s.t.env.fail_in = 1;
+		s.t.env.fail_rc = SW_ENOSPC;
+		assert_int_equal(by_hand ? sw_work_commit(s.w, sw_view_str("m"), &id) : sw_work_run(s.w), SW_ENOSPC);
+		assert_int_equal(n_edited(&s), 1);
+		sw_work_status(s.w, &status);
+		assert_true(status.error[0] != '\0');
+		pass(&s);
+		assert_int_equal(n_edited(&s), 0);
+		sw_work_status(s.w, &status);
+		assert_int_equal(status.error[0], '\0');
+		fill(expected, SIZE, 3);
+	}
+	end(&s);
+}
+
+static void count_flushes(void *arg, const char *step)
+{
+	*(int *)arg += strcmp(step, "spill.sync") == 0;
+}
+
+/* An fsync of one row flushes that one alone; the others are flushed in their time. */
+static void every_file_is_flushed_in_its_time(void **state)
+{
+	struct sw_handle q, r;
+	struct set s;
+	int n = 0;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	write_row(&s, "q", SIZE);
+	open_row(&s, "q", SW_OPEN_WRITE, &q); /* somebody goes on writing: it is not committed */
+	TEST_OK(sw_handle_write(s.w, &q, 0, false, sw_view(expected, 10)));
+	write_row(&s, "r", SIZE);
+	open_row(&s, "r", 0, &r);
+	s.t.env.on_step = count_flushes;
+	s.t.env.on_step_arg = &n;
+	TEST_OK(sw_handle_sync(s.w, &r));
+	assert_int_equal(n, 1);
+	sw_handle_release(s.w, &r);
+	pass(&s);
+	assert_int_equal(n, 2);
+	assert_true(sw_work_due_ms(s.w) > 0);
+	s.t.env.on_step = NULL;
+	sw_handle_release(s.w, &q);
+	end(&s);
+}
+
 static int no_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
 {
 	(void)arg;
@@ -383,6 +455,8 @@ int main(void)
 	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
 	    cmocka_unit_test(a_failed_write_leaves_the_row_as_it_was),
 	    cmocka_unit_test(the_number_of_a_lost_file_is_not_given_again),
+	    cmocka_unit_test(a_row_that_cannot_be_staged_holds_up_no_other),
+	    cmocka_unit_test(every_file_is_flushed_in_its_time),
 	    cmocka_unit_test(a_journal_begins_anew_when_its_directory_is_flushed),
 	};
 
