@@ -79,16 +79,22 @@ static void *committer_main(void *arg)
 {
 	struct sw_committer *c = arg;
 
-	for (;;) {
-		uint32_t ms = due_ms(c);
-		bool is_idle = ms > TIDY_MS;
+	const struct sw_env *env = sw_db_env(c->owner->db);
+	uint64_t tidy_at = sw_env_mono_ms(env) + TIDY_MS;
 
-		if (!wait_ms(c, is_idle ? TIDY_MS : ms))
+	for (;;) {
+		uint64_t now = sw_env_mono_ms(env), until_tidy = tidy_at > now ? tidy_at - now : 0;
+		uint32_t ms = due_ms(c);
+
+		if (!wait_ms(c, ms < until_tidy ? ms : (uint32_t)until_tidy))
 			return NULL;
-		if (!is_idle)
+		if (ms <= until_tidy)
 			say(c, run(c));
-		else if (sw_db_tidy(c->owner->db) < 0)
+		if (sw_env_mono_ms(env) < tidy_at)
+			continue;
+		if (sw_db_tidy(c->owner->db) < 0)
 			sw_log(SW_LOG_DEBUG, "old states could not be given up; trying again later");
+		tidy_at = sw_env_mono_ms(env) + TIDY_MS;
 	}
 }
 
