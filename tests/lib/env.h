@@ -48,7 +48,8 @@ static inline int test_env_fault(void *arg, const char *step)
 	bool now = !t->is_dead && t->fail_in > 0 && --t->fail_in == 0;
 	int rc = t->is_dead ? SW_EIO : now ? t->fail_rc : 0;
 
-	t->is_dead |= now && t->dies;
+	if (now && t->dies)
+		t->is_dead = true;
 	if (rc == 0 && t->on_step)
 		t->on_step(t->on_step_arg, step);
 	return rc;

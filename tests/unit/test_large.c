@@ -1,8 +1,9 @@
 /* Large rows under edit: files of their own, staged into the store before they are committed. */
 #include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
 
-#include "core/journal.h"
-#include "core/work.h"
+#include "core/work_internal.h"
 #include "tests/lib/dbs.h"
 
 #define SIZE 3000000
@@ -415,6 +416,79 @@ static void every_file_is_flushed_in_its_time(void **state)
 	end(&s);
 }
 
+/* An fsync that begins while the row is being committed, and has its stage ready when that is done. */
+struct late_sync {
+	struct set *s;
+	struct sw_handle h;
+	pthread_t main, thread;
+	bool is_begun;
+	int rc;
+};
+
+static void *sync_late(void *arg)
+{
+	struct late_sync *l = arg;
+
+	l->rc = sw_handle_sync(l->s->w, &l->h);
+	return NULL;
+}
+
+static void wait_until(struct late_sync *l, bool is_staging)
+{
+	const struct sw_file *f = l->h.file;
+	bool is_so = false;
+
+	while (!is_so) {
+		pthread_mutex_lock(&l->s->w->lock);
+		is_so = is_staging ? f->is_staging : !f->spill;
+		pthread_mutex_unlock(&l->s->w->lock);
+		sched_yield();
+	}
+}
+
+static void on_late_step(void *arg, const char *step)
+{
+	struct late_sync *l = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	if (!pthread_equal(pthread_self(), l->main)) {
+		wait_until(l, false);
+	} else if (!l->is_begun && l->h.file->name->in_commit) {
+		l->is_begun = true;
+		assert_int_equal(pthread_create(&l->thread, NULL, sync_late, l), 0);
+		wait_until(l, true);
+	}
+}
+
+static void a_stage_that_comes_too_late_is_given_up(void **state)
+{
+	struct late_sync l = {.main = pthread_self()};
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	fill(expected, SIZE, 4);
+	write_row(&s, "r", SIZE);
+	l.s = &s;
+	open_row(&s, "r", 0, &l.h);
+	s.t.env.on_step = on_late_step;
+	s.t.env.on_step_arg = &l;
+	pass(&s);
+	assert_true(l.is_begun);
+	pthread_join(l.thread, NULL);
+	s.t.env.on_step = NULL;
+	TEST_OK(l.rc);
+	assert_null(l.h.file->stage);
+	check_row(&s, "r", SIZE);
+	sw_handle_release(s.w, &l.h);
+	TEST_OK(sw_db_tidy(s.t.db));
+	assert_int_equal(n_stored(&s, SW_SPACE_STAGED), 0);
+	end(&s);
+}
+
 static int no_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
 {
 	(void)arg;
@@ -457,6 +531,7 @@ int main(void)
 	    cmocka_unit_test(the_number_of_a_lost_file_is_not_given_again),
 	    cmocka_unit_test(a_row_that_cannot_be_staged_holds_up_no_other),
 	    cmocka_unit_test(every_file_is_flushed_in_its_time),
+	    cmocka_unit_test(a_stage_that_comes_too_late_is_given_up),
 	    cmocka_unit_test(a_journal_begins_anew_when_its_directory_is_flushed),
 	};
 
