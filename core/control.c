@@ -502,23 +502,62 @@ static int read_roles(const struct verdict *v, struct sw_member_role **out, size
 
 /* Judging */
 
-static int has_limit(const struct sw_fold_commit *commits, size_t n, bool *limited, bool *control)
+static int author_of(struct sw_txn *txn, uint64_t seq, struct sw_key *out)
+{
+	struct sw_order order;
+	int rc = sw_history_order(txn, seq, &order);
+
+	if (rc == 0)
+		sw_order_author(&order, out);
+	return rc;
+}
+
+/*
+ * Whether a control commit is one without which all that was let in is valid: a succession, or grants by the creator, whom
+ * nobody can revoke. Whether others are valid depends on more than what is in their past: on ranks, or on revocations.
+ */
+static int is_harmless(struct sw_txn *txn, const struct sw_fold_commit *commit, const struct sw_commit *local, bool *out)
+{
+	struct sw_key author = {0}, creator = {0};
+	struct sw_changeset walk;
+	enum sw_role needs;
+	struct sw_op op;
+	int rc = sw_changeset_needs(commit->changeset, &needs);
+
+	*out = rc == 0 && needs == SW_ROLE_WRITER;
+	if (rc < 0 || *out)
+		return rc;
+	rc = sw_changeset_begin(&walk, commit->changeset);
+	while (rc == 0 && (rc = sw_changeset_next(&walk, &op)) > 0) {
+		if (op.kind == SW_OP_REVOKE || op.kind == SW_OP_FLOOR)
+			return 0;
+		rc = 0;
+	}
+	if (rc == 0)
+		rc = author_of(txn, 1, &creator);
+	if (rc == 0 && local)
+		author = local->author;
+	else if (rc == 0)
+		rc = author_of(txn, commit->seq, &author);
+	*out = rc == 0 && sw_key_eq(&author, &creator);
+	return rc;
+}
+
+static int has_limit(struct sw_txn *txn, const struct sw_fold_commit *commits, size_t n, const struct sw_commit *local,
+		     bool *limited, bool *control)
 {
 	int rc = 0;
 
 	*control = false;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct sw_changeset walk;
-		struct sw_op op;
+		bool harmless = true;
 
 		if (commits[i].mode != SW_MODE_CONTROL)
 			continue;
 		*control = true;
-		rc = sw_changeset_begin(&walk, commits[i].changeset);
-		while (rc == 0 && (rc = sw_changeset_next(&walk, &op)) > 0) {
-			*limited |= op.kind == SW_OP_REVOKE || op.kind == SW_OP_FLOOR;
-			rc = 0;
-		}
+		if (!*limited)
+			rc = is_harmless(txn, &commits[i], local, &harmless);
+		*limited |= !harmless;
 	}
 	return rc;
 }
@@ -604,7 +643,7 @@ int sw_control_judge(struct sw_control *c, struct sw_txn *txn, struct sw_fold_co
 {
 	struct judging j = {
 	    .c = c, .commits = commits, .n = n, .first_seq = UINT64_MAX, .out = out};
-	bool limited = false, was_limited, has_control;
+	bool limited, was_limited = false, has_control;
 	int rc = sw_control_is_limited(txn, &was_limited);
 
 	*out = (struct sw_judgement){0};
@@ -612,9 +651,10 @@ int sw_control_judge(struct sw_control *c, struct sw_txn *txn, struct sw_fold_co
 		commits[i].outcome = SW_APPLIED;
 		j.first_seq = commits[i].seq < j.first_seq ? commits[i].seq : j.first_seq;
 	}
+	limited = was_limited;
 	if (rc == 0)
-		rc = has_limit(commits, n, &limited, &has_control);
-	if (rc < 0 || (!limited && !was_limited))
+		rc = has_limit(txn, commits, n, local, &limited, &has_control);
+	if (rc < 0 || !limited)
 		return rc;
 	out->is_limited = true;
 	if (!was_limited)
@@ -638,7 +678,7 @@ int sw_control_judge_all(struct sw_control *c, struct sw_txn *txn, struct sw_fol
 	*out = (struct sw_judgement){0};
 	for (size_t i = 0; i < n; i++)
 		commits[i].outcome = SW_APPLIED;
-	rc = has_limit(commits, n, &out->is_limited, &has_control);
+	rc = has_limit(txn, commits, n, NULL, &out->is_limited, &has_control);
 	return rc == 0 && out->is_limited ? judge(&j, txn, NULL, true) : rc;
 }
 

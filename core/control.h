@@ -2,10 +2,10 @@
  * The control plane: which commits are valid, by grants, revocations and floors (core/FORMAT.md,
  * "Members").
  *
- * As long as a database has neither revocations nor floors, every commit that was taken is valid,
- * and nothing is kept or computed here. With the first one the graph of all commits is read into
- * memory (core/graph.h). A control commit then costs a pass over the graph, a data commit a look at
- * what it stands on.
+ * As long as all control commits are successions, or grants by the creator, every commit that was
+ * taken is valid, and nothing is kept or computed here. With the first other one, which limits the
+ * store whether it counts or not, the graph of all commits is read into memory (core/graph.h). A
+ * control commit then costs a pass over the graph, a data commit a look at what it stands on.
  *
  * One writer at a time judges, within its transaction; any thread may ask for members meanwhile.
  */
@@ -22,7 +22,7 @@ void sw_control_free(struct sw_control *c);
 
 /* What new commits do to those that were there. */
 struct sw_judgement {
-	bool is_limited;       /* there are revocations or floors; else nothing else is set */
+	bool is_limited;       /* not all is valid by itself; else nothing else is set */
 	bool moved;            /* an earlier commit came into the line, or left it */
 	struct sw_flip *turns; /* earlier commits that are void now (VOID or OUT), or valid again
 				  (APPLIED: the fold says) */
@@ -52,7 +52,7 @@ int sw_control_judge_all(struct sw_control *c, struct sw_txn *txn, struct sw_fol
  * *out. */
 int sw_control_tips(struct sw_control *c, uint64_t **out, size_t *n) SW_MUST_CHECK;
 
-/* Whether the store of a transaction has revocations or floors. */
+/* Whether the store of a transaction has control commits that are neither successions nor grants by the creator. */
 int sw_control_is_limited(struct sw_txn *txn, bool *out) SW_MUST_CHECK;
 /* All roles as of a commit (NULL: now), of a limited store. Free *out. */
 int sw_control_roles(struct sw_control *c, struct sw_txn *txn, const struct sw_order *until,

@@ -182,7 +182,7 @@ static bool may_go(const struct sw_db *db, uint64_t seq, const struct sw_order *
 }
 
 /*
- * Where there are revocations or floors, only what is valid and judges nobody else. It stays valid: nobody else has seen it, what
+ * Where validity is judged, only what is valid and judges nobody else. It stays valid: nobody else has seen it, what
  * it stands on is the same, and every floor has a stamp below the new one.
  */
 static int is_plain(const struct resigning *r, uint64_t seq, bool *out)

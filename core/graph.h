@@ -1,7 +1,7 @@
 /*
  * The graph of the commits of one store, in memory: who wrote each, what it stands on, and which
- * control commits are in its causal past. It is made when a database has its first revocation or
- * floor, and never before.
+ * control commits are in its causal past. It is made when a database has its first control commit
+ * that is neither a succession nor a grant by the creator, and never before.
  *
  * A vertex is a commit's local number minus one, so parents have smaller ones. Keys and control
  * commits are numbered in order of appearance. What is in the past of a commit never changes, so a

@@ -146,7 +146,7 @@ static int read_table(const struct sw_reader *r, struct sw_member **out, size_t 
 	return rc;
 }
 
-/* Without revocations and floors, every grant is as good as when it was made. */
+/* Where nothing is judged, every grant is as good as when it was made. */
 static int list_unlimited(const struct sw_reader *r, struct sw_member **out, size_t *n)
 {
 	struct sw_member *v = NULL;

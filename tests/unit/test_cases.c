@@ -168,8 +168,8 @@ static void made_fini(struct made *m)
 	sw_buf_fini(&m->changeset);
 }
 
-/* By author i, after one parent, with a changeset in m already. */
-static void seal(struct pair *p, size_t i, uint64_t stamp, const struct sw_hash *parent, struct made *m)
+/* After one parent, with a changeset in m already. */
+static void seal_by(struct pair *p, const struct sw_identity *author, uint64_t stamp, const struct sw_hash *parent, struct made *m)
 {
 	struct sw_commit c = {.rule = SW_RULE_VERSION,
 			      .database = *sw_db_id(p->a.db),
@@ -178,8 +178,13 @@ static void seal(struct pair *p, size_t i, uint64_t stamp, const struct sw_hash 
 			      .stamp = stamp};
 
 	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&m->changeset), &c.changeset);
-	sw_commit_seal(&c, p->authors[i], &m->raw);
+	sw_commit_seal(&c, author, &m->raw);
 	m->id = c.id;
+}
+
+static void seal(struct pair *p, size_t i, uint64_t stamp, const struct sw_hash *parent, struct made *m)
+{
+	seal_by(p, p->authors[i], stamp, parent, m);
 }
 
 static void make(struct pair *p, size_t i, uint64_t stamp, const struct sw_hash *parent, enum sw_mode mode,
@@ -920,6 +925,42 @@ static void a_floor_ends_what_was_signed_before_and_not_seen(void **state)
 	pair_close(&p);
 }
 
+static void case_10_ranks_count_without_revocations_too(void **state)
+{
+	struct sw_hash admin, lesser, w;
+	struct sw_op op;
+	struct made m = {0};
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = grant_op(&p, 0, SW_ROLE_ADMIN);
+	admin = govern(&p, &op, 1);
+	/* By an admin and, at the same time, by the creator: so its rank is that of the former, who could not make it an admin. */
+	lesser = add(&p, 0, MS(2000), &admin, SW_MODE_CONTROL, grant_op(&p, 1, SW_ROLE_ADMIN));
+	w = add(&p, 1, MS(2010), &lesser, SW_MODE_CONTROL, grant_op(&p, 2, SW_ROLE_ADMIN));
+	assert_role(&p, 2, SW_ROLE_ADMIN);
+	op = grant_op(&p, 1, SW_ROLE_ADMIN);
+	sw_changeset_encode(SW_MODE_CONTROL, &op, 1, &m.changeset, NULL);
+	seal_by(&p, sw_db_identity(p.a.db), MS(2005), &admin, &m);
+	assert_int_equal(give(&p.a, &m).taken, SW_TAKEN);
+	made_fini(&m);
+	assert_role(&p, 1, SW_ROLE_ADMIN);
+	assert_role(&p, 2, SW_ROLE_WRITER);
+	assert_int_equal(outcome_of(&p.a, &w), SW_OUT);
+	add(&p, 2, MS(2100), &w, SW_MODE_MERGE, row_op("r", NULL, "writers write"));
+	pair_sync(&p);
+	assert_text(&p.b, "t", "r", "writers write");
+	/* A floor that is void, and in one store alone, changes nothing. */
+	op = (struct sw_op){.kind = SW_OP_FLOOR};
+	make(&p, 1, MS(2200), &lesser, SW_MODE_CONTROL, &op, 1, &m);
+	assert_true(give(&p.a, &m).is_out);
+	made_fini(&m);
+	assert_true(same_head(&p));
+	assert_role(&p, 2, SW_ROLE_WRITER);
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
 static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
 {
@@ -1577,6 +1618,7 @@ int main(void)
 	    cmocka_unit_test(case_11_honest_commits_on_void_ones_stay),
 	    cmocka_unit_test(case_12_the_line_does_not_grow),
 	    cmocka_unit_test(a_floor_ends_what_was_signed_before_and_not_seen),
+	    cmocka_unit_test(case_10_ranks_count_without_revocations_too),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
