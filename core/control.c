@@ -660,6 +660,9 @@ int sw_control_judge(struct sw_control *c, struct sw_txn *txn, struct sw_fold_co
 	if (!was_limited)
 		rc = sw_meta_put(txn, META_LIMITED, sw_view("", 0));
 	pthread_mutex_lock(&c->lock);
+	/* Commits were let in without a look at it since a first judgement was given up. */
+	if (!was_limited)
+		reset(c);
 	if (rc == 0)
 		rc = judge(&j, txn, local, has_control);
 	pthread_mutex_unlock(&c->lock);

@@ -961,6 +961,34 @@ static void case_10_ranks_count_without_revocations_too(void **state)
 	pair_close(&p);
 }
 
+static void a_first_revocation_that_failed_is_forgotten(void **state)
+{
+	struct sw_write_op revoke = {0};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &revoke, .n = 1};
+	struct sw_hash id;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	revoke.op = revoke_op(&p, 0);
+	p.a.env.fail_in = 1;
+	p.a.env.fail_rc = SW_ENOSPC;
+	assert_int_equal(sw_db_commit(p.a.db, &w, &id), SW_ENOSPC);
+	p.a.env.fail_in = 0;
+	/* Other commits have its number now. */
+	id = add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, row_op("r", NULL, "1"));
+	add(&p, 0, MS(2010), &id, SW_MODE_MERGE, row_op("s", NULL, "2"));
+	p.a.env.now_ms += 5000;
+	op = revoke_op(&p, 4);
+	govern(&p, &op, 1);
+	assert_role(&p, 0, SW_ROLE_WRITER);
+	assert_role(&p, 4, 0);
+	assert_text(&p.a, "t", "r", "1");
+	assert_text(&p.b, "t", "s", "2");
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
 static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
 {
@@ -1619,6 +1647,7 @@ int main(void)
 	    cmocka_unit_test(case_12_the_line_does_not_grow),
 	    cmocka_unit_test(a_floor_ends_what_was_signed_before_and_not_seen),
 	    cmocka_unit_test(case_10_ranks_count_without_revocations_too),
+	    cmocka_unit_test(a_first_revocation_that_failed_is_forgotten),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
