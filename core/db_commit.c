@@ -224,20 +224,103 @@ static int encode(const struct sw_write *w, size_t n, struct sw_buf *out)
 	return 0;
 }
 
-/* The tips are the parents; beyond 64, the first 64, and the rest another time. */
-static int set_parents(struct sw_txn *txn, struct sw_commit *c)
+/* Parents ascend, each once; when there is no room for another, it is none. */
+static void add_parent(struct sw_commit *c, const struct sw_hash *id)
+{
+	size_t i = 0;
+
+	while (i < c->n_parents && sw_hash_cmp(&c->parents[i], id) < 0)
+		i++;
+	if (c->n_parents == SW_PARENTS_MAX || (i < c->n_parents && sw_hash_eq(&c->parents[i], id)))
+		return;
+	memmove(&c->parents[i + 1], &c->parents[i], (c->n_parents - i) * sizeof(*id));
+	c->parents[i] = *id;
+	c->n_parents++;
+}
+
+/* A commit of the line, by its number. */
+static int add_parent_at(struct sw_txn *txn, struct sw_commit *c, uint64_t seq)
+{
+	struct sw_order order;
+	struct sw_hash id;
+	int rc = sw_history_order(txn, seq, &order);
+
+	if (rc < 0)
+		return rc;
+	sw_order_id(&order, &id);
+	add_parent(c, &id);
+	return 0;
+}
+
+static int add_newest_own(struct sw_txn *txn, struct sw_commit *c, const struct sw_key *own)
+{
+	uint64_t seq;
+	int rc = sw_history_next_seq(txn, &seq);
+
+	while (rc == 0 && --seq > 0) {
+		enum sw_outcome outcome = SW_OUT;
+		struct sw_order order;
+		struct sw_key author;
+
+		rc = sw_history_order(txn, seq, &order);
+		if (rc < 0)
+			return rc;
+		sw_order_author(&order, &author);
+		if (!sw_key_eq(&author, own))
+			continue;
+		rc = sw_history_outcome(txn, seq, &outcome);
+		if (rc < 0 || outcome == SW_OUT)
+			continue;
+		return add_parent_at(txn, c, seq);
+	}
+	return rc;
+}
+
+/* The newest commits that grant something to the key. */
+static int add_own_grants(struct sw_txn *txn, struct sw_commit *c, const struct sw_key *own)
+{
+	struct sw_op probe = {.kind = SW_OP_GRANT, .member = *own};
+	struct sw_op_refs refs = {0};
+	struct sw_cell cell;
+	int rc;
+
+	sw_op_cell(&probe, &cell);
+	rc = sw_history_refs(txn, &cell, 0, &refs);
+	for (size_t i = refs.n; rc == 0 && i-- > 0 && c->n_parents < SW_PARENTS_MAX / 2;) {
+		enum sw_outcome outcome;
+
+		rc = sw_history_outcome(txn, refs.v[i].seq, &outcome);
+		if (rc == 0 && outcome < SW_VOID)
+			rc = add_parent_at(txn, c, refs.v[i].seq);
+	}
+	free(refs.v);
+	return rc;
+}
+
+/*
+ * The tips are the parents; beyond 64, the first of them, and the rest another time. Then what the author has made, and the
+ * grants that let it in, might be below none of them, so these are parents, too.
+ */
+static int set_parents(struct sw_txn *txn, struct sw_commit *c, const struct sw_key *own)
 {
 	struct sw_view found, value;
 	struct sw_hash at = sw_hash_zero;
-	int rc;
+	int rc = 0;
 
-	while (c->n_parents < SW_PARENTS_MAX &&
+	if (sw_txn_count(txn, SW_SPACE_TIPS) > SW_PARENTS_MAX) {
+		rc = add_newest_own(txn, c, own);
+		if (rc == 0)
+			rc = add_own_grants(txn, c, own);
+	}
+	while (rc >= 0 && c->n_parents < SW_PARENTS_MAX &&
 	       (rc = sw_txn_ceil(txn, SW_SPACE_TIPS, sw_hash_view(&at), &found, &value)) > 0) {
-		memcpy(c->parents[c->n_parents++].b, found.p, SW_HASH_SIZE);
 		memcpy(at.b, found.p, SW_HASH_SIZE);
+		add_parent(c, &at);
 		for (int i = SW_HASH_SIZE - 1; i >= 0 && ++at.b[i] == 0; i--)
 			;
 	}
+	if (rc < 0)
+		return rc;
 	return c->n_parents > 0 ? 0 : sw_fail(SW_ECORRUPT, "the store has no newest commit");
 }
 
@@ -266,14 +349,32 @@ uint64_t sw_db_stamp_ms(const struct sw_db *db)
 	return time < own ? time : own;
 }
 
-/* What it does to the validity of others. It is valid itself: what its author may do was looked at before. */
+/* Nobody would ever take it, nor what comes on top of it: so it is not made. */
+static int check_allowed(const struct sw_making *m, const struct sw_fold_commit *c)
+{
+	enum sw_role need;
+	bool allowed = false;
+	int rc = sw_changeset_needs(c->changeset, &need);
+
+	if (rc == 0 && c->outcome < SW_VOID)
+		rc = sw_db_is_allowed(m->txn, &m->commit, need, &allowed);
+	if (rc == 0 && !allowed)
+		return sw_fail(SW_EDENIED, "the commit would not be valid, since no grant to the key of this store counts for "
+					   "it; an admin can grant it anew");
+	return rc;
+}
+
+/* What it does to the validity of others, and whether it is valid itself. */
 static int judge(struct sw_making *m, struct sw_fold_commit *c)
 {
+	int rc;
+
 	m->commit.author = *sw_db_key(m->db);
 	m->commit.stamp = c->stamp;
 	if (m->is_judged)
 		return 0;
-	return sw_control_judge(m->db->control, m->txn, c, 1, &m->commit, &m->judgement);
+	rc = sw_control_judge(m->db->control, m->txn, c, 1, &m->commit, &m->judgement);
+	return rc < 0 ? rc : check_allowed(m, c);
 }
 
 int sw_making_seal(struct sw_making *m, struct sw_fold_commit *c, bool may_drop, bool *dropped,
@@ -311,7 +412,7 @@ static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_enterin
 	e->fold.changeset = sw_buf_view(&m->changeset);
 	m->made.commit.message = w->message;
 	if (rc == 0)
-		rc = set_parents(m->made.txn, &m->made.commit);
+		rc = set_parents(m->made.txn, &m->made.commit, sw_db_key(db));
 	return rc < 0 ? rc : sw_making_seal(&m->made, &e->fold, w->may_drop, &w->dropped, out);
 }
 

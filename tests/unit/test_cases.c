@@ -989,6 +989,60 @@ static void a_first_revocation_that_failed_is_forgotten(void **state)
 	pair_close(&p);
 }
 
+/* Siblings by author 0, each a tip, whose ids are smaller than most. */
+static void add_siblings(struct pair *p, const struct sw_hash *parent, size_t n)
+{
+	for (size_t i = 0; n > 0; i++) {
+		struct sw_op op;
+		struct made m;
+		char key[16];
+
+		snprintf(key, sizeof(key), "r%zu", i);
+		op = row_op(key, NULL, "x");
+		make(p, 0, MS(100 + i), parent, SW_MODE_MERGE, &op, 1, &m);
+		if (m.id.b[0] < 16) {
+			assert_int_equal(give(&p->a, &m).taken, SW_TAKEN);
+			assert_int_equal(give(&p->b, &m).taken, SW_TAKEN);
+			n--;
+		}
+		made_fini(&m);
+	}
+}
+
+static void of_many_tips_those_that_a_commit_relies_on_are_parents(void **state)
+{
+	struct sw_op op = {.kind = SW_OP_GRANT, .role = SW_ROLE_WRITER};
+	uint8_t secret[SW_KEY_SEED_SIZE] = {7};
+	struct sw_hash first, ids[2];
+	struct sw_commit commit;
+	struct sw_view raw, changeset;
+	struct sw_reader r;
+	struct pair p = {0};
+
+	(void)state;
+	test_db_create(&p.a, 1);
+	test_db_clone(&p.b, &p.a, 2);
+	TEST_OK(sw_identity_from_seed(secret, &p.authors[0]));
+	op.member = *sw_identity_key(p.authors[0]);
+	first = govern(&p, &op, 1);
+	test_grant(&p.a, &p.b); /* the siblings have not seen that */
+	test_sync(&p.a, &p.b);
+	p.a.env.now_ms += 50000;
+	p.b.env.now_ms += 50000;
+	add_siblings(&p, &first, 140);
+	for (size_t i = 0; i < 2; i++)
+		ids[i] = test_put(&p.b, "t", "mine", i ? "2" : "1");
+	TEST_OK(sw_reader_begin(p.b.db, &r));
+	TEST_OK(sw_db_get_commit(&r, &ids[1], &commit, &raw, &changeset));
+	assert_int_equal(commit.n_parents, SW_PARENTS_MAX);
+	for (size_t i = 1; i < commit.n_parents; i++)
+		assert_true(sw_hash_cmp(&commit.parents[i - 1], &commit.parents[i]) < 0);
+	sw_reader_end(&r);
+	pair_sync(&p);
+	assert_text(&p.a, "t", "mine", "2");
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
 static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
 {
@@ -1648,6 +1702,7 @@ int main(void)
 	    cmocka_unit_test(a_floor_ends_what_was_signed_before_and_not_seen),
 	    cmocka_unit_test(case_10_ranks_count_without_revocations_too),
 	    cmocka_unit_test(a_first_revocation_that_failed_is_forgotten),
+	    cmocka_unit_test(of_many_tips_those_that_a_commit_relies_on_are_parents),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
