@@ -58,13 +58,8 @@ static struct sw_db *db_new(const struct sw_env *env)
 		return NULL;
 	db->shape = calloc(1, sizeof(*db->shape));
 	db->control = sw_control_new();
-	if (!db->shape || !db->control) {
+	if (!db->shape || !db->control || sw_settling_new(&db->settling) < 0) {
 		sw_control_free(db->control);
-		free(db->shape);
-		free(db);
-		return NULL;
-	}
-	if (sw_settling_new(&db->settling) < 0) {
 		free(db->shape);
 		free(db);
 		return NULL;

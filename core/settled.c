@@ -193,7 +193,7 @@ static int see_grants(struct sw_settling *s, struct sw_txn *txn, size_t column)
 			rc = sw_history_changeset(txn, refs.v[i].seq, &changeset);
 		if (rc == 0)
 			rc = sw_changeset_at(changeset, refs.v[i].offset, &mode, &op);
-		if (rc < 0 || outcome == SW_VOID || op.kind != SW_OP_GRANT ||
+		if (rc < 0 || outcome >= SW_VOID || op.kind != SW_OP_GRANT ||
 		    op.role < SW_ROLE_WRITER || !sw_key_eq(&op.member, &s->v[column].key))
 			continue;
 		sw_seen_clear(&s->seen, sum);
