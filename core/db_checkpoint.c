@@ -165,19 +165,26 @@ static int fold_again(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	return rc;
 }
 
+/* What is not in the line is not in its fold. */
 static int fold_since(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, uint64_t last)
 {
-	size_t n = (size_t)(last - db->written_seq);
-	struct sw_entering *v = calloc(n, sizeof(*v));
-	struct sw_entering **by = calloc(n, sizeof(struct sw_entering *));
-	struct sw_commit *commits = calloc(n, sizeof(*commits));
+	size_t max = (size_t)(last - db->written_seq), n = 0;
+	struct sw_entering *v = calloc(max, sizeof(*v));
+	struct sw_entering **by = calloc(max, sizeof(struct sw_entering *));
+	struct sw_commit *commits = calloc(max, sizeof(*commits));
 	int rc = v && by && commits ? 0 : SW_ENOMEM;
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		by[i] = &v[i];
-		rc = decode_entering(txn, db->written_seq + 1 + i, &v[i], &commits[i]);
+	for (uint64_t seq = db->written_seq + 1; rc == 0 && seq <= last; seq++) {
+		enum sw_outcome outcome;
+
+		rc = sw_history_outcome(txn, seq, &outcome);
+		if (rc < 0 || outcome == SW_OUT)
+			continue;
+		by[n] = &v[n];
+		rc = decode_entering(txn, seq, &v[n], &commits[n]);
+		n++;
 	}
-	if (rc == 0) {
+	if (rc == 0 && n > 0) {
 		qsort(by, n, sizeof(struct sw_entering *), by_order);
 		rc = fold_again(db, txn, nodes, by, n);
 	}
@@ -453,20 +460,35 @@ static void forget_failed(struct sw_db *db)
 	}
 }
 
-static bool is_due(const struct sw_db *db, const struct sw_head *head)
+/* How many commits came since the last checkpoint, in the line or not. */
+static int count_since(const struct sw_db *db, struct sw_txn *txn, uint64_t *out)
 {
-	uint64_t max = db->env->checkpoint_commits ? db->env->checkpoint_commits : COMMITS_MAX;
+	uint64_t next;
+	int rc = sw_history_next_seq(txn, &next);
 
-	return head->count - db->written.count >= max || sw_memtable_bytes(db->memtable) > BYTES_MAX;
+	*out = rc == 0 ? next - 1 - db->written_seq : 0;
+	return rc;
+}
+
+static int is_due(const struct sw_db *db, struct sw_txn *txn, bool *out)
+{
+	uint64_t max = db->env->checkpoint_commits ? db->env->checkpoint_commits : COMMITS_MAX, n;
+	int rc = count_since(db, txn, &n);
+
+	*out = n >= max || sw_memtable_bytes(db->memtable) > BYTES_MAX;
+	return rc;
 }
 
 int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
 		    uint64_t hlc, const struct sw_order *first, bool must_checkpoint)
 {
 	struct sw_snap *stale[SW_SNAPS_KEPT] = {NULL};
-	int rc;
+	bool due = false;
+	int rc = is_due(db, txn, &due);
 
-	if (must_checkpoint || is_due(db, head)) {
+	if (rc < 0) {
+		sw_txn_abort(txn);
+	} else if (must_checkpoint || due) {
 		rc = write_checkpoint(db, txn, nodes, head, hlc, first, NULL, NULL);
 	} else {
 		rc = write_head(txn, nodes, head, hlc);
@@ -613,12 +635,33 @@ static int checkpoint(struct sw_db *db)
 	return rc;
 }
 
+/* Whether a checkpoint would write anything. write_lock is held. */
+static int has_waiting(struct sw_db *db, bool *out)
+{
+	struct sw_txn *txn;
+	uint64_t n;
+	int rc;
+
+	*out = db->n_drops > 0 || db->has_stray_stages || !sw_head_eq(&db->head, &db->written);
+	if (*out)
+		return 0;
+	rc = sw_txn_begin(db->store, false, &txn);
+	if (rc < 0)
+		return rc;
+	rc = count_since(db, txn, &n);
+	*out = n > 0;
+	sw_txn_abort(txn);
+	return rc;
+}
+
 int sw_db_checkpoint(struct sw_db *db)
 {
-	int rc = 0;
+	bool waiting;
+	int rc;
 
 	pthread_mutex_lock(&db->write_lock);
-	if (db->n_drops > 0 || db->has_stray_stages || !sw_head_eq(&db->head, &db->written))
+	rc = has_waiting(db, &waiting);
+	if (rc == 0 && waiting)
 		rc = checkpoint(db);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/blob.h"
+#include "core/db_internal.h"
 #include "tests/lib/dbs.h"
 #include "tests/lib/oracle.h"
 
@@ -1043,6 +1044,41 @@ static void of_many_tips_those_that_a_commit_relies_on_are_parents(void **state)
 	pair_close(&p);
 }
 
+static void what_is_not_in_the_line_counts_for_checkpoints(void **state)
+{
+	struct sw_hash last;
+	struct sw_head head;
+	uint64_t next, written;
+	struct sw_txn *txn;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = revoke_op(&p, 0);
+	govern(&p, &op, 1);
+	p.a.env.env.checkpoint_commits = 10;
+	last = p.grant;
+	for (size_t i = 0; i < 25; i++) {
+		last = add(&p, 0, MS(3000 + i), &last, SW_MODE_MERGE, row_op("r", NULL, "again"));
+		TEST_OK(sw_txn_begin(sw_db_store(p.a.db), false, &txn));
+		TEST_OK(sw_history_next_seq(txn, &next));
+		TEST_OK(sw_written_load(txn, &head, &written));
+		sw_txn_abort(txn);
+		assert_true(next - 1 - written < 10);
+	}
+	assert_true(next - 1 > written);
+	test_verify(&p.a);
+	sw_db_close(p.a.db);
+	TEST_OK(sw_db_open(p.a.dir, &p.a.env.env, &p.a.db));
+	TEST_OK(sw_db_checkpoint(p.a.db));
+	TEST_OK(sw_txn_begin(sw_db_store(p.a.db), false, &txn));
+	TEST_OK(sw_written_load(txn, &head, &written));
+	sw_txn_abort(txn);
+	assert_int_equal(written, next - 1);
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another head. */
 static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
 {
@@ -1703,6 +1739,7 @@ int main(void)
 	    cmocka_unit_test(case_10_ranks_count_without_revocations_too),
 	    cmocka_unit_test(a_first_revocation_that_failed_is_forgotten),
 	    cmocka_unit_test(of_many_tips_those_that_a_commit_relies_on_are_parents),
+	    cmocka_unit_test(what_is_not_in_the_line_counts_for_checkpoints),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 		cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 		cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
