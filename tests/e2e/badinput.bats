@@ -33,7 +33,7 @@ call() {
 needs_store() { [ "$1" = init ] || [[ $(operands_of "$1") =~ TARGET|STORE|MOUNTPOINT ]]; }
 creates() { [[ " mount init clone serve " == *" $1 "* ]]; }
 # A command about a process that serves, or a mount, does not look at the store itself, nor does one that makes one.
-is_about_others() { [[ " umount invite txn init clone " == *" $1 "* ]]; }
+is_about_others() { [[ " umount invite txn watch init clone " == *" $1 "* ]]; }
 store_commands() { for c in $(commands); do ! needs_store "$c" || echo "$c"; done; }
 
 # is_sentence TEXT: one line, the cause, and what to do about it.
@@ -151,7 +151,7 @@ setup_good() {
 	each_fails "lost/key is missing; restore it" "$DIR/lost" "${all[@]}"
 	chmod 640 "$DIR/open/key"
 	each_fails "open/key can be read by others.*chmod 600" "$DIR/open" "${all[@]}"
-	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite txn init clone
+	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite txn watch init clone
 }
 
 @test "a key, and a store, that this user may not read" {
@@ -186,7 +186,7 @@ setup_good() {
 	until_true 5 bash -c "! flock -n '$DIR/good/lock' true"
 	mapfile -t all < <(for c in $(store_commands); do is_about_others "$c" || echo "$c"; done)
 	at_once=1 each_fails "in use by process" "$DIR/good" "${all[@]}"
-	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite txn init clone
+	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite txn watch init clone
 	kill "$holder"
 	wait "$holder" || true
 	# Somebody who serves it: it is used through that, or refused with the process's number.
@@ -234,7 +234,7 @@ setup_good() {
 	local c argv n=0 pid
 	pid=$("$sf" status "$DIR/good" --json | jq .pid)
 	for c in $(commands); do
-		! [[ " mount umount serve clone init " == *" $c "* ]] || continue
+		! [[ " mount umount serve clone init watch " == *" $c "* ]] || continue
 		call "$c" "$DIR/good"
 		[ -n "$("${argv[@]}")" ] || continue
 		run bash -c '"$@" >/dev/full' bash "${argv[@]}"
