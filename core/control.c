@@ -251,8 +251,7 @@ static int count_successions(struct verdict *v)
 
 /* Judge the control commits among the first n vertices, up to a place in the order of commits
  * (NULL: all). */
-static int evaluate(const struct sw_graph *g, size_t n, const struct sw_order *until,
-		    struct verdict *out)
+static int evaluate(const struct sw_graph *g, size_t n, const bool *is_in, struct verdict *out)
 {
 	struct verdict v = {.g = g, .n_keys = g->n_keys};
 	int rc = 0;
@@ -268,7 +267,7 @@ static int evaluate(const struct sw_graph *g, size_t n, const struct sw_order *u
 	if (!v.floors || !v.keys || !v.is_valid || !v.is_provisional || !v.stands || !v.is_in)
 		rc = SW_ENOMEM;
 	for (size_t i = 0; rc == 0 && i < v.n_controls; i++)
-		v.is_in[i] = !until || sw_order_cmp(&g->controls[i].order, until) <= 0;
+		v.is_in[i] = !is_in || is_in[i];
 	for (size_t i = 0; rc == 0 && i < g->n_keys; i++)
 		v.keys[i].rank = SW_RANK_NONE;
 	if (rc == 0 && v.n_controls > 0)
@@ -733,10 +732,28 @@ static int learn_ids(struct sw_graph *g, struct sw_txn *txn, uint64_t last)
 	return rc;
 }
 
+/* The control commits of the line up to a place in it: who has which others differs from peer to peer. */
+static int find_up_to(const struct sw_graph *g, struct sw_txn *txn, size_t n, const struct sw_order *until, bool **out)
+{
+	int rc = 0;
+
+	*out = calloc(g->n_controls + 1, sizeof(bool));
+	if (!*out)
+		return SW_ENOMEM;
+	for (size_t i = 0; rc == 0 && i < g->n_controls && g->controls[i].vertex < n; i++) {
+		enum sw_outcome outcome;
+
+		rc = sw_history_outcome(txn, (uint64_t)g->controls[i].vertex + 1, &outcome);
+		(*out)[i] = outcome != SW_OUT && sw_order_cmp(&g->controls[i].order, until) <= 0;
+	}
+	return rc;
+}
+
 /* The graph holds at least what the transaction sees; what it holds beyond is not looked at. */
 static int evaluate_for(struct sw_control *c, struct sw_txn *txn, const struct sw_order *until,
 			struct verdict *out)
 {
+	bool *is_in = NULL;
 	uint64_t last;
 	int rc = last_seq(txn, &last);
 
@@ -744,7 +761,12 @@ static int evaluate_for(struct sw_control *c, struct sw_txn *txn, const struct s
 		rc = sw_graph_extend(&c->g, txn, last);
 	if (rc == 0)
 		rc = learn_ids(&c->g, txn, last);
-	return rc < 0 ? rc : evaluate(&c->g, (size_t)last, until, out);
+	if (rc == 0 && until)
+		rc = find_up_to(&c->g, txn, (size_t)last, until, &is_in);
+	if (rc == 0)
+		rc = evaluate(&c->g, (size_t)last, is_in, out);
+	free(is_in);
+	return rc;
 }
 
 int sw_control_roles(struct sw_control *c, struct sw_txn *txn, const struct sw_order *until,

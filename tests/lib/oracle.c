@@ -589,8 +589,8 @@ static void judge(struct oracle *o, size_t n)
 {
 	struct oracle_verdict all, first;
 
-	oracle_judge(o, o->n, &all);
-	oracle_judge(o, n, &first);
+	oracle_judge(o, o->n, NULL, &all);
+	oracle_judge(o, n, n < o->n ? all.in_line : NULL, &first);
 	for (size_t x = 0; x < o->n; x++)
 		o->commits[x].outcome = all.valid[x] ? SW_APPLIED : all.in_line[x] ? SW_VOID : SW_OUT;
 	for (size_t i = 0; i < first.n_roles; i++) {

@@ -115,8 +115,11 @@ bool oracle_has(const struct oracle *o, const struct sw_hash *id);
 struct sw_hash oracle_learn(struct oracle *o, struct sw_view bytes);
 const struct sw_buf *oracle_content(const struct oracle *o, const struct sw_hash *root);
 
-/* Judge the first n commits of the order, as if there were no more. */
-void oracle_judge(const struct oracle *o, size_t n, struct oracle_verdict *out);
+/*
+ * Judge the first n commits of the order, as if there were no more. line: which are in the line of them all, and so are looked at;
+ * NULL while that is not known.
+ */
+void oracle_judge(const struct oracle *o, size_t n, const bool *line, struct oracle_verdict *out);
 void oracle_verdict_fini(struct oracle_verdict *v);
 
 /* Whether a commit is taken at all: its parents are here, and somebody let its author in. */

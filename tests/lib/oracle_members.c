@@ -16,6 +16,7 @@ struct good {
 struct judge {
 	const struct oracle *o;
 	size_t n;
+	const bool *line; /* those that are in it; NULL: not known yet */
 	bool *past; /* past[a * n + b]: a is in the causal past of b */
 	struct good *grants, *revokes;
 	size_t n_grants, n_revokes;
@@ -136,7 +137,7 @@ static bool is_let_in(const struct judge *j, size_t x, bool as_admin)
 
 static bool is_of_rank(const struct judge *j, size_t x, size_t rank)
 {
-	return j->o->commits[x].mode == SW_MODE_CONTROL &&
+	return j->o->commits[x].mode == SW_MODE_CONTROL && (!j->line || j->line[x]) &&
 	       rank_of(j, &j->o->commits[x].commit.author) == rank;
 }
 
@@ -228,7 +229,7 @@ static void judge_successions(struct judge *j)
 		struct sw_changeset walk;
 		struct good g = {.commit = x};
 
-		if (j->out->valid[x] || !is_succession(changeset) || !is_let_in(j, x, false))
+		if (j->out->valid[x] || !is_succession(changeset) || (j->line && !j->line[x]) || !is_let_in(j, x, false))
 			continue;
 		j->out->valid[x] = true;
 		assert(sw_changeset_begin(&walk, changeset) == 0 && sw_changeset_next(&walk, &g.op) > 0);
@@ -296,9 +297,9 @@ static void find_roles(struct judge *j)
 	}
 }
 
-void oracle_judge(const struct oracle *o, size_t n, struct oracle_verdict *out)
+void oracle_judge(const struct oracle *o, size_t n, const bool *line, struct oracle_verdict *out)
 {
-	struct judge j = {.o = o, .n = n, .out = out};
+	struct judge j = {.o = o, .n = n, .line = line, .out = out};
 	size_t rank = 0;
 
 	*out = (struct oracle_verdict){.valid = array(n, sizeof(bool)),
