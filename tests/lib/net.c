@@ -397,19 +397,22 @@ void net_lose(struct net *net, size_t at, uint64_t noticed_ms)
 	net->nodes[at].t.db = NULL;
 }
 
-void net_reopen(struct net *net, size_t at)
+int net_reopen(struct net *net, size_t at)
 {
 	struct net_node *node = &net->nodes[at];
+	int rc;
 
 	net_set_clock(net, at);
-	TEST_OK(sw_db_open(node->t.dir, &node->t.env.env, &node->t.db));
-	net_start(net, at);
+	rc = sw_db_open(node->t.dir, &node->t.env.env, &node->t.db);
+	if (rc == 0)
+		net_start(net, at);
+	return rc;
 }
 
 void net_restart(struct net *net, size_t at)
 {
 	net_lose(net, at, 0);
-	net_reopen(net, at);
+	TEST_OK(net_reopen(net, at));
 }
 
 static struct net_node *node_new(struct net *net)

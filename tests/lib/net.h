@@ -128,8 +128,8 @@ void net_restart(struct net *net, size_t at);
 /* The machine is gone without a word: the others find out later, its engine and its database are
  * freed. */
 void net_lose(struct net *net, size_t at, uint64_t noticed_ms);
-/* Open the store of a node whose database is closed, and start the engine. */
-void net_reopen(struct net *net, size_t at);
+/* Open the store of a node whose database is closed, and start the engine; what sw_db_open() says. */
+int net_reopen(struct net *net, size_t at);
 
 /* Suspend a machine: its monotonic clock stands still, the wall clock goes on. */
 void net_sleep(struct net *net, size_t at, uint64_t ms);

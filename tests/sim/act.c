@@ -304,13 +304,26 @@ static void act_fault(struct sim *s, size_t at, struct rng *r)
 	env->dies = false;
 }
 
+/* A fault that waits may strike in closing or in opening: then sim_settle() does the rest. */
 static void act_restart(struct sim *s, size_t at)
 {
+	const struct test_env *env = &s->net.nodes[at].t.env;
+	int rc;
+
 	sim_work_close(s, at);
-	if (s->net.nodes[at].t.env.is_dead)
-		return; /* on its way down: sim_settle() does the rest */
+	if (env->is_dead)
+		return;
 	sim_check_node(s, at);
-	net_restart(&s->net, at);
+	net_lose(&s->net, at, 0);
+	rc = env->is_dead ? SW_EIO : net_reopen(&s->net, at);
+	if (rc < 0) {
+		if (!may_fail(s, at, rc))
+			sim_fail(s, "opens", "node %zu: %s", at, sw_fail_message(rc));
+		s->nodes[at].back_ms = s->net.now_ms + s->nodes[at].down_ms;
+		return;
+	}
+	if (env->is_dead)
+		return;
 	sim_check_reopened(s, at);
 	sim_work_open(s, at);
 }

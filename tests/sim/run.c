@@ -163,7 +163,7 @@ static void revive(struct sim *s, size_t at)
 	env->is_dead = env->dies = false;
 	env->fail_in = 0;
 	node->back_ms = 0;
-	net_reopen(&s->net, at);
+	TEST_OK(net_reopen(&s->net, at));
 	sim_check_reopened(s, at);
 	if (node->n > 0 && sw_db_verify(s->net.nodes[at].t.db, &report) < 0)
 		sim_fail(s, "verify_is_clean", "node %zu after a crash: %s", at,
