@@ -1,7 +1,7 @@
 /*
  * Cases in which an order of commits, a merge or a conflict is easy to get wrong. Each makes its
  * history with two stores, or by hand with writers that have none, and says what must come of it on
- * every store. The cases of members are in test_cases_members.c; 8 is in test_fold.c, 9 in
+ * every store. The cases of members are in test_cases_members.c; 9 in
  * test_settled.c, 17 in e2e/settled.bats.
  */
 #include "core/columns.h"
@@ -268,6 +268,50 @@ static void case_07_one_record_per_branch_however_long(void **state)
 	chains(2, 300, true, 1);
 	chains(5, 100, false, 4);
 	chains(5, 100, true, 4);
+}
+
+/* Bytes of trees that one late commit makes, under so many others of as many rows. */
+static size_t cost_of_a_late_commit(uint64_t n)
+{
+	struct pair p;
+	struct made m;
+	struct sw_hash parent;
+	struct sw_op op = test_row_op("0007", NULL, "late");
+	size_t before;
+
+	pair_open(&p);
+	p.a.env.env.checkpoint_commits = UINT64_MAX; /* all that is made stays to be counted */
+	parent = p.grant;
+	for (uint64_t i = 0; i < n; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%04llu", (unsigned long long)i);
+		parent = pair_add(&p, 0, MS(10) + i, &parent, SW_MODE_MERGE,
+				  test_row_op(key, NULL, "early"));
+	}
+	pair_make(&p, 1, MS(9), &p.grant, SW_MODE_MERGE, &op, 1, &m);
+	before = sw_memtable_bytes(p.a.db->memtable);
+	assert_int_equal(test_give(&p.a, &m).taken, SW_TAKEN);
+	before = sw_memtable_bytes(p.a.db->memtable) - before;
+	made_fini(&m);
+	test_assert_text(&p.a, "t", "0007", "early");
+	assert_int_equal(system_count(&p.a, SW_TABLE_CONFLICTS), 1);
+	pair_sync(&p);
+	pair_close(&p);
+	return before;
+}
+
+static void case_08_a_late_commit_costs_what_it_touches(void **state)
+{
+	size_t small = cost_of_a_late_commit(100), large = cost_of_a_late_commit(3000);
+
+	(void)state;
+	assert_true(small > 0);
+	/* Two paths, of the line and of the row, are hardly longer; all that came later would be
+	 * thirty times as much. */
+	if (large > 3 * small)
+		print_error("%zu bytes under 100 commits, %zu under 3000\n", small, large);
+	assert_true(large <= 3 * small);
 }
 
 static uint64_t last_stamp(struct test_db *t)
@@ -631,6 +675,7 @@ int main(void)
 	    cmocka_unit_test(case_05_a_late_edit_brings_nothing_of_a_deleted_row_back),
 	    cmocka_unit_test(case_06_a_new_layout_and_an_edit_meet),
 	    cmocka_unit_test(case_07_one_record_per_branch_however_long),
+	    cmocka_unit_test(case_08_a_late_commit_costs_what_it_touches),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 	    cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 	    cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
