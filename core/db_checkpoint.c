@@ -165,26 +165,19 @@ static int fold_again(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	return rc;
 }
 
-/* What is not in the line is not in its fold. */
 static int fold_since(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, uint64_t last)
 {
-	size_t max = (size_t)(last - db->written_seq), n = 0;
-	struct sw_entering *v = calloc(max, sizeof(*v));
-	struct sw_entering **by = calloc(max, sizeof(struct sw_entering *));
-	struct sw_commit *commits = calloc(max, sizeof(*commits));
+	size_t n = (size_t)(last - db->written_seq);
+	struct sw_entering *v = calloc(n, sizeof(*v));
+	struct sw_entering **by = calloc(n, sizeof(struct sw_entering *));
+	struct sw_commit *commits = calloc(n, sizeof(*commits));
 	int rc = v && by && commits ? 0 : SW_ENOMEM;
 
-	for (uint64_t seq = db->written_seq + 1; rc == 0 && seq <= last; seq++) {
-		enum sw_outcome outcome;
-
-		rc = sw_history_outcome(txn, seq, &outcome);
-		if (rc < 0 || outcome == SW_OUT)
-			continue;
-		by[n] = &v[n];
-		rc = decode_entering(txn, seq, &v[n], &commits[n]);
-		n++;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		by[i] = &v[i];
+		rc = decode_entering(txn, db->written_seq + 1 + i, &v[i], &commits[i]);
 	}
-	if (rc == 0 && n > 0) {
+	if (rc == 0) {
 		qsort(by, n, sizeof(struct sw_entering *), by_order);
 		rc = fold_again(db, txn, nodes, by, n);
 	}

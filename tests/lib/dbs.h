@@ -56,6 +56,15 @@ static inline void test_db_clone(struct test_db *t, const struct test_db *of, ui
 	TEST_OK(sw_db_create_clone(t->dir, &t->env.env, sw_db_id(of->db), &t->db));
 }
 
+/* The process ends without a word, whatever it would still write fails; another opens the store. */
+static inline void test_crash(struct test_db *t)
+{
+	t->env.is_dead = true;
+	sw_db_close(t->db);
+	t->env.is_dead = false;
+	TEST_OK(sw_db_open(t->dir, &t->env.env, &t->db));
+}
+
 static inline void test_db_close(struct test_db *t)
 {
 	static const char *const files[] = {"data.mdb", "data.mdb-lock", "lock", "key", "reserve",

@@ -377,6 +377,38 @@ static void what_is_not_in_the_line_counts_for_checkpoints(void **state)
 	pair_close(&p);
 }
 
+/* Nor does it keep what comes before and after it from being folded again when a store is opened.
+ */
+static void what_is_not_in_the_line_may_stand_between_what_is(void **state)
+{
+	struct sw_hash in, out;
+	struct sw_head before, after;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = pair_revoke_op(&p, 0);
+	pair_govern(&p, &op, 1);
+	p.a.env.env.checkpoint_commits = UINT64_MAX;
+	in = out = p.grant;
+	for (size_t i = 0; i < 3; i++) {
+		in = pair_add(&p, 1, MS(3000 + 2 * i), &in, SW_MODE_MERGE,
+			      test_row_op("r", NULL, "in"));
+		out = pair_add(&p, 0, MS(3001 + 2 * i), &out, SW_MODE_MERGE,
+			       test_row_op("r", NULL, "out"));
+	}
+	sw_db_head(p.a.db, &before);
+	test_crash(&p.a);
+	sw_db_head(p.a.db, &after);
+	assert_true(sw_head_eq(&before, &after));
+	pair_add(&p, 1, MS(4000), &in, SW_MODE_MERGE, test_row_op("s", NULL, "last"));
+	test_crash(&p.a);
+	test_assert_text(&p.a, "t", "r", "in");
+	test_assert_text(&p.a, "t", "s", "last");
+	pair_close(&p);
+}
+
 /* Members, tags, records and resolutions are part of the state: who differs in one has another
  * head. */
 static void copy_store(struct test_db *from, struct test_db *to, uint64_t seed)
@@ -573,6 +605,7 @@ int main(void)
 	    cmocka_unit_test(a_first_revocation_that_failed_is_forgotten),
 	    cmocka_unit_test(of_many_tips_those_that_a_commit_relies_on_are_parents),
 	    cmocka_unit_test(what_is_not_in_the_line_counts_for_checkpoints),
+	    cmocka_unit_test(what_is_not_in_the_line_may_stand_between_what_is),
 	    cmocka_unit_test(case_19_a_copied_store_takes_a_new_key),
 	    cmocka_unit_test(a_key_that_was_not_let_in_is_forgotten),
 	    cmocka_unit_test(a_succession_gives_no_more_than_its_author_has),

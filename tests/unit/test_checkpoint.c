@@ -34,15 +34,6 @@ static void put_n(struct test_db *t, int n, const char *text)
 	}
 }
 
-/* The process ends without a word: whatever it would still write fails. */
-static void crash(struct test_db *t)
-{
-	t->env.is_dead = true;
-	sw_db_close(t->db);
-	t->env.is_dead = false;
-	TEST_OK(sw_db_open(t->dir, &t->env.env, &t->db));
-}
-
 static void a_commit_writes_no_tree_until_there_are_many(void **state)
 {
 	struct test_db t;
@@ -75,7 +66,7 @@ static void a_crash_loses_nothing_that_was_not_written(void **state)
 	test_put(&t, "t", "large", text);
 	test_delete(&t, "t", "r3");
 	sw_db_head(t.db, &before);
-	crash(&t);
+	test_crash(&t);
 	sw_db_head(t.db, &after);
 	assert_true(sw_head_eq(&before, &after));
 	assert_true(test_get(&t, "t", "large", text, sizeof(text)));
@@ -83,7 +74,7 @@ static void a_crash_loses_nothing_that_was_not_written(void **state)
 	assert_false(test_get(&t, "t", "r3", text, sizeof(text)));
 	test_verify(&t);
 	put_n(&t, 3, "on top");
-	crash(&t);
+	test_crash(&t);
 	test_verify(&t);
 	test_db_close(&t);
 }
@@ -280,7 +271,7 @@ static void a_checkpoint_that_fails_is_made_later(void **state)
 	test_verify(&t);
 	put_n(&t, 7, "again");
 	test_verify(&t);
-	crash(&t);
+	test_crash(&t);
 	test_verify(&t);
 	test_db_close(&t);
 }
