@@ -2,11 +2,13 @@
 
 #include "core/dir.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,9 @@ struct sw_spill {
 	int fd;
 	uint64_t number;
 	uint64_t size;
+	size_t n_fixers;
+	uint64_t fixed;		 /* bytes that must not change, while there are fixers */
+	atomic_bool is_kept;
 	pthread_mutex_t sync_lock;	 /* one flush at a time */
 	atomic_uint_least64_t n_changes; /* what was there already counts as one: nobody knows whether it was flushed */
 	atomic_uint_least64_t n_flushed; /* so many of them are on the disk */
@@ -48,6 +53,7 @@ static int spill_open(const char *dir, uint64_t number, const struct sw_env *env
 	s->env = env;
 	s->number = number;
 	s->fd = -1;
+	atomic_init(&s->is_kept, true); /* until it is ours */
 	rc = make_path(dir, s);
 	if (rc == 0) {
 		s->fd = open(s->path, O_RDWR | O_CLOEXEC | flags, 0600);
@@ -60,6 +66,7 @@ static int spill_open(const char *dir, uint64_t number, const struct sw_env *env
 		sw_spill_unref(s);
 		return rc;
 	}
+	s->is_kept = false;
 	*out = s;
 	return 0;
 }
@@ -75,9 +82,21 @@ int sw_spill_new(const char *dir, uint64_t number, const struct sw_env *env, str
 	return spill_open(dir, number, env, O_CREAT | O_EXCL, out);
 }
 
-int sw_spill_open(const char *dir, uint64_t number, const struct sw_env *env, struct sw_spill **out)
+int sw_spill_open(const char *dir, uint64_t number, uint64_t size, const struct sw_env *env, struct sw_spill **out)
 {
-	return spill_open(dir, number, env, 0, out);
+	struct sw_spill *s;
+	int rc = spill_open(dir, number, env, 0, &s);
+
+	if (rc < 0)
+		return rc;
+	if (s->size < size) {
+		sw_spill_keep(s);
+		sw_spill_unref(s);
+		return SW_ENOTFOUND;
+	}
+	s->size = size;
+	*out = s;
+	return 0;
 }
 
 struct sw_spill *sw_spill_ref(struct sw_spill *s)
@@ -90,6 +109,8 @@ void sw_spill_unref(struct sw_spill *s)
 {
 	if (!s || atomic_fetch_sub(&s->n_refs, 1) > 1)
 		return;
+	if (!s->is_kept)
+		unlink(s->path);
 	if (s->fd >= 0)
 		close(s->fd);
 	pthread_mutex_destroy(&s->sync_lock);
@@ -98,11 +119,37 @@ void sw_spill_unref(struct sw_spill *s)
 	free(s);
 }
 
-void sw_spill_remove(struct sw_spill *s)
+void sw_spill_keep(struct sw_spill *s)
 {
-	if (s)
-		unlink(s->path);
+	s->is_kept = true;
+}
+
+struct sw_spill *sw_spill_fix(struct sw_spill *s)
+{
+	s->n_fixers++;
+	s->fixed = s->size;
+	return sw_spill_ref(s);
+}
+
+void sw_spill_fix_more(struct sw_spill *s)
+{
+	assert(s->n_fixers > 0 && s->size >= s->fixed);
+	s->fixed = s->size;
+}
+
+void sw_spill_free(struct sw_spill *s)
+{
+	if (!s)
+		return;
+	assert(s->n_fixers > 0);
+	if (--s->n_fixers == 0)
+		s->fixed = 0;
 	sw_spill_unref(s);
+}
+
+uint64_t sw_spill_fixed(const struct sw_spill *s)
+{
+	return s->fixed;
 }
 
 int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg)
@@ -172,6 +219,7 @@ int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
 {
 	int rc = sw_env_fault(s->env, "spill.write");
 
+	assert(offset >= s->fixed);
 	if (rc == 0)
 		rc = write_all(s, offset, bytes);
 	atomic_fetch_add(&s->n_changes, 1);
@@ -186,6 +234,7 @@ int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 {
 	int rc = sw_env_fault(s->env, "spill.write");
 
+	assert(size >= s->fixed);
 	if (rc < 0)
 		return rc;
 	if (ftruncate(s->fd, (off_t)size) < 0)

@@ -1,6 +1,7 @@
 /*
- * The content of a row under edit that is too large for memory, in a file of its own. The journal names it by its number.
- * One thread at a time may write; others may read meanwhile what is not being written.
+ * The content of a row under edit that is too large for memory, in a file of its own. The journal names it by its number and
+ * size; what it names must stay as it is, until another record that says something else is as safe as that one.
+ * One thread at a time may write, fix and free; others may read meanwhile what is not being written.
  */
 #ifndef SW_CORE_SPILL_H
 #define SW_CORE_SPILL_H
@@ -16,14 +17,23 @@ struct sw_spill;
 
 /* Make dir/NUMBER, empty, and dir if it is missing. */
 int sw_spill_new(const char *dir, uint64_t number, const struct sw_env *env, struct sw_spill **out) SW_MUST_CHECK;
-/* One that is there. SW_ENOTFOUND. */
-int sw_spill_open(const char *dir, uint64_t number, const struct sw_env *env, struct sw_spill **out) SW_MUST_CHECK;
-/* One more reference, so that it can be read and flushed while its owner goes on. */
+/* The first size bytes of one that is there; the rest is nothing. SW_ENOTFOUND: it has not so many. */
+int sw_spill_open(const char *dir, uint64_t number, uint64_t size, const struct sw_env *env,
+		  struct sw_spill **out) SW_MUST_CHECK;
+/* One more reference, so that it can be read and flushed while its owner goes on. Any thread. */
 struct sw_spill *sw_spill_ref(struct sw_spill *s);
-/* Give up a reference; the file stays, for the next process if nobody removes it. NULL is fine. */
+/* Give up a reference; the file goes with the last. NULL is fine. Any thread. */
 void sw_spill_unref(struct sw_spill *s);
-/* The same, and remove the file. NULL is fine. */
-void sw_spill_remove(struct sw_spill *s);
+/* It does not go with the last: the next process finds it. */
+void sw_spill_keep(struct sw_spill *s);
+/* The journal names what it has now, which must not change from here on until it is freed. Once per fixer; with a reference. */
+struct sw_spill *sw_spill_fix(struct sw_spill *s);
+/* The fixer's record has grown with it. */
+void sw_spill_fix_more(struct sw_spill *s);
+/* The record means nothing any more. Gives up the reference. NULL is fine. */
+void sw_spill_free(struct sw_spill *s);
+/* So many bytes from its beginning must not change. */
+uint64_t sw_spill_fixed(const struct sw_spill *s);
 /* Remove what is in dir, but for the numbers that keep() wants, and dir itself when it is empty. */
 int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg) SW_MUST_CHECK;
 
@@ -31,7 +41,7 @@ uint64_t sw_spill_number(const struct sw_spill *s);
 uint64_t sw_spill_size(const struct sw_spill *s);
 /* Copy up to n bytes; *got is less only at the end. */
 int sw_spill_read(const struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got) SW_MUST_CHECK;
-/* Whole or not at all, as far as the size goes. SW_ENOSPC. */
+/* Behind what is fixed. Whole or not at all, as far as the size goes. SW_ENOSPC. */
 int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes) SW_MUST_CHECK;
 int sw_spill_truncate(struct sw_spill *s, uint64_t size) SW_MUST_CHECK;
 /* Flush to the disk. Any thread. */

@@ -267,6 +267,7 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 {
 	assert(n->has_edit);
+	sw_name_free_spill(w, n);
 	n->has_edit = false;
 	n->want_sync = false;
 	n->group = 0;
@@ -352,8 +353,11 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 	}
 	if (m > 0)
 		rc = sw_journal_append(w->journal, list, m, &seq);
-	for (size_t i = 0; rc == 0 && m > 0 && i < n; i++)
+	for (size_t i = 0; rc == 0 && m > 0 && i < n; i++) {
 		names[i]->journal_seq = seq;
+		if (!names[i]->is_scratch)
+			sw_name_record_spill(w, names[i]);
+	}
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
 	free(list);
@@ -376,7 +380,7 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 	f->mode = j->row.mode & SW_MODE_MASK;
 	f->mtime_ns = f->ctime_ns = j->row.mtime_ns;
 	if (j->spill) {
-		rc = sw_spill_open(w->spill_dir, j->spill, w->env, &f->spill);
+		rc = sw_spill_open(w->spill_dir, j->spill, j->row.size, w->env, &f->spill);
 		w->n_spills += rc == 0;
 		f->in_memory = true;
 	} else if (j->row.is_blob) {
@@ -396,13 +400,12 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
 {
 	struct sw_spill *spill;
-	bool is_whole;
 
-	if (sw_spill_open(w->spill_dir, j->spill, w->env, &spill) < 0)
+	if (sw_spill_open(w->spill_dir, j->spill, j->row.size, w->env, &spill) < 0)
 		return false;
-	is_whole = sw_spill_size(spill) >= j->row.size;
+	sw_spill_keep(spill);
 	sw_spill_unref(spill);
-	return is_whole;
+	return true;
 }
 
 /* A record stands for itself: later ones replace what earlier ones said of a name. */
@@ -449,6 +452,8 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	else
 		sw_name_put_file(w, n, NULL);
 	sw_name_touch(w, n);
+	if (rc == 0)
+		sw_name_record_spill(w, n);
 	if (rc == 0 && !n->file && !n->base.exists && n->key.n > 0) {
 		sw_name_end_edit(w, n);
 		sw_name_settle(w, n);
@@ -503,6 +508,20 @@ static void tell_lost(struct sw_work *w)
 	}
 }
 
+/* What a crash kept from being named goes: it is not the row's. */
+static int cut_spills(struct sw_work *w)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (n && n->file && n->file->spill)
+			rc = sw_spill_truncate(n->file->spill, sw_spill_size(n->file->spill));
+	}
+	return rc;
+}
+
 /* The journal, and beside it the directory with what is too large for it. */
 static int open_journal(struct sw_work *w, const char *name)
 {
@@ -518,9 +537,12 @@ static int open_journal(struct sw_work *w, const char *name)
 	}
 	w->keeps_spills = true;
 	rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	sw_work_free_replaced(w);
 	w->keeps_spills = false;
 	if (rc == 0)
 		tell_lost(w);
+	if (rc == 0)
+		rc = cut_spills(w);
 	return rc < 0 ? rc : sw_spills_clear(w->spill_dir, is_spill_of, w);
 }
 
@@ -589,6 +611,7 @@ void sw_work_close(struct sw_work *w)
 
 		if (!n)
 			continue;
+		sw_name_free_spill(w, n);
 		if (n->file) {
 			n->file->name = NULL;
 			sw_file_unref(w, n->file);
@@ -599,6 +622,8 @@ void sw_work_close(struct sw_work *w)
 		free(n);
 	}
 	free(w->names);
+	sw_work_free_replaced(w);
+	free(w->replaced);
 	sw_work_free_stale(w);
 	sw_journal_close(w->journal);
 	if (w->spill_dir)

@@ -360,6 +360,16 @@ uint32_t sw_work_due_ms(struct sw_work *w)
 	return (uint32_t)due;
 }
 
+/* The lock was given up before: what was written into files meanwhile waits for the next time, which false says. */
+static bool journal_is_flushed(struct sw_work *w)
+{
+	if (sw_work_has_dirty_spills(w))
+		return false;
+	w->journal_dirty_ms = 0;
+	sw_work_free_replaced(w);
+	return true;
+}
+
 static int flush_journal(struct sw_work *w)
 {
 	int rc;
@@ -370,9 +380,8 @@ static int flush_journal(struct sw_work *w)
 	rc = sw_work_sync_spills(w, NULL);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
-	/* The lock was given up: what was written into files meanwhile waits for the next time. */
-	if (rc == 0)
-		w->journal_dirty_ms = sw_work_has_dirty_spills(w) ? sw_env_mono_ms(w->env) : 0;
+	if (rc == 0 && !journal_is_flushed(w))
+		w->journal_dirty_ms = sw_env_mono_ms(w->env);
 	return rc;
 }
 
@@ -385,6 +394,8 @@ static int trim_journal(struct sw_work *w)
 		return 0;
 	rc = sw_journal_reset(w->journal);
 	w->journal_dirty_ms = 0;
+	if (rc == 0)
+		sw_work_free_replaced(w);
 	return rc < 0 ? rc : 1;
 }
 
@@ -472,8 +483,8 @@ static int sync_journal(struct sw_work *w, struct sw_name *n)
 		rc = sw_work_sync_spills(w, n->file);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
-	if (rc == 0 && !sw_work_has_dirty_spills(w))
-		w->journal_dirty_ms = 0;
+	if (rc == 0)
+		(void)journal_is_flushed(w);
 	return rc;
 }
 

@@ -214,6 +214,16 @@ static int resize(struct sw_file *f, size_t size)
 	return 0;
 }
 
+static int truncate_spill(struct sw_work *w, struct sw_file *f, uint64_t size)
+{
+	int rc;
+
+	if (size <= SW_FILE_MEMORY_MAX && size <= sw_spill_size(f->spill))
+		return sw_file_make_small(w, f, size);
+	rc = sw_file_unfix(w, f, size, size);
+	return rc < 0 ? rc : sw_spill_truncate(f->spill, size);
+}
+
 static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 {
 	int rc;
@@ -233,9 +243,7 @@ static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 		rc = sw_file_make_large(w, f);
 	if (rc == 0 && f->spill) {
 		sw_file_unstage(w, f);
-		rc = sw_spill_truncate(f->spill, size);
-		if (rc == 0 && size <= SW_FILE_MEMORY_MAX)
-			rc = sw_file_make_small(w, f);
+		rc = truncate_spill(w, f, size);
 	}
 	if (rc == 0 && !f->spill)
 		rc = resize(f, (size_t)size);
@@ -399,7 +407,9 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, str
 		return rc;
 	if (f->spill) {
 		sw_file_unstage(w, f);
-		rc = sw_spill_write(f->spill, offset, bytes);
+		rc = sw_file_unfix(w, f, offset, sw_spill_size(f->spill));
+		if (rc == 0)
+			rc = sw_spill_write(f->spill, offset, bytes);
 		if (rc < 0)
 			return rc;
 		bump_times(w, f, true);

@@ -62,6 +62,7 @@ struct sw_name {
 	uint64_t version;     /* grows with each event */
 	uint64_t synced;      /* version that is committed */
 	uint64_t journal_seq; /* last record about it; 0: none */
+	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t group;	      /* names joined by a rename; 0: none */
 };
 
@@ -86,6 +87,8 @@ struct sw_work {
 	uint64_t last_spill;
 	size_t n_spills; /* files that have one */
 	bool keeps_spills; /* at the beginning and the end: the journal may name them */
+	struct sw_spill **replaced; /* fixed: newer records than theirs are not on the disk yet */
+	size_t n_replaced, cap_replaced;
 	struct sw_stage **stale; /* stages that nobody wants: not freed under the lock */
 	size_t n_stale, cap_stale;
 	char error[512];
@@ -140,11 +143,19 @@ int64_t sw_work_now_ns(const struct sw_work *w);
  */
 #define SW_FILE_MEMORY_MAX ((size_t)1 << 20)
 
-/* Move the content into a file of its own, or, of a row that became small, into memory. */
+/* Move the content into a file of its own, or the first n bytes of it into memory. */
 int sw_file_make_large(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
-int sw_file_make_small(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+int sw_file_make_small(struct sw_work *w, struct sw_file *f, uint64_t n) SW_MUST_CHECK;
 /* The row as the state has it, for editing: 0 and a file of its own. */
 int sw_file_spill_row(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* Before what is at or behind `from` changes: a file of its own for the first n bytes, if what the journal names would change. */
+int sw_file_unfix(struct sw_work *w, struct sw_file *f, uint64_t from, uint64_t n) SW_MUST_CHECK;
+/* A record about the name says what stands there now. */
+void sw_name_record_spill(struct sw_work *w, struct sw_name *n);
+/* Records about the name up to now mean nothing any more. */
+void sw_name_free_spill(struct sw_work *w, struct sw_name *n);
+/* The journal is on the disk: what its older records name can go, if the newer ones' contents are there as well. */
+void sw_work_free_replaced(struct sw_work *w);
 /* The content is about to change, or not wanted any more. */
 void sw_file_unstage(struct sw_work *w, struct sw_file *f);
 /* Nobody wants this stage any more; NULL is fine. */
@@ -157,7 +168,7 @@ bool sw_name_needs_stage(const struct sw_name *n);
 int sw_file_stage(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
 /* Stage all that is ready, or with `all` whole; likewise. One that fails holds up no other; the first failure is returned. */
 int sw_work_stage(struct sw_work *w, bool all) SW_MUST_CHECK;
-/* Flush the contents that the journal refers to; f: of that file alone. Likewise. */
+/* Flush the contents that the journal refers to; f: what that file holds alone. Likewise. */
 int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHECK;
 /* Whether there are any, of all files. */
 bool sw_work_has_dirty_spills(const struct sw_work *w);

@@ -1,7 +1,11 @@
 /*
  * Large rows under edit: each is in a file of its own, so that memory does not hold it, and is written into the store in steps
  * before the commit that refers to it, so that no transaction does. Meanwhile writers of that row wait; nobody else does.
+ *
+ * A record of the journal names such a file, and what it names stays as it is: who was told that a row is safe has it, whatever
+ * becomes of what is written next. So a change goes into another file, and the first one goes when a newer record is on the disk.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "core/work_internal.h"
@@ -22,7 +26,7 @@ int sw_file_make_large(struct sw_work *w, struct sw_file *f)
 	if (rc == 0 && f->bytes.n > 0)
 		rc = sw_spill_write(spill, 0, sw_buf_view(&f->bytes));
 	if (rc < 0) {
-		sw_spill_remove(spill);
+		sw_spill_unref(spill);
 		return rc;
 	}
 	sw_buf_fini(&f->bytes);
@@ -32,62 +36,141 @@ int sw_file_make_large(struct sw_work *w, struct sw_file *f)
 	return 0;
 }
 
-int sw_file_make_small(struct sw_work *w, struct sw_file *f)
+int sw_file_make_small(struct sw_work *w, struct sw_file *f, uint64_t n)
 {
-	size_t n = (size_t)sw_spill_size(f->spill), got;
 	struct sw_buf bytes = {0};
+	size_t got;
 	int rc = 0;
 
-	if (n > 0 && !sw_buf_reserve(&bytes, n))
+	assert(n <= sw_spill_size(f->spill));
+	if (n > 0 && !sw_buf_reserve(&bytes, (size_t)n))
 		return SW_ENOMEM;
 	if (n > 0)
-		rc = sw_spill_read(f->spill, 0, bytes.p, n, &got);
+		rc = sw_spill_read(f->spill, 0, bytes.p, (size_t)n, &got);
 	if (rc < 0) {
 		sw_buf_fini(&bytes);
 		return rc;
 	}
-	bytes.n = n;
+	bytes.n = (size_t)n;
 	sw_buf_fini(&f->bytes);
 	f->bytes = bytes;
 	sw_file_drop_spill(w, f);
 	return 0;
 }
 
-static int copy_row(struct sw_work *w, const struct sw_row *row, struct sw_spill *to)
+/* A new one with the first n bytes of what there is to read. */
+static int copy_spill(struct sw_work *w, sw_read_fn read, void *arg, uint64_t n, struct sw_spill **out)
 {
 	size_t size = (size_t)256 << 10, got = 1;
 	uint8_t *block = malloc(size);
-	struct sw_reader r;
-	int rc = block ? sw_reader_begin(w->db, &r) : SW_ENOMEM;
+	struct sw_spill *to = NULL;
+	int rc = block ? new_spill(w, &to) : SW_ENOMEM;
 
-	if (rc < 0) {
-		free(block);
-		return rc;
-	}
-	for (uint64_t at = 0; rc == 0 && got > 0; at += got) {
-		rc = sw_blob_read(r.nodes, &row->blob, at, block, size, &got);
+	for (uint64_t at = 0; rc == 0 && got > 0 && at < n; at += got) {
+		rc = read(arg, at, block, n - at < size ? (size_t)(n - at) : size, &got);
 		if (rc == 0 && got > 0)
 			rc = sw_spill_write(to, at, sw_view(block, got));
 	}
-	sw_reader_end(&r);
 	free(block);
+	if (rc < 0)
+		sw_spill_unref(to);
+	else
+		*out = to;
 	return rc;
+}
+
+struct blob {
+	struct sw_reader r;
+	const struct sw_row *row;
+};
+
+static int read_blob(void *arg, uint64_t offset, void *out, size_t n, size_t *got)
+{
+	const struct blob *b = arg;
+
+	return sw_blob_read(b->r.nodes, &b->row->blob, offset, out, n, got);
 }
 
 int sw_file_spill_row(struct sw_work *w, struct sw_file *f)
 {
-	struct sw_spill *spill = NULL;
-	int rc = new_spill(w, &spill);
+	struct blob b = {.row = &f->row};
+	int rc = sw_reader_begin(w->db, &b.r);
 
-	if (rc == 0)
-		rc = copy_row(w, &f->row, spill);
-	if (rc < 0) {
-		sw_spill_remove(spill);
+	if (rc < 0)
 		return rc;
-	}
+	rc = copy_spill(w, read_blob, &b, f->row.size, &f->spill);
+	sw_reader_end(&b.r);
+	w->n_spills += rc == 0;
+	return rc;
+}
+
+static int read_spill(void *arg, uint64_t offset, void *out, size_t n, size_t *got)
+{
+	return sw_spill_read(arg, offset, out, n, got);
+}
+
+int sw_file_unfix(struct sw_work *w, struct sw_file *f, uint64_t from, uint64_t n)
+{
+	struct sw_spill *spill;
+	int rc;
+
+	if (from >= sw_spill_fixed(f->spill))
+		return 0;
+	rc = copy_spill(w, read_spill, f->spill, n, &spill);
+	if (rc < 0)
+		return rc;
+	sw_spill_unref(f->spill);
 	f->spill = spill;
-	w->n_spills++;
 	return 0;
+}
+
+/* One that is given up is kept for the next process if the journal may name it. */
+static void drop(const struct sw_work *w, struct sw_spill *s, void (*give_up)(struct sw_spill *s))
+{
+	if (s && w->keeps_spills)
+		sw_spill_keep(s);
+	give_up(s);
+}
+
+static void replace(struct sw_work *w, struct sw_spill *s)
+{
+	if (!s)
+		return;
+	if (w->n_replaced == w->cap_replaced) {
+		size_t cap = w->cap_replaced ? w->cap_replaced * 2 : 8;
+		struct sw_spill **v = realloc(w->replaced, cap * sizeof(struct sw_spill *));
+
+		/* Then the file stays until the store is opened again. */
+		if (!v)
+			return;
+		w->replaced = v;
+		w->cap_replaced = cap;
+	}
+	w->replaced[w->n_replaced++] = s;
+}
+
+void sw_name_record_spill(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_spill *now = n->file ? n->file->spill : NULL;
+
+	if (now && now == n->recorded) {
+		sw_spill_fix_more(now);
+		return;
+	}
+	replace(w, n->recorded);
+	n->recorded = now ? sw_spill_fix(now) : NULL;
+}
+
+void sw_name_free_spill(struct sw_work *w, struct sw_name *n)
+{
+	drop(w, SW_TAKE(n->recorded), sw_spill_free);
+}
+
+void sw_work_free_replaced(struct sw_work *w)
+{
+	for (size_t i = 0; i < w->n_replaced; i++)
+		drop(w, w->replaced[i], sw_spill_free);
+	w->n_replaced = 0;
 }
 
 void sw_work_discard(struct sw_work *w, struct sw_stage *stage)
@@ -133,11 +216,7 @@ void sw_file_drop_spill(struct sw_work *w, struct sw_file *f)
 	if (!f->spill)
 		return;
 	w->n_spills--;
-	if (w->keeps_spills)
-		sw_spill_unref(f->spill);
-	else
-		sw_spill_remove(f->spill);
-	f->spill = NULL;
+	drop(w, SW_TAKE(f->spill), sw_spill_unref);
 }
 
 void sw_file_wait(struct sw_work *w, const struct sw_file *f)
@@ -149,11 +228,6 @@ void sw_file_wait(struct sw_work *w, const struct sw_file *f)
 bool sw_name_needs_stage(const struct sw_name *n)
 {
 	return n->file && n->file->spill && !n->file->stage;
-}
-
-static int read_spill(void *arg, uint64_t offset, void *out, size_t n, size_t *got)
-{
-	return sw_spill_read(arg, offset, out, n, got);
 }
 
 int sw_file_stage(struct sw_work *w, struct sw_file *f)
@@ -227,30 +301,31 @@ int sw_work_stage(struct sw_work *w, bool all)
 /* Whether the journal refers to content that the disk may lack. */
 static bool needs_sync(const struct sw_name *n)
 {
-	return n->file && n->file->spill && n->journal_seq > 0 && sw_spill_needs_sync(n->file->spill);
+	return n->recorded && sw_spill_needs_sync(n->recorded);
 }
 
 /* All such contents, each with a reference. */
 static int gather_dirty(struct sw_work *w, struct sw_spill ***out, size_t *n)
 {
-	struct sw_spill **v = calloc(w->n_spills + 1, sizeof(struct sw_spill *));
+	struct sw_spill **v;
+	size_t n_dirty = 0;
 
 	*n = 0;
+	for (size_t i = 0; i < w->cap_names; i++)
+		n_dirty += w->names[i] && needs_sync(w->names[i]);
+	v = calloc(n_dirty + 1, sizeof(struct sw_spill *));
 	if (!v)
 		return SW_ENOMEM;
-	for (size_t i = 0; i < w->cap_names && *n < w->n_spills; i++) {
-		const struct sw_name *name = w->names[i];
-
-		if (name && needs_sync(name))
-			v[(*n)++] = sw_spill_ref(name->file->spill);
-	}
+	for (size_t i = 0; i < w->cap_names; i++)
+		if (w->names[i] && needs_sync(w->names[i]))
+			v[(*n)++] = sw_spill_ref(w->names[i]->recorded);
 	*out = v;
 	return 0;
 }
 
 bool sw_work_has_dirty_spills(const struct sw_work *w)
 {
-	for (size_t i = 0; w->n_spills > 0 && i < w->cap_names; i++)
+	for (size_t i = 0; i < w->cap_names; i++)
 		if (w->names[i] && needs_sync(w->names[i]))
 			return true;
 	return false;
@@ -262,7 +337,7 @@ int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f)
 	size_t n = one != NULL;
 	int rc = 0;
 
-	if (!f && w->n_spills > 0)
+	if (!f)
 		rc = gather_dirty(w, &v, &n);
 	if (rc < 0 || (n == 0 && v == &one))
 		return rc;

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include "core/work_internal.h"
 #include "tests/lib/dbs.h"
@@ -218,6 +219,125 @@ static void what_was_closed_survives_a_crash(void **state)
 	crash(&s);
 	assert_int_equal(n_files(&s), 0);
 	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+/* What a program does to a row that was closed before, up to the moment when it is told that this is safe, too. */
+static void change_cut(struct set *s, struct sw_handle *h)
+{
+	open_row(s, "r", SW_OPEN_WRITE | SW_OPEN_TRUNCATE, h);
+}
+
+static void change_shorten(struct set *s, struct sw_handle *h)
+{
+	open_row(s, "r", SW_OPEN_WRITE, h);
+	TEST_OK(sw_handle_truncate(s->w, h, SIZE / 2));
+}
+
+static void change_middle(struct set *s, struct sw_handle *h)
+{
+	open_row(s, "r", SW_OPEN_WRITE, h);
+	TEST_OK(sw_handle_write(s->w, h, SIZE / 2, false, sw_view(expected, 10)));
+}
+
+static void change_end(struct set *s, struct sw_handle *h)
+{
+	open_row(s, "r", SW_OPEN_WRITE, h);
+	TEST_OK(sw_handle_write(s->w, h, SIZE, false, sw_view(expected, 10)));
+}
+
+static void change_unlink(struct set *s, struct sw_handle *h)
+{
+	open_row(s, "r", 0, h);
+	s->t.env.is_dead = true; /* before the record is written */
+	assert_true(sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("r")) < 0);
+}
+
+static void change_replace(struct set *s, struct sw_handle *h)
+{
+	write_row(s, "q", 10);
+	open_row(s, "r", 0, h);
+	s->t.env.is_dead = true;
+	assert_true(sw_work_rename(s->w, sw_view_str("t"), sw_view_str("q"), sw_view_str("t"), sw_view_str("r"), 0) < 0);
+}
+
+typedef void (*change_fn)(struct set *s, struct sw_handle *h);
+static const change_fn changes[] = {change_cut, change_shorten, change_middle,
+				    change_end, change_unlink,	change_replace};
+
+static void what_was_closed_is_kept_until_something_newer_is(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		begin(&s);
+		write_row(&s, "r", SIZE);
+		changes[i](&s, &h);
+		s.t.env.is_dead = true;
+		sw_handle_release(s.w, &h);
+		crash(&s);
+		check_row(&s, "r", SIZE);
+		assert_int_equal(n_files(&s), 1);
+		pass(&s);
+		assert_true(is_committed(&s, SIZE));
+		end(&s);
+	}
+}
+
+/* Records that no flush has reached may be gone after a power failure: what was on the disk before is there. */
+static void what_was_flushed_is_kept_until_something_newer_is(void **state)
+{
+	struct stat flushed;
+	struct sw_handle h;
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	snprintf(path, sizeof(path), "%s/journal", s.t.dir);
+	write_row(&s, "r", SIZE);
+	open_row(&s, "r", 0, &h);
+	TEST_OK(sw_handle_sync(s.w, &h)); /* it is new: not committed by that */
+	sw_handle_release(s.w, &h);
+	assert_int_equal(stat(path, &flushed), 0);
+	write_row(&s, "r", 10);
+	assert_int_equal(n_files(&s), 1);
+	s.t.env.is_dead = true;
+	assert_int_equal(truncate(path, flushed.st_size), 0);
+	crash(&s);
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+/* Content that is replaced again and again does not pile up: the next flush of the journal frees it. */
+static void what_was_replaced_goes_with_the_next_flush(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	open_row(&s, "r", SW_OPEN_CREATE | SW_OPEN_WRITE, &h);
+	for (int i = 0; i < 5; i++) {
+		TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view(expected, SIZE)));
+		TEST_OK(sw_handle_sync(s.w, &h));
+		assert_int_equal(n_files(&s), 1);
+	}
+	for (int i = 0; i < 5; i++) { /* at its end it grows in place */
+		TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view(expected, 10)));
+		assert_int_equal(n_files(&s), 1);
+	}
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	open_row(&s, "r", 0, &h);
+	assert_int_equal(sw_file_size(h.file), SIZE + 50);
+	sw_handle_release(s.w, &h);
+	pass(&s);
+	assert_int_equal(n_files(&s), 0);
 	end(&s);
 }
 
@@ -524,6 +644,9 @@ int main(void)
 	    cmocka_unit_test(staged_and_direct_rows_are_equal),
 	    cmocka_unit_test(a_change_in_the_middle_of_a_large_row),
 	    cmocka_unit_test(what_was_closed_survives_a_crash),
+	    cmocka_unit_test(what_was_closed_is_kept_until_something_newer_is),
+	    cmocka_unit_test(what_was_flushed_is_kept_until_something_newer_is),
+	    cmocka_unit_test(what_was_replaced_goes_with_the_next_flush),
 	    cmocka_unit_test(a_file_that_lost_its_end_is_not_the_row),
 	    cmocka_unit_test(rows_grow_and_shrink_across_the_limit),
 	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
