@@ -187,35 +187,6 @@ static int fold_since(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nod
 	return rc;
 }
 
-/* A memtable with all that the head needs beyond the last checkpoint. */
-static int rebuild(struct sw_db *db, struct sw_memtable **out)
-{
-	struct sw_memtable *m = NULL;
-	struct sw_nodes *nodes = NULL;
-	struct sw_txn *txn;
-	uint64_t next;
-	int rc = sw_txn_begin(db->store, false, &txn);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_memtable_new(&m);
-	if (rc == 0)
-		rc = sw_nodes_new(txn, &nodes);
-	if (rc == 0)
-		rc = sw_history_next_seq(txn, &next);
-	if (rc == 0 && next - 1 > db->written_seq)
-		rc = fold_since(db, txn, nodes, next - 1);
-	if (rc == 0)
-		rc = sw_memtable_add(m, nodes);
-	sw_nodes_free(nodes);
-	sw_txn_abort(txn);
-	if (rc < 0)
-		sw_memtable_unref(m);
-	else
-		*out = m;
-	return rc;
-}
-
 static void replace_memtable(struct sw_db *db, struct sw_memtable *m)
 {
 	struct sw_memtable *old = db->memtable;
@@ -226,13 +197,70 @@ static void replace_memtable(struct sw_db *db, struct sw_memtable *m)
 	sw_memtable_unref(old);
 }
 
+/* The nodes of the head, beyond the last checkpoint. */
+static int fold_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes)
+{
+	uint64_t next;
+	int rc = sw_history_next_seq(txn, &next);
+
+	return rc == 0 && next - 1 > db->written_seq ? fold_since(db, txn, nodes, next - 1) : rc;
+}
+
+struct carrying {
+	struct sw_memtable *from;
+	struct sw_nodes *to;
+};
+
+/* A record that the set has, in memory or in the store, has all below it there, too. */
+static int carry_over(void *arg, const struct sw_hash *hash)
+{
+	struct carrying *c = arg;
+	struct sw_hash again;
+	struct sw_view bytes;
+	int rc;
+
+	if (sw_nodes_has(c->to, hash) || !sw_memtable_get(c->from, hash, &bytes))
+		return 0;
+	rc = sw_nodes_put(c->to, bytes, &again);
+	return rc < 0 ? rc : sw_record_refs(bytes, carry_over, c);
+}
+
+/* States and lines in between, which only the memtable has. head_lock is held. */
+static int carry_pinned(struct sw_db *db, struct sw_nodes *nodes)
+{
+	struct carrying c = {db->memtable, nodes};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && db->memtable && i < db->n_pins; i++)
+		rc = carry_over(&c, &db->pins[i].root);
+	return rc;
+}
+
 int sw_db_remember(struct sw_db *db)
 {
 	struct sw_memtable *m = NULL;
-	int rc = rebuild(db, &m);
+	struct sw_nodes *nodes = NULL;
+	struct sw_txn *txn;
+	int rc = sw_txn_begin(db->store, false, &txn);
 
+	if (rc < 0)
+		return rc;
+	rc = sw_memtable_new(&m);
 	if (rc == 0)
-		replace_memtable(db, m);
+		rc = sw_nodes_new(txn, &nodes);
+	if (rc == 0)
+		rc = fold_head(db, txn, nodes);
+	pthread_mutex_lock(&db->head_lock); /* who pins a root now finds it afterwards as well */
+	if (rc == 0)
+		rc = carry_pinned(db, nodes);
+	if (rc == 0)
+		rc = sw_memtable_add(m, nodes);
+	if (rc == 0)
+		replace_memtable(db, SW_TAKE(m));
+	pthread_mutex_unlock(&db->head_lock);
+	sw_memtable_unref(m);
+	sw_nodes_free(nodes);
+	sw_txn_abort(txn);
 	return rc;
 }
 

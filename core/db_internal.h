@@ -186,7 +186,7 @@ int sw_head_load(struct sw_txn *txn, struct sw_head *out) SW_MUST_CHECK;
 /* The head of the last checkpoint, and the number of the last commit in it. */
 int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq) SW_MUST_CHECK;
 int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
-/* Fill the memtable by folding again the commits since the last checkpoint. */
+/* Make the memtable anew: what the commits since the last checkpoint give when they are folded again, and what is pinned. */
 int sw_db_remember(struct sw_db *db) SW_MUST_CHECK;
 /* Milestones at or behind a place in the line are none any more. write_lock is held. */
 int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,

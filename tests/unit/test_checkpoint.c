@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "core/db.h"
+#include "core/db_internal.h"
 #include "tests/lib/dbs.h"
 
 /* A store that writes its trees every n commits; 0: hardly ever. */
@@ -277,6 +277,55 @@ static void a_checkpoint_that_fails_is_made_later(void **state)
 }
 
 /* The newest commits were changed behind our back: what they give is not the head. */
+/* Commits that fail pile up in memory and are forgotten in the end: not so what somebody has pinned in between. */
+static void a_pinned_state_outlives_commits_that_fail(void **state)
+{
+	static char text[3 << 20];
+	struct sw_write_op op = {.op = {.kind = SW_OP_PUT,
+					.table = sw_view_str("t"),
+					.row = {.mode = 0644, .mtime_ns = 1000}}};
+	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = &op, .n = 1};
+	struct sw_memtable *before;
+	struct sw_reader r;
+	struct sw_hash pinned, id;
+	struct test_db t;
+	char key[16];
+
+	(void)state;
+	create(&t, 0);
+	put_n(&t, 300, "first");
+	TEST_OK(sw_db_pin_head(t.db, &pinned));
+	put_n(&t, 3, "second");
+	before = t.db->memtable;
+	for (int i = 0; t.db->memtable == before; i++) {
+		struct rng random = {(uint64_t)i};
+		struct sw_write_op again = op;
+
+		assert_true(i < 100);
+		for (size_t at = 0; at < sizeof(text); at += 8)
+			sw_set_u64((uint8_t *)text + at, rng_next(&random));
+		snprintf(key, sizeof(key), "big%d", i);
+		again.op.key = sw_view_str(key);
+		again.content = sw_view((uint8_t *)text, sizeof(text));
+		w.ops = &again;
+		t.env.fail_in = 1;
+		t.env.fail_rc = SW_EIO;
+		assert_int_equal(sw_db_commit(t.db, &w, &id), SW_EIO);
+	}
+	TEST_OK(sw_reader_begin(t.db, &r));
+	check_row(&t, &r, &pinned, "first");
+	check_row(&t, &r, &r.head.state, "second");
+	sw_reader_end(&r);
+	TEST_OK(sw_db_checkpoint(t.db));
+	TEST_OK(sw_reader_begin(t.db, &r));
+	check_row(&t, &r, &pinned, "first");
+	sw_reader_end(&r);
+	sw_db_unpin(t.db, &pinned);
+	TEST_OK(sw_db_tidy(t.db));
+	test_verify(&t);
+	test_db_close(&t);
+}
+
 static void a_damaged_end_of_history_is_noticed(void **state)
 {
 	struct sw_view changeset;
@@ -315,6 +364,7 @@ int main(void)
 	    cmocka_unit_test(records_that_are_in_memory_and_stored_count_once),
 	    cmocka_unit_test(a_snapshot_depends_on_no_checkpoint),
 	    cmocka_unit_test(a_checkpoint_that_fails_is_made_later),
+	    cmocka_unit_test(a_pinned_state_outlives_commits_that_fail),
 	    cmocka_unit_test(a_damaged_end_of_history_is_noticed),
 	};
 
