@@ -2,45 +2,26 @@
  * Columns of a row, their differences, and the column merge: examples of each rule in
  * core/columns.h, then its consequences as properties of random rows. SW_SEED=n replays a run.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "core/columns.h"
 #include "core/json.h"
+#include "tests/lib/rng.h"
 
 #define COLUMNS SW_CLEANUP(sw_columns_fini) struct sw_columns
 
-static uint64_t rng;
-
-static void seed_rng(void)
-{
-	const char *env = getenv("SW_SEED");
-
-	rng = env ? strtoull(env, NULL, 0) : (uint64_t)time(NULL);
-	print_message("SW_SEED=%" PRIu64 "\n", rng);
-}
-
-/* splitmix64 */
-static uint64_t next(void)
-{
-	uint64_t z = rng += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
+static struct rng rng;
 
 static unsigned below(unsigned n)
 {
-	return (unsigned)(next() % n);
+	return rng_below(&rng, n);
 }
 
 static int parse(struct sw_view text, struct sw_columns *out)
@@ -492,7 +473,7 @@ static void merge_has_its_properties(void **state)
 	SW_BUF again = {0};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	for (int i = 0; i < 30000; i++) {
 		COLUMNS base = {0};
 		COLUMNS mine = {0};
@@ -531,7 +512,7 @@ static void diff_is_what_a_merge_needs(void **state)
 	SW_BUF b_text = {0};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	for (int i = 0; i < 20000; i++) {
 		COLUMNS a = {0};
 		COLUMNS b = {0};

@@ -18,31 +18,14 @@
 
 #include "core/json.h"
 #include "fs/import_parse.h"
+#include "tests/lib/rng.h"
 
 static char scratch[] = "/tmp/test_import_XXXXXX";
-static uint64_t rng;
-
-static void seed_rng(void)
-{
-	const char *env = getenv("SW_SEED");
-
-	rng = env ? strtoull(env, NULL, 0) : (uint64_t)time(NULL);
-	print_message("SW_SEED=%" PRIu64 "\n", rng);
-}
-
-/* splitmix64 */
-static uint64_t next(void)
-{
-	uint64_t z = rng += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
+static struct rng rng;
 
 static unsigned below(unsigned n)
 {
-	return (unsigned)(next() % n);
+	return rng_below(&rng, n);
 }
 
 static int setup(void **state)
@@ -444,7 +427,7 @@ static void lines_and_array_agree(void **state)
 	const struct sw_import_options options = {.table = "t"};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	sw_buf_put_u8(&array, '[');
 	for (unsigned i = 0; i < 400; i++) {
 		SW_BUF row = {0};
@@ -533,7 +516,7 @@ static void csv_survives_the_round_trip(void **state)
 	const struct sw_import_options options = {.table = "t", .number = true};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	for (int run = 0; run < 300; run++) {
 		SW_BUF csv = {0};
 		SW_BUF want = {0};

@@ -3,19 +3,18 @@
  * where the domain is small (UTF-8, \u escapes), and agreement with jansson, an independent reader
  * of the same language, on generated and mutated documents. SW_SEED=n replays a random run.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
 #include "core/json.h"
+#include "tests/lib/rng.h"
 
 /* Text with its length, so that it may hold NUL bytes. */
 #define V(s)                                                                                       \
@@ -23,29 +22,11 @@
 		(const uint8_t *)(s), sizeof(s) - 1                                                \
 	}
 
-static uint64_t rng;
-
-static void seed_rng(void)
-{
-	const char *env = getenv("SW_SEED");
-
-	rng = env ? strtoull(env, NULL, 0) : (uint64_t)time(NULL);
-	print_message("SW_SEED=%" PRIu64 "\n", rng);
-}
-
-/* splitmix64 */
-static uint64_t next(void)
-{
-	uint64_t z = rng += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
+static struct rng rng;
 
 static unsigned below(unsigned n)
 {
-	return (unsigned)(next() % n);
+	return rng_below(&rng, n);
 }
 
 /* Walk text as an object; 0 or SW_EFORMAT. *at is where the walk stopped. */
@@ -189,11 +170,11 @@ static void json_nests_64_deep_and_no_deeper(void **state)
 	SW_BUF text = {0};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	nest(&text, 1000000, 0x5555);
 	assert_int_equal(validate(sw_buf_view(&text)), SW_EFORMAT);
 	for (int i = 0; i < 1000; i++) {
-		uint64_t kinds = i == 0 ? 0 : i == 1 ? UINT64_MAX : next();
+		uint64_t kinds = i == 0 ? 0 : i == 1 ? UINT64_MAX : rng_next(&rng);
 
 		/* nest() puts one more array inside. */
 		nest(&text, SW_JSON_DEPTH_MAX - 1, kinds);
@@ -531,7 +512,7 @@ static void json_agrees_with_jansson(void **state)
 	unsigned counts[2] = {0, 0};
 
 	(void)state;
-	seed_rng();
+	rng.s = test_seed();
 	for (int i = 0; i < 200000; i++) {
 		json_error_t error;
 		json_t *value;
