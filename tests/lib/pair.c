@@ -184,3 +184,16 @@ struct sw_op pair_revoke_op(const struct pair *p, size_t i)
 {
 	return (struct sw_op){.kind = SW_OP_REVOKE, .member = *sw_identity_key(p->authors[i])};
 }
+
+void test_read_side(const struct sw_reader *r, const struct sw_side *s, struct sw_buf *out)
+{
+	uint8_t piece[777];
+	size_t got;
+
+	sw_buf_reset(out);
+	do {
+		TEST_OK(sw_side_read(r->nodes, s, out->n, piece, sizeof(piece), &got));
+		sw_buf_put(out, piece, got);
+	} while (got == sizeof(piece));
+	assert_int_equal(out->n, s->row.size);
+}

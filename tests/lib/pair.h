@@ -2,6 +2,7 @@
 #ifndef TESTS_LIB_PAIR_H
 #define TESTS_LIB_PAIR_H
 
+#include "core/conflicts.h"
 #include "tests/lib/dbs.h"
 
 /* A stamp, so many milliseconds after the time at which test_env_init() begins. */
@@ -53,5 +54,8 @@ struct sw_hash pair_add(struct pair *p, size_t i, uint64_t stamp, const struct s
 struct sw_hash pair_govern(struct pair *p, const struct sw_op *ops, size_t n);
 struct sw_op pair_grant_op(const struct pair *p, size_t i, enum sw_role role);
 struct sw_op pair_revoke_op(const struct pair *p, size_t i);
+
+/* All bytes of a side, in pieces of an odd size. */
+void test_read_side(const struct sw_reader *r, const struct sw_side *s, struct sw_buf *out);
 
 #endif
