@@ -481,7 +481,7 @@ static void excuse(struct sw_sync *s, uint64_t now_ms)
 		return;
 	s->bulk_ms += gap;
 	for (struct peer *p = s->peers; p; p = p->next)
-		p->heard_ms += gap;
+		p->heard_ms = p->heard_ms + gap < now_ms ? p->heard_ms + gap : now_ms;
 }
 
 void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)

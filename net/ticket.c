@@ -3,15 +3,19 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "core/members.h"
+
 #define TICKET_VERSION 1
 #define CHECK_SIZE     4
 
-/* What the inviter's store keeps under the hash of a secret: expiry:u64 role:u8 used:u8 key:32 */
+/* What the inviter's store keeps under the hash of a secret: expiry:u64 role:u8 used:u8 key:32
+ * revocations:u32 */
 struct terms {
 	uint64_t expiry_ms;
 	uint8_t role;
 	uint8_t used;
-	struct sw_key key;
+	struct sw_key key;      /* that used it */
+	uint32_t n_revocations; /* of that key, by then */
 };
 
 bool sw_ticket_looks_like(const char *text)
@@ -34,8 +38,9 @@ static void check_of(struct sw_view body, uint8_t out[static CHECK_SIZE])
 
 static int bad_ticket(void)
 {
-	return sw_fail(SW_EFORMAT,
-		       "that is not a whole ticket; copy all of the last line that 'swarmfs invite' printed");
+	return sw_fail(
+	    SW_EFORMAT,
+	    "that is not a whole ticket; copy all of the last line that 'swarmfs invite' printed");
 }
 
 static int decode_body(struct sw_view body, struct sw_ticket *out)
@@ -129,7 +134,9 @@ static int put_terms(struct sw_txn *txn, const struct sw_hash *name, const struc
 	sw_buf_put_u8(&b, t->role);
 	sw_buf_put_u8(&b, t->used);
 	sw_buf_put(&b, t->key.b, SW_KEY_SIZE);
-	return b.rc < 0 ? b.rc : sw_txn_put(txn, SW_SPACE_TICKETS, sw_hash_view(name), sw_buf_view(&b));
+	sw_buf_put_u32(&b, t->n_revocations);
+	return b.rc < 0 ? b.rc
+			: sw_txn_put(txn, SW_SPACE_TICKETS, sw_hash_view(name), sw_buf_view(&b));
 }
 
 static int get_terms(struct sw_txn *txn, const struct sw_hash *name, struct terms *out)
@@ -145,6 +152,7 @@ static int get_terms(struct sw_txn *txn, const struct sw_hash *name, struct term
 	out->role = sw_rd_u8(&r);
 	out->used = sw_rd_u8(&r);
 	sw_rd_copy(&r, out->key.b, SW_KEY_SIZE);
+	out->n_revocations = sw_rd_u32(&r);
 	return sw_rd_done(&r) < 0 ? sw_fail(SW_ECORRUPT, "a ticket in the store is damaged") : 0;
 }
 
@@ -179,22 +187,25 @@ static bool is_admin(struct sw_db *db)
 	return role >= SW_ROLE_ADMIN;
 }
 
-int sw_ticket_create(struct sw_db *db, const char *const *addresses, size_t n_addresses, uint64_t expiry_ms,
-		     enum sw_role role, struct sw_buf *out)
+int sw_ticket_create(struct sw_db *db, const char *const *addresses, size_t n_addresses,
+		     uint64_t expiry_ms, enum sw_role role, struct sw_buf *out)
 {
-	SW_CLEANUP(sw_ticket_fini) struct sw_ticket t = {.database = *sw_db_id(db),
-							  .inviter = *sw_db_key(db)};
+	SW_CLEANUP(sw_ticket_fini)
+	struct sw_ticket t = {.database = *sw_db_id(db), .inviter = *sw_db_key(db)};
 	const struct sw_env *env = sw_db_env(db);
 	int rc;
 
 	if (!is_admin(db))
-		return sw_fail(SW_EDENIED, "only an admin of the database can let others in; ask its creator");
+		return sw_fail(SW_EDENIED,
+			       "only an admin of the database can let others in; ask its creator");
 	if (n_addresses == 0)
-		return sw_fail(SW_EINVAL, "nobody could reach this peer, which does not listen; start it with "
-					  "--listen");
+		return sw_fail(SW_EINVAL,
+			       "nobody could reach this peer, which does not listen; start it with "
+			       "--listen");
 	for (size_t i = 0; i < n_addresses && t.n_addresses < SW_TICKET_ADDRESSES_MAX; i++) {
 		if (strlen(addresses[i]) >= SW_TICKET_ADDRESS_SIZE)
-			return sw_fail(SW_EINVAL, "%.64s...: address too long for a ticket", addresses[i]);
+			return sw_fail(SW_EINVAL, "%.64s...: address too long for a ticket",
+				       addresses[i]);
 		memcpy(t.addresses[t.n_addresses++], addresses[i], strlen(addresses[i]) + 1);
 	}
 	env->random(env->arg, t.secret, sizeof(t.secret));
@@ -222,9 +233,28 @@ const char *sw_redeemed_text(enum sw_redeemed r)
 	}
 }
 
+/* How often a key was removed, which whoever redeems a ticket again must not have been meanwhile.
+ */
+static int count_revocations(struct sw_db *db, const struct sw_key *key, uint32_t *out)
+{
+	struct sw_hash *v = NULL;
+	struct sw_reader r;
+	size_t n = 0;
+	int rc = sw_reader_begin(db, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_db_revocations(db, &r, key, &v, &n);
+	sw_reader_end(&r);
+	free(v);
+	*out = (uint32_t)n;
+	return rc;
+}
+
 /* In one transaction: look at the terms and note who used them. */
-static int redeem(struct sw_txn *txn, const struct sw_hash *name, uint64_t now_ms, const struct sw_key *key,
-		  enum sw_redeemed *result, enum sw_role *role)
+static int redeem(struct sw_txn *txn, const struct sw_hash *name, uint64_t now_ms,
+		  const struct sw_key *key, uint32_t n_revocations, enum sw_redeemed *result,
+		  enum sw_role *role)
 {
 	struct terms t;
 	int rc = get_terms(txn, name, &t);
@@ -234,7 +264,7 @@ static int redeem(struct sw_txn *txn, const struct sw_hash *name, uint64_t now_m
 		return rc == SW_ENOTFOUND ? 0 : rc;
 	*role = (enum sw_role)t.role;
 	*result = SW_REDEEMED_USED;
-	if (t.used && !sw_key_eq(&t.key, key))
+	if (t.used && (!sw_key_eq(&t.key, key) || t.n_revocations != n_revocations))
 		return 0;
 	*result = SW_REDEEMED;
 	if (t.used)
@@ -245,6 +275,7 @@ static int redeem(struct sw_txn *txn, const struct sw_hash *name, uint64_t now_m
 	*result = SW_REDEEMED;
 	t.used = 1;
 	t.key = *key;
+	t.n_revocations = n_revocations;
 	rc = put_terms(txn, name, &t);
 	return rc < 0 ? rc : 1;
 }
@@ -252,14 +283,17 @@ static int redeem(struct sw_txn *txn, const struct sw_hash *name, uint64_t now_m
 int sw_ticket_redeem(struct sw_db *db, struct sw_view secret, const struct sw_key *key,
 		     enum sw_redeemed *result, enum sw_role *role)
 {
+	uint32_t n_revocations = 0;
 	struct sw_txn *txn;
 	struct sw_hash name;
-	int rc = sw_txn_begin(sw_db_store(db), true, &txn);
+	int rc = count_revocations(db, key, &n_revocations);
 
+	if (rc == 0)
+		rc = sw_txn_begin(sw_db_store(db), true, &txn);
 	if (rc < 0)
 		return rc;
 	secret_hash(secret, &name);
-	rc = redeem(txn, &name, sw_env_wall_ms(sw_db_env(db)), key, result, role);
+	rc = redeem(txn, &name, sw_env_wall_ms(sw_db_env(db)), key, n_revocations, result, role);
 	if (rc > 0)
 		return sw_txn_commit(txn);
 	sw_txn_abort(txn);

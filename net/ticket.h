@@ -51,14 +51,14 @@ enum sw_redeemed {
 	SW_REDEEMED = 0,	 /* let the key in with *role */
 	SW_REDEEMED_UNKNOWN = 1, /* no such ticket here */
 	SW_REDEEMED_EXPIRED = 2,
-	SW_REDEEMED_USED = 3,	 /* by another key */
+	SW_REDEEMED_USED = 3,	 /* by another key, or by this one, which was removed since */
 	SW_REDEEMED_NOT_NOW = 4, /* the inviter cannot grant: it is no admin (any more), or its store failed */
 };
 const char *sw_redeemed_text(enum sw_redeemed r);
 
 /*
  * Use a ticket for a key. It is marked as used by that key, durably, before the caller grants anything: a
- * crash between the two loses nothing, since the same key may redeem it again, and no other ever.
+ * crash between the two loses nothing, since the same key may redeem it again, until it is removed, and no other ever.
  */
 int sw_ticket_redeem(struct sw_db *db, struct sw_view secret, const struct sw_key *key,
 		     enum sw_redeemed *result, enum sw_role *role) SW_MUST_CHECK;

@@ -273,6 +273,23 @@ static void a_dead_link_is_found(void **state)
 	net_fini(&net);
 }
 
+/* Between two ticks that are far apart a peer may well be heard. */
+static void who_was_heard_during_a_stall_is_not_dropped(void **state)
+{
+	struct net net;
+	struct sw_sync *sync;
+
+	(void)state;
+	net_make_chain(&net, 2, test_seed());
+	sync = net.nodes[1].sync;
+	sw_sync_tick(sync, net.now_ms);
+	sw_sync_heard(sync, net.links[0].conn, net.now_ms + 1900);
+	sw_sync_tick(sync, net.now_ms + 2000);
+	assert_int_equal(net.links[0].n_drops, 0);
+	assert_int_not_equal(net.links[0].conn, 0);
+	net_fini(&net);
+}
+
 static void a_full_disk_is_not_the_peers_fault(void **state)
 {
 	struct net net;
@@ -308,6 +325,7 @@ int main(void)
 	    cmocka_unit_test(a_mesh_does_not_echo),
 	    cmocka_unit_test(two_who_dial_each_other_keep_one_connection),
 	    cmocka_unit_test(a_dead_link_is_found),
+	    cmocka_unit_test(who_was_heard_during_a_stall_is_not_dropped),
 	    cmocka_unit_test(a_full_disk_is_not_the_peers_fault),
 	};
 

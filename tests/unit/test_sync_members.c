@@ -190,6 +190,18 @@ static void assert_removed(struct net *net, size_t at)
 	assert_int_equal(sw_db_commit(net->nodes[at].t.db, &w, &id), SW_EDENIED);
 }
 
+/* The role of a node's key, as another knows it. */
+static int role_at(struct net *net, size_t at, size_t whom)
+{
+	struct sw_reader r;
+	int role = 0;
+
+	TEST_OK(sw_reader_begin(net->nodes[at].t.db, &r));
+	TEST_OK(sw_db_role(&r, sw_db_key(net->nodes[whom].t.db), &role));
+	sw_reader_end(&r);
+	return role;
+}
+
 static bool has_row(struct net *net, size_t at, const char *key)
 {
 	char text[200];
@@ -264,6 +276,7 @@ static void what_a_removed_member_goes_on_signing_comes_nowhere(void **state)
 	net_fini(&net);
 }
 
+/* By another ticket: the one that it came with once is used. */
 static void who_was_removed_may_join_again(void **state)
 {
 	struct net net;
@@ -276,8 +289,12 @@ static void who_was_removed_may_join_again(void **state)
 	net_run(&net, 5000);
 	assert_removed(&net, 1);
 	net_cut(&net, &net.links[0]);
-	net_ticket(&net, 0, 100000, &net_tickets[1]);
 	net.links[0].ticket = &net_tickets[1];
+	net_run(&net, 60000);
+	assert_removed(&net, 1);
+	assert_true(net.links[0].n_drops > 0);
+	assert_int_equal(role_at(&net, 0, 1), 0);
+	net_ticket(&net, 0, 100000, &net_tickets[1]);
 	net_run(&net, 60000);
 	assert_int_equal(sw_db_own_role(net.nodes[1].t.db), SW_ROLE_WRITER);
 	net_put(&net, 1, "b", "again");
