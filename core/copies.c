@@ -1,4 +1,5 @@
 #include "core/copies.h"
+#include "core/log.h"
 #include "core/spill.h"
 
 #include <dirent.h>
@@ -17,6 +18,7 @@ struct sw_copy {
 	uint64_t number, count, made_ms;
 	struct sw_buf name;
 	struct sw_work *work;
+	bool is_damaged; /* then error stays */
 	/* Under set->lock: */
 	bool is_gone;
 	struct sw_buf message;
@@ -197,6 +199,17 @@ static int load_next(struct sw_copies *c, struct sw_copy **out, struct sw_hash *
 	return rc;
 }
 
+/* One whose rows cannot be read: it is shown, and stays as it is. */
+static int open_damaged(struct sw_copy *y, const struct sw_hash *state, int why)
+{
+	if (why == SW_ENOMEM)
+		return why;
+	snprintf(y->error, sizeof(y->error),
+		 "its rows cannot be read: %s; until it is discarded its files in the store stay as they are", sw_fail_message(why));
+	y->is_damaged = true;
+	return sw_work_open_damaged(y->set->db, state, &y->work);
+}
+
 static int load(struct sw_copies *c)
 {
 	struct sw_hash state;
@@ -205,10 +218,14 @@ static int load(struct sw_copies *c)
 
 	while ((rc = load_next(c, &y, &state)) > 0) {
 		rc = open_rows(y, &state);
+		if (rc < 0)
+			rc = open_damaged(y, &state, rc);
 		if (rc < 0) {
 			sw_copy_unref(y);
 			return rc;
 		}
+		if (y->is_damaged)
+			sw_log(SW_LOG_WARN, "transaction %.*s: %s", (int)y->name.n, (const char *)y->name.p, y->error);
 		link_copy(c, y);
 	}
 	return rc < 0 ? rc : remove_strays(c);
@@ -443,8 +460,11 @@ int sw_copy_apply(struct sw_copy *y, struct sw_hash *id)
 {
 	SW_BUF message = {0};
 	struct sw_buf moved = {0};
-	int rc = sw_copy_message(y, &message);
+	int rc;
 
+	if (y->is_damaged)
+		return sw_fail(SW_ECORRUPT, "%s", y->error);
+	rc = sw_copy_message(y, &message);
 	if (rc == 0 && message.n == 0) {
 		sw_buf_printf(&message, "transaction ");
 		sw_buf_put_view(&message, sw_buf_view(&y->name));
@@ -478,7 +498,7 @@ int sw_copy_status(struct sw_copy *y, struct sw_copy_status *out)
 
 	sw_work_status(y->work, &work);
 	*out = (struct sw_copy_status){
-	    .made_ms = y->made_ms, .count = y->count, .n_edits = work.n_edits, .n_checks = work.n_checks};
+	    .made_ms = y->made_ms, .count = y->count, .n_edits = work.n_edits, .n_checks = work.n_checks, .is_damaged = y->is_damaged};
 	pthread_mutex_lock(&y->set->lock);
 	snprintf(out->error, sizeof(out->error), "%s", y->error);
 	sw_buf_put_view(&out->moved, sw_buf_view(&y->moved));

@@ -328,30 +328,63 @@ void sw_journal_skip(struct sw_journal *j, uint64_t upto)
 		j->next = upto + 1;
 }
 
-/* A new file under another name, then a rename: a crash leaves the old one or the new one. */
-int sw_journal_reset(struct sw_journal *j)
+int sw_journal_fork(const struct sw_journal *j, struct sw_journal **out)
 {
-	char path[4096];
-	int fd, rc = sw_env_fault(j->env, "journal.reset");
+	struct sw_journal *fork = NULL;
+	int rc = sw_env_fault(j->env, "journal.reset");
 
 	if (rc < 0)
 		return rc;
-	if (snprintf(path, sizeof(path), "%s.new", j->path) >= (int)sizeof(path))
-		return sw_fail(SW_ETOOLONG, "%s: path too long", j->path);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return sw_fail_errno("cannot make %s", path);
-	rc = write_header(fd, j->next);
-	if (rc == 0 && (fsync(fd) < 0 || rename(path, j->path) < 0))
+	fork = calloc(1, sizeof(*fork));
+	if (!fork)
+		return SW_ENOMEM;
+	*fork = (struct sw_journal){.env = j->env, .next = j->next, .size = HEADER_SIZE, .dirty = true, .fd = -1};
+	if (asprintf(&fork->path, "%s.new", j->path) < 0) {
+		fork->path = NULL;
+		rc = SW_ENOMEM;
+	}
+	if (rc == 0) {
+		fork->fd = open(fork->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		rc = fork->fd < 0 ? sw_fail_errno("cannot make %s", fork->path) : write_header(fork->fd, j->next);
+	}
+	if (rc < 0)
+		sw_journal_close(fork);
+	else
+		*out = fork;
+	return rc;
+}
+
+void sw_journal_discard(struct sw_journal *j)
+{
+	(void)unlink(j->path);
+	sw_journal_close(j);
+}
+
+/* A new file under another name, then a rename: a crash leaves the old one or the new one. */
+int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
+{
+	int old = j->fd, rc = 0;
+
+	if (fsync(by->fd) < 0 || rename(by->path, j->path) < 0)
 		rc = sw_fail_errno("cannot replace the journal %s", j->path);
 	if (rc < 0) {
-		close(fd);
+		sw_journal_discard(by);
 		return rc;
 	}
-	close(j->fd);
-	j->fd = fd;
-	j->size = HEADER_SIZE;
+	j->fd = by->fd;
+	j->next = by->next;
+	j->size = by->size;
 	j->dirty = false;
+	by->fd = old;
+	sw_journal_close(by);
 	/* Until then a power loss may bring the old one back. */
 	return sw_dir_sync_of(j->path, j->env);
+}
+
+int sw_journal_reset(struct sw_journal *j)
+{
+	struct sw_journal *fresh;
+	int rc = sw_journal_fork(j, &fresh);
+
+	return rc < 0 ? rc : sw_journal_replace(j, fresh);
 }

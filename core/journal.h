@@ -60,5 +60,12 @@ uint64_t sw_journal_next(const struct sw_journal *j);
 void sw_journal_skip(struct sw_journal *j, uint64_t upto);
 /* Begin anew with an empty file; numbers go on. Durable when it returns. */
 int sw_journal_reset(struct sw_journal *j) SW_MUST_CHECK;
+/*
+ * The same with records: fork() makes an empty one beside it, which records are appended to; replace() puts it in the place of
+ * the old one, durably, or discard() gives it up. Both end it, whether they succeed or not; after a failure the old one goes on.
+ */
+int sw_journal_fork(const struct sw_journal *j, struct sw_journal **out) SW_MUST_CHECK;
+int sw_journal_replace(struct sw_journal *j, struct sw_journal *by) SW_MUST_CHECK;
+void sw_journal_discard(struct sw_journal *j);
 
 #endif

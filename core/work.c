@@ -27,7 +27,7 @@ int64_t sw_work_now_ns(const struct sw_work *w)
 
 int sw_work_read(const struct sw_work *w, struct sw_reader *out)
 {
-	int rc = sw_reader_begin(w->db, out);
+	int rc = w->is_damaged ? SW_ECORRUPT : sw_reader_begin(w->db, out);
 
 	if (rc == 0 && w->is_copy)
 		out->head.state = w->base;
@@ -36,6 +36,8 @@ int sw_work_read(const struct sw_work *w, struct sw_reader *out)
 
 int sw_work_pin(const struct sw_work *w, struct sw_hash *state)
 {
+	if (w->is_damaged)
+		return SW_ECORRUPT;
 	if (!w->is_copy)
 		return sw_db_pin_head(w->db, state);
 	*state = w->base;
@@ -312,6 +314,31 @@ static void journal_is_dirty(struct sw_work *w)
 		w->on_due(w->on_due_arg);
 }
 
+void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out)
+{
+	const struct sw_file *f = n->file;
+
+	*out = (struct sw_journal_name){.table = sw_buf_view(&n->table),
+					.key = sw_buf_view(&n->key),
+					.exists = f || n->table_exists,
+					.existed = n->base.exists,
+					.old = n->base.hash};
+	if (!f) {
+		out->row.mode = n->table_mode;
+		out->row.mtime_ns = n->table_mtime_ns;
+		return;
+	}
+	out->row = f->row;
+	if (f->spill) {
+		out->row = (struct sw_row){.size = sw_spill_size(f->spill)};
+		out->spill = sw_spill_number(f->spill);
+	} else if (f->in_memory) {
+		out->row = (struct sw_row){.size = f->bytes.n, .bytes = sw_buf_view(&f->bytes)};
+	}
+	out->row.mode = f->mode;
+	out->row.mtime_ns = f->mtime_ns;
+}
+
 /* One record with what stands at each of the names now. Scratch is not worth a journal. */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 {
@@ -323,32 +350,9 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 	if (!list)
 		return SW_ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		const struct sw_name *name = names[i];
-		const struct sw_file *f = name->file;
-		struct sw_journal_name *to = &list[m];
-
-		if (name->is_scratch)
+		if (names[i]->is_scratch)
 			continue;
-		*to = (struct sw_journal_name){.table = sw_buf_view(&name->table),
-					       .key = sw_buf_view(&name->key),
-					       .exists = f || name->table_exists,
-					       .existed = name->base.exists,
-					       .old = name->base.hash};
-		if (f) {
-			to->row = f->row;
-			if (f->spill) {
-				to->row = (struct sw_row){.size = sw_spill_size(f->spill)};
-				to->spill = sw_spill_number(f->spill);
-			} else if (f->in_memory) {
-				to->row = (struct sw_row){.size = f->bytes.n,
-							  .bytes = sw_buf_view(&f->bytes)};
-			}
-			to->row.mode = f->mode;
-			to->row.mtime_ns = f->mtime_ns;
-		} else {
-			to->row.mode = name->table_mode;
-			to->row.mtime_ns = name->table_mtime_ns;
-		}
+		sw_name_describe(names[i], &list[m]);
 		m++;
 	}
 	if (m > 0)
@@ -588,6 +592,24 @@ int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *
 	return 0;
 }
 
+int sw_work_open_damaged(struct sw_db *db, const struct sw_hash *base, struct sw_work **out)
+{
+	struct sw_work *w = work_new(db);
+	int rc;
+
+	if (!w)
+		return SW_ENOMEM;
+	rc = sw_db_pin(db, base);
+	w->is_copy = rc == 0;
+	w->base = *base;
+	w->is_frozen = w->is_damaged = true;
+	if (rc < 0)
+		sw_work_close(w);
+	else
+		*out = w;
+	return rc;
+}
+
 /* What cannot be committed now, or must not, stays in the journal, which replays it at the next open. */
 static void commit_last(struct sw_work *w)
 {
@@ -710,7 +732,7 @@ void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 	*out = (struct sw_work_status){.n_edits = w->n_edits,
 				       .n_scratch = w->n_scratch,
 				       .n_checks = w->n_checks,
-				       .journal_bytes = sw_journal_size(w->journal)};
+				       .journal_bytes = w->journal ? sw_journal_size(w->journal) : 0};
 	snprintf(out->error, sizeof(out->error), "%s", w->error);
 	pthread_mutex_unlock(&w->lock);
 }

@@ -38,6 +38,8 @@ void sw_work_close(struct sw_work *w);
  */
 int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *journal,
 		      struct sw_work **out) SW_MUST_CHECK;
+/* One in the place of a working copy whose journal cannot be read: looking into it is SW_ECORRUPT, changing it SW_EROFS. */
+int sw_work_open_damaged(struct sw_db *db, const struct sw_hash *base, struct sw_work **out) SW_MUST_CHECK;
 /* Of a working copy: what it read in a row, or that it found none, must still be so when it is applied. */
 int sw_work_check(struct sw_work *w, struct sw_view table, struct sw_view key) SW_MUST_CHECK;
 /* The rows that are checked, appended to out: the name of the table and the row's own, both with their lengths. */

@@ -9,7 +9,6 @@
 #define BATCH_BYTES_MAX	    ((size_t)64 << 20)
 #define RETRY_MS	    1000
 #define JOURNAL_FLUSH_MS    1000
-#define JOURNAL_RESET_BYTES (256 << 10)
 
 /* One edit on its way into a commit. */
 struct item {
@@ -385,20 +384,6 @@ static int flush_journal(struct sw_work *w)
 	return rc;
 }
 
-/* Nothing is waiting: the journal can begin anew, once it has grown. 1 when it did. */
-static int trim_journal(struct sw_work *w)
-{
-	int rc;
-
-	if (w->n_edits > 0 || w->is_copy || sw_journal_size(w->journal) < JOURNAL_RESET_BYTES)
-		return 0;
-	rc = sw_journal_reset(w->journal);
-	w->journal_dirty_ms = 0;
-	if (rc == 0)
-		sw_work_free_replaced(w);
-	return rc < 0 ? rc : 1;
-}
-
 /* A row that could not be staged has kept no other from its commit; it is tried again later, as with any commit. */
 static int staging_done(struct sw_work *w, int staged, int rc)
 {
@@ -423,7 +408,7 @@ int sw_work_run(struct sw_work *w)
 		rc = staging_done(w, staged, rc);
 	}
 	flushed = flush_journal(w);
-	trimmed = trim_journal(w);
+	trimmed = sw_work_trim(w);
 	pthread_mutex_unlock(&w->lock);
 	sw_work_free_stale(w);
 	if (trimmed > 0) /* not under the lock: a writer of the database may wait for it */

@@ -73,6 +73,7 @@ struct sw_work {
 	bool is_copy;	     /* stands on base, and commits nothing by itself */
 	struct sw_hash base; /* pinned */
 	bool is_frozen;	     /* being applied, or it was */
+	bool is_damaged;     /* frozen, and nobody knows what stands in it */
 	uint32_t settle_ms, settle_max_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t committed;
@@ -118,6 +119,10 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
 /* What stands at the name. SW_ENOTFOUND. */
 int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
+/* What a record says of an edit. Borrows from the name and its file. */
+void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out);
+/* Make the journal smaller, if it is time. 1: it is empty, and what was noted as spent is nothing any more. */
+int sw_work_trim(struct sw_work *w) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */
 void sw_name_op(const struct sw_name *n, struct sw_write_op *out);
 bool sw_name_is_whole(const struct sw_name *n);

@@ -114,9 +114,9 @@ static json_t *copy_json(struct sw_copy *y)
 
 	if (sw_copy_status(y, &s) == 0) {
 		sw_text_time(s.made_ms, made);
-		out = json_pack("{s:o, s:s, s:I, s:I, s:I, s:o, s:o}", "name", sw_json_name(sw_copy_name(y)), "made",
+		out = json_pack("{s:o, s:s, s:I, s:I, s:I, s:b, s:o, s:o}", "name", sw_json_name(sw_copy_name(y)), "made",
 				made, "commits", (json_int_t)s.count, "changed", (json_int_t)s.n_edits, "checked",
-				(json_int_t)s.n_checks, "error", sw_json_text(sw_view_str(s.error)), "moved",
+				(json_int_t)s.n_checks, "damaged", s.is_damaged, "error", sw_json_text(sw_view_str(s.error)), "moved",
 				moved_json(&s.moved));
 	}
 	sw_copy_status_fini(&s);
@@ -234,7 +234,7 @@ static void put_copy(struct sw_copy *y, struct sw_buf *out)
 	sw_text_put_name(out, sw_copy_name(y));
 	sw_buf_printf(out, ", made %s: %zu changed, %zu checked", made, s.n_edits, s.n_checks);
 	if (s.error[0])
-		sw_buf_printf(out, "; not applied: %s", s.error);
+		sw_buf_printf(out, "; %s: %s", s.is_damaged ? "damaged" : "not applied", s.error);
 	for (const char *before = ": "; sw_rd_left(&r) > 0; before = ", ") {
 		struct sw_view table = sw_rd_bytes(&r, SW_NAME_MAX), key = sw_rd_bytes(&r, SW_NAME_MAX);
 

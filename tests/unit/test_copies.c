@@ -1,4 +1,6 @@
 /* Working copies: what they see, what is seen of them, and what becomes of them. The clock is the test's. */
+#include <fcntl.h>
+
 #include "core/copies.h"
 #include "tests/lib/dbs.h"
 
@@ -329,6 +331,142 @@ static void a_row_that_is_being_written_is_not_applied(void **state)
 	end(&s);
 }
 
+/* The file of a copy's journal, with one byte changed, and changed back. */
+static void flip(struct set *s, const struct sw_copy *y, off_t at)
+{
+	char path[256];
+	uint8_t byte;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/copy-%llu", s->t.dir, (unsigned long long)sw_copy_number(y));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0xff;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+static void reopen(struct set *s, struct sw_copy *y, off_t at)
+{
+	close_set(s);
+	flip(s, y, at);
+	sw_copy_unref(y);
+	open_set(s);
+}
+
+/* What somebody wrote in one copy cannot be read any more: the rest of the store can, and those bytes are left alone. */
+static void a_damaged_copy_holds_up_nothing(void **state)
+{
+	static const off_t places[] = {0 /* what it is */, 11 /* its version */};
+	struct sw_copy_status st;
+	struct sw_handle h;
+	struct sw_copy *y;
+	struct sw_hash id;
+	struct set s;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		begin(&s);
+		write_row(s.w, "r", "old");
+		y = make(&s, "damaged");
+		write_row(sw_copy_work(y), "r", "mine");
+		sw_copy_unref(make(&s, "whole"));
+		reopen(&s, y, places[i]);
+		y = find(&s, "damaged");
+		TEST_OK(sw_copy_status(y, &st));
+		assert_true(st.is_damaged);
+		assert_non_null(strstr(st.error, "copy-1"));
+		sw_copy_status_fini(&st);
+		assert_int_equal(sw_work_open_row(sw_copy_work(y), T, sw_view_str("r"), 0, 0, &h), SW_ECORRUPT);
+		assert_int_equal(sw_work_mkdir(sw_copy_work(y), sw_view_str("u"), 0755), SW_ECORRUPT);
+		assert_int_equal(sw_work_check(sw_copy_work(y), T, sw_view_str("r")), SW_EROFS);
+		assert_int_equal(sw_copy_apply(y, &id), SW_ECORRUPT);
+		TEST_OK(sw_copies_run(s.c));
+		assert_string_equal(shows(s.w, "r"), "old");
+		sw_copy_unref(y);
+		y = find(&s, "whole");
+		write_row(sw_copy_work(y), "new", "n");
+		TEST_OK(sw_copy_apply(y, &id));
+		sw_copy_unref(y);
+		y = find(&s, "damaged");
+		reopen(&s, y, places[i]);
+		y = find(&s, "damaged");
+		TEST_OK(sw_copy_status(y, &st));
+		assert_false(st.is_damaged);
+		sw_copy_status_fini(&st);
+		assert_string_equal(shows(sw_copy_work(y), "r"), "mine");
+		reopen(&s, y, places[i]);
+		end(&s); /* it can be discarded as it is */
+	}
+}
+
+static uint64_t journal_bytes(struct sw_copy *y)
+{
+	struct sw_work_status st;
+
+	sw_work_status(sw_copy_work(y), &st);
+	return st.journal_bytes;
+}
+
+/* One that lives long and is written to again and again: its journal grows no larger than about twice what stands in it. */
+static void the_journal_of_a_copy_does_not_grow_for_ever(void **state)
+{
+	static char text[50000], large[2000000];
+	struct sw_copy_status st;
+	int n_failed = 0;
+	struct sw_handle h;
+	struct sw_copy *y;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(s.w, "gone", "old");
+	y = make(&s, "y");
+	TEST_OK(sw_work_check(sw_copy_work(y), T, sw_view_str("checked")));
+	TEST_OK(sw_work_unlink(sw_copy_work(y), T, sw_view_str("gone")));
+	memset(large, 'l', sizeof(large) - 1);
+	write_row(sw_copy_work(y), "large", large);
+	for (int i = 0; i < 100; i++) {
+		memset(text, 'a' + i % 26, sizeof(text) - 1);
+		write_row(sw_copy_work(y), "r", text);
+		s.t.env.now_ms += 2000;
+		if (i % 3 == 0) { /* some step of it fails: it goes on as it is */
+			s.t.env.fail_in = 1 + i / 3 % 8;
+			s.t.env.fail_rc = SW_ENOSPC;
+		}
+		n_failed += sw_copies_run(s.c) < 0;
+		s.t.env.fail_in = 0;
+		assert_true(journal_bytes(y) < 800000);
+	}
+	assert_true(n_failed > 5);
+	/* What a program has not closed yet does not get there on this way. */
+	TEST_OK(sw_work_open_row(sw_copy_work(y), T, sw_view_str("r"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(sw_copy_work(y), &h, 0, false, sw_view_str("half")));
+	for (int i = 0; i < 20; i++) {
+		write_row(sw_copy_work(y), "q", text);
+		s.t.env.now_ms += 2000;
+		TEST_OK(sw_copies_run(s.c));
+	}
+	s.t.env.is_dead = true;
+	sw_handle_release(sw_copy_work(y), &h);
+	sw_copy_unref(y);
+	close_set(&s);
+	s.t.env.is_dead = false;
+	open_set(&s);
+	y = find(&s, "y");
+	assert_memory_equal(shows(sw_copy_work(y), "r"), text, 60);
+	assert_memory_equal(shows(sw_copy_work(y), "q"), text, 60);
+	assert_memory_equal(shows(sw_copy_work(y), "large"), large, 60);
+	assert_string_equal(shows(sw_copy_work(y), "gone"), "");
+	TEST_OK(sw_copy_status(y, &st));
+	assert_int_equal(st.n_checks, 1);
+	assert_int_equal(st.n_edits, 4);
+	sw_copy_status_fini(&st);
+	sw_copy_unref(y);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +476,8 @@ int main(void)
 	    cmocka_unit_test(a_copy_survives_the_process),
 	    cmocka_unit_test(what_is_discarded_leaves_nothing),
 	    cmocka_unit_test(a_row_that_is_being_written_is_not_applied),
+	    cmocka_unit_test(a_damaged_copy_holds_up_nothing),
+	    cmocka_unit_test(the_journal_of_a_copy_does_not_grow_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
