@@ -396,10 +396,11 @@ void sw_sync_writable(struct sw_sync *s, uint64_t id, uint64_t now_ms)
 {
 	struct peer *p = find(s, id);
 
-	if (p)
+	if (p) {
+		p->full_ms = 0;
 		sw_serve_records_again(s, p);
-	if (p)
 		sw_serve_continue(s, p, now_ms);
+	}
 	sw_sync_settle(s, now_ms);
 }
 

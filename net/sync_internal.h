@@ -118,6 +118,7 @@ struct peer {
 	struct sw_hash *wants; /* of a WANT that does not fit its queue now */
 	size_t n_wants;
 	struct serving serve;
+	uint64_t full_ms; /* when its queue had no room for commits; 0: it may have */
 	struct pulling pull;
 	size_t out_bytes; /* of commits that it sent and that are not in the line */
 };

@@ -170,6 +170,8 @@ void sw_sync_review(struct sw_sync *s, uint64_t now_ms)
 			sw_pull_end_bulk(s, p, now_ms);
 		if (sw_serve_removed(s, p))
 			become_removed(s, p, now_ms);
+		else /* its grant does not count any more: whoever let it in was removed */
+			sw_sync_drop(s, p, "nobody who may let others in has let it in", false);
 	}
 }
 

@@ -422,7 +422,13 @@ static bool is_hearsay_still(const struct sw_sync *s, const struct peer *p, uint
 	       sw_head_eq(&head, &p->told);
 }
 
-static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b)
+/* A batch costs much to make: none while there was no room for the last one. */
+static bool is_full(const struct peer *p, uint64_t now_ms)
+{
+	return p->full_ms > 0 && now_ms - p->full_ms < SW_SYNC_RETRY_MS;
+}
+
+static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b, uint64_t now_ms)
 {
 	SW_BUF out = {0};
 	int rc = sw_message_commits(p->serve.turn, b->more, sw_buf_view(&b->body), &out);
@@ -432,6 +438,7 @@ static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b)
 		return rc;
 	}
 	rc = sw_sync_send(s, p, &out);
+	p->full_ms = rc == SW_EAGAIN ? now_ms : 0;
 	if (rc < 0)
 		return rc; /* full: tried again when there is room */
 	p->serve.waiting = false;
@@ -451,7 +458,7 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	uint64_t last;
 	int rc;
 
-	if (!p->serve.waiting || p->phase < PHASE_MEMBER || p->dropped)
+	if (!p->serve.waiting || p->phase < PHASE_MEMBER || p->dropped || is_full(p, now_ms))
 		return;
 	rc = sw_reader_begin(s->db, &r);
 	if (rc == 0) {
@@ -477,7 +484,7 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		if (!sw_head_eq(&head, &p->told))
 			sw_sync_tell_head(s, p, now_ms);
 	} else {
-		rc = send_batch(s, p, &b); /* what failed was dealt with */
+		rc = send_batch(s, p, &b, now_ms); /* what failed was dealt with */
 	}
 	sw_buf_fini(&b.body);
 }

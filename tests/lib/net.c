@@ -126,6 +126,7 @@ int net_send(struct net *net, struct net_link *l, size_t end, struct sw_view byt
 
 	if (p->bytes + bytes.n > net->queue_max + 2 * p->largest && p->bytes > 0) {
 		p->was_full = true;
+		p->n_refused++;
 		return SW_EAGAIN;
 	}
 	net->n_messages++;

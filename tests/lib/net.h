@@ -52,6 +52,7 @@ struct net_pipe {
 	size_t bytes;
 	size_t largest; /* of those that wait */
 	bool was_full;
+	size_t n_refused; /* messages for which there was no room */
 	bool up; /* this end's engine knows of the connection */
 	uint64_t blocked_until_ms;
 	/* An earlier connection that this end has not noticed to be gone; 0: none. */

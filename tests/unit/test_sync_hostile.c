@@ -230,6 +230,48 @@ static void records_wait_for_room(void **state)
 	net_fini(&net);
 }
 
+/* To ask for more costs a peer two bytes, and us a batch: but not while there is no room for it. */
+static void who_does_not_read_gets_no_batch_made(void **state)
+{
+	struct sw_hash database;
+	struct net_pipe *pipe;
+	struct net net;
+	struct evil e;
+	SW_BUF pull = {0};
+	SW_BUF more = {0};
+	size_t before;
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	database = *sw_db_id(net.nodes[1].t.db);
+	net_run(&net, 10000); /* watermarks are through */
+	pipe = &e.link->pipes[1];
+	pipe->blocked_until_ms = net.now_ms + 100000;
+	net.queue_max = 100;
+	sw_message_pull(7, &database, 1, &pull);
+	sw_message_more(7, &more);
+	evil_say(&e, sw_buf_view(&pull));
+	net_run(&net, 100);
+	for (int i = 0; i < 40; i++)
+		net_put(&net, 1, "honest", i % 2 ? "there is more" : "and more");
+	evil_say(&e, sw_buf_view(&more));
+	net_run(&net, 100);
+	before = pipe->n_refused;
+	assert_true(before > 0);
+	for (int i = 0; i < 100; i++) {
+		sw_sync_message(net.nodes[1].sync, e.link->conn, sw_buf_view(&more),
+				net_node_ms(&net, 1));
+	}
+	assert_int_equal(pipe->n_refused, before);
+	/* When it reads, the batch comes. */
+	pipe->blocked_until_ms = 0;
+	net.queue_max = NET_QUEUE_MAX;
+	memset(e.types, 0, sizeof(e.types));
+	net_run(&net, 3000);
+	assert_true(e.types[SW_MSG_COMMITS] > 0);
+	net_fini(&net);
+}
+
 static void note_records(void *arg, size_t from, size_t to, uint64_t conn, struct sw_view message)
 {
 	size_t *largest = arg;
@@ -552,6 +594,7 @@ int main(void)
 	    cmocka_unit_test(a_stranger_bans_nobody),
 	    cmocka_unit_test(costly_requests_wait_for_their_turn),
 	    cmocka_unit_test(records_wait_for_room),
+	    cmocka_unit_test(who_does_not_read_gets_no_batch_made),
 	    cmocka_unit_test(no_answer_with_records_is_long),
 	    cmocka_unit_test(a_slow_message_is_waited_for),
 	    cmocka_unit_test(what_vouches_for_a_large_commit_comes_with_it),

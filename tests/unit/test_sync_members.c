@@ -170,14 +170,19 @@ static void a_newcomer_believes_only_its_inviter(void **state)
 	net_fini(&net);
 }
 
-static void remove_member(struct net *net, size_t by, size_t whom)
+static void govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role)
 {
 	struct sw_write_op op = {
-	    .op = {.kind = SW_OP_REVOKE, .member = *sw_db_key(net->nodes[whom].t.db)}};
+	    .op = {.kind = kind, .member = *sw_db_key(net->nodes[whom].t.db), .role = role}};
 	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
 	struct sw_hash id;
 
 	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
+}
+
+static void remove_member(struct net *net, size_t by, size_t whom)
+{
+	govern(net, by, SW_OP_REVOKE, whom, 0);
 }
 
 static void assert_removed(struct net *net, size_t at)
@@ -276,6 +281,44 @@ static void what_a_removed_member_goes_on_signing_comes_nowhere(void **state)
 	net_fini(&net);
 }
 
+/* Let in by an admin who was removed before that was known: its grant counts no more, and it gets
+ * nothing more. */
+static void whose_grant_turns_void_is_sent_away(void **state)
+{
+	struct net net;
+	struct sw_ticket t;
+	size_t before;
+
+	(void)state;
+	net_make_swarm(&net, 3, test_seed());
+	net_connect(&net, 1, 0, NULL);
+	net_connect(&net, 2, 1, NULL);
+	net_run(&net, 200);
+	govern(&net, 0, SW_OP_GRANT, 1, SW_ROLE_ADMIN);
+	net_converge(&net, 5000);
+	net_cut(&net, &net.links[0]);
+	net.links[0].again_ms = 0;
+	net_ticket(&net, 1, 100000, &t);
+	net_add_clone(&net);
+	net_connect(&net, 3, 1, &t)->manual = true;
+	net_run(&net, 2000);
+	net_connect(&net, 3, 2, NULL);
+	net_run(&net, 1000);
+	assert_int_not_equal(net.links[3].conn, 0);
+	/* The creator, who has not heard of 3, removes 1; 2 hears of that. */
+	remove_member(&net, 0, 1);
+	net_cut(&net, &net.links[2]);
+	before = net.links[3].n_drops;
+	net_connect(&net, 2, 0, NULL);
+	net_run(&net, 3000);
+	assert_true(net.links[3].n_drops > before);
+	net_put(&net, 0, "c", "after");
+	net_run(&net, 30000);
+	net_assert_row(&net, 2, "c", "after");
+	assert_false(has_row(&net, 3, "c"));
+	net_fini(&net);
+}
+
 /* By another ticket: the one that it came with once is used. */
 static void who_was_removed_may_join_again(void **state)
 {
@@ -317,6 +360,7 @@ int main(void)
 	    cmocka_unit_test(a_newcomer_believes_only_its_inviter),
 	    cmocka_unit_test(who_is_removed_learns_that_and_no_more),
 	    cmocka_unit_test(what_a_removed_member_goes_on_signing_comes_nowhere),
+	    cmocka_unit_test(whose_grant_turns_void_is_sent_away),
 	    cmocka_unit_test(who_was_removed_may_join_again),
 	};
 
