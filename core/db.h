@@ -225,8 +225,8 @@ int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint
 /* The greatest of these numbers for any row; 0: none. */
 int sw_db_spent_last(struct sw_db *db, uint64_t *out) SW_MUST_CHECK;
 
-/* Forget all of that, after the journal was begun anew. */
-int sw_db_forget_spent(struct sw_db *db) SW_MUST_CHECK;
+/* Forget the numbers up to this one, after the journal was begun anew without them. What it has got since may be spent already. */
+int sw_db_forget_spent(struct sw_db *db, uint64_t upto) SW_MUST_CHECK;
 
 /* A commit from elsewhere. Everything in it is hostile until checked. */
 enum sw_taken {

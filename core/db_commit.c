@@ -451,43 +451,47 @@ int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+/* Behind the key that was found: at is its next search. */
+static struct sw_view next_key(struct sw_view found, uint8_t at[static SW_STORE_KEY_MAX])
+{
+	memcpy(at, found.p, found.n);
+	at[found.n] = 0;
+	return sw_view(at, found.n + 1);
+}
+
 int sw_db_spent_last(struct sw_db *db, uint64_t *out)
 {
-	uint8_t at[SW_STORE_KEY_MAX] = {0};
-	struct sw_view found, value;
+	uint8_t at[SW_STORE_KEY_MAX];
+	struct sw_view from = {0}, found, value;
 	struct sw_txn *txn;
-	size_t n = 0;
 	int rc = sw_txn_begin(db->store, false, &txn);
 
 	*out = 0;
 	if (rc < 0)
 		return rc;
-	while ((rc = sw_txn_ceil(txn, SW_SPACE_SPENT, sw_view(at, n), &found, &value)) > 0) {
+	while ((rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
 		if (value.n == 8 && sw_get_u64(value.p) > *out)
 			*out = sw_get_u64(value.p);
-		/* The next key is at least this one with a zero behind it. */
-		memcpy(at, found.p, found.n);
-		at[found.n] = 0;
-		n = found.n + 1;
+		from = next_key(found, at);
 	}
 	sw_txn_abort(txn);
 	return rc;
 }
 
-int sw_db_forget_spent(struct sw_db *db)
+int sw_db_forget_spent(struct sw_db *db, uint64_t upto)
 {
-	struct sw_view found, value;
+	uint8_t at[SW_STORE_KEY_MAX];
+	struct sw_view from = {0}, found, value;
 	struct sw_txn *txn = NULL;
 	int rc;
 
 	pthread_mutex_lock(&db->write_lock);
 	rc = sw_txn_begin(db->store, true, &txn);
-	while (rc == 0 &&
-	       (rc = sw_txn_ceil(txn, SW_SPACE_SPENT, sw_view(NULL, 0), &found, &value)) > 0) {
-		uint8_t key[16];
+	while (rc == 0 && (rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
+		bool is_newer = value.n == 8 && sw_get_u64(value.p) > upto;
 
-		memcpy(key, found.p, sizeof(key)); /* the view dies with the delete */
-		rc = sw_txn_del(txn, SW_SPACE_SPENT, sw_view(key, sizeof(key)));
+		from = next_key(found, at); /* the view dies with the delete */
+		rc = is_newer ? 0 : sw_txn_del(txn, SW_SPACE_SPENT, sw_view(at, from.n - 1));
 	}
 	if (rc == 0)
 		rc = sw_txn_commit(SW_TAKE(txn));

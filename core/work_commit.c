@@ -395,6 +395,7 @@ static int staging_done(struct sw_work *w, int staged, int rc)
 
 int sw_work_run(struct sw_work *w)
 {
+	uint64_t last_gone = 0;
 	struct sw_hash id;
 	int rc = 0, flushed, trimmed;
 
@@ -408,11 +409,11 @@ int sw_work_run(struct sw_work *w)
 		rc = staging_done(w, staged, rc);
 	}
 	flushed = flush_journal(w);
-	trimmed = sw_work_trim(w);
+	trimmed = sw_work_trim(w, &last_gone);
 	pthread_mutex_unlock(&w->lock);
 	sw_work_free_stale(w);
-	if (trimmed > 0) /* not under the lock: a writer of the database may wait for it */
-		trimmed = sw_db_forget_spent(w->db);
+	if (trimmed == 0 && last_gone > 0) /* not under the lock: a writer of the database may wait for it */
+		trimmed = sw_db_forget_spent(w->db, last_gone);
 	if (rc < 0)
 		return rc;
 	return flushed < 0 ? flushed : trimmed;

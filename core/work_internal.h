@@ -121,8 +121,8 @@ int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives i
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
 /* What a record says of an edit. Borrows from the name and its file. */
 void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out);
-/* Make the journal smaller, if it is time. 1: it is empty, and what was noted as spent is nothing any more. */
-int sw_work_trim(struct sw_work *w) SW_MUST_CHECK;
+/* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
+int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */
 void sw_name_op(const struct sw_name *n, struct sw_write_op *out);
 bool sw_name_is_whole(const struct sw_name *n);

@@ -84,7 +84,7 @@ static int trim_copy(struct sw_work *w)
 	return write_again(w);
 }
 
-static int trim_live(struct sw_work *w)
+static int trim_live(struct sw_work *w, uint64_t *last_gone)
 {
 	int rc;
 
@@ -95,12 +95,13 @@ static int trim_live(struct sw_work *w)
 	if (rc < 0)
 		return rc;
 	sw_work_free_replaced(w);
-	return 1;
+	*last_gone = sw_journal_next(w->journal) - 1;
+	return 0;
 }
 
-int sw_work_trim(struct sw_work *w)
+int sw_work_trim(struct sw_work *w, uint64_t *last_gone)
 {
 	if (!w->journal)
 		return 0;
-	return w->is_copy ? trim_copy(w) : trim_live(w);
+	return w->is_copy ? trim_copy(w) : trim_live(w, last_gone);
 }

@@ -292,6 +292,29 @@ static void numbers_of_a_lost_journal_are_not_given_again(void **state)
 	end(&s);
 }
 
+/* What a journal was begun anew without is forgotten; what it has got since stays spent, whoever was faster. */
+static void what_came_after_a_new_journal_stays_spent(void **state)
+{
+	struct sw_write_op ops[2] = {{.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("old")},
+				      .content = sw_view_str("x"), .journal_seq = 7},
+				     {.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("new")},
+				      .content = sw_view_str("x"), .journal_seq = 8}};
+	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = ops, .n = 2};
+	struct sw_hash id;
+	uint64_t spent;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	TEST_OK(sw_db_commit(s.t.db, &w, &id));
+	TEST_OK(sw_db_forget_spent(s.t.db, 7));
+	TEST_OK(sw_db_spent(s.t.db, sw_view_str("t"), sw_view_str("old"), &spent));
+	assert_int_equal(spent, 0);
+	TEST_OK(sw_db_spent(s.t.db, sw_view_str("t"), sw_view_str("new"), &spent));
+	assert_int_equal(spent, 8);
+	end(&s);
+}
+
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
 static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 {
@@ -432,6 +455,7 @@ int main(void)
 	    cmocka_unit_test(what_was_flushed_survives_a_crash),
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
+	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
 	    cmocka_unit_test(tables_change_places_with_all_that_is_in_them),
