@@ -219,8 +219,12 @@ int sw_db_copy_remove(struct sw_db *db, uint64_t number) SW_MUST_CHECK;
 /* The first with a number greater than this one, spent ones as well: 1, or 0. Its texts borrow from the transaction. */
 int sw_db_copy_next(struct sw_txn *txn, uint64_t number, struct sw_copy_record *out) SW_MUST_CHECK;
 
-/* Up to which number the journal is spent for a row; 0: not at all. */
-int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out) SW_MUST_CHECK;
+/* What the store knows of the journal's records about a row. */
+struct sw_spent {
+	uint64_t seq;		/* they are committed up to this one; 0: none is */
+	struct sw_hash written; /* the version that this commit wrote; zero: it deleted the row */
+};
+int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, struct sw_spent *out) SW_MUST_CHECK;
 
 /* The greatest of these numbers for any row; 0: none. */
 int sw_db_spent_last(struct sw_db *db, uint64_t *out) SW_MUST_CHECK;

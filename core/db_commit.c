@@ -5,8 +5,15 @@
 
 #include <stdlib.h>
 
+struct mark {
+	struct sw_cell cell;
+	struct sw_spent spent;
+};
+
 struct making {
 	struct sw_making made;
+	struct mark *marks; /* what the journal is spent by */
+	size_t n_marks;
 	struct sw_buf columns; /* encodings that the operations borrow from */
 	struct sw_buf changeset;
 };
@@ -170,6 +177,17 @@ static bool changes_something(const struct sw_write *w, size_t n)
 	return false;
 }
 
+/* The journal of a row is spent also when nothing is left of its operation. */
+static void add_mark(struct making *m, const struct sw_write_op *op)
+{
+	struct mark *mark = &m->marks[m->n_marks++];
+
+	sw_row_cell(op->op.table, op->op.key, &mark->cell);
+	mark->spent = (struct sw_spent){.seq = op->journal_seq};
+	if (op->op.kind == SW_OP_PUT)
+		sw_op_new_hash(&op->op, &mark->spent.written);
+}
+
 /* Complete, reduce and sort the operations. */
 static int prepare(struct making *m, struct sw_write *w, size_t *n)
 {
@@ -177,12 +195,17 @@ static int prepare(struct making *m, struct sw_write *w, size_t *n)
 	int rc = 0;
 
 	*n = 0;
+	m->marks = calloc(w->n + 1, sizeof(*m->marks));
+	if (!m->marks)
+		return SW_ENOMEM;
 	for (size_t i = 0; rc == 0 && i < w->n; i++) {
 		struct sw_write_op *op = &w->ops[i];
 		bool keep;
 
 		if (op->op.kind == SW_OP_PUT && !op->is_made)
 			rc = sw_row_make(m->made.nodes, m->made.db->shape, op->content, &op->op.row);
+		if (rc == 0 && op->journal_seq > 0)
+			add_mark(m, op);
 		if (rc == 0)
 			rc = reduce(m, op, &keep);
 		if (rc == 0 && keep && op->op.kind == SW_OP_PUT)
@@ -416,37 +439,46 @@ static int fold_and_seal(struct making *m, struct sw_write *w, struct sw_enterin
 	return rc < 0 ? rc : sw_making_seal(&m->made, &e->fold, w->may_drop, &w->dropped, out);
 }
 
-static int mark_spent(struct sw_txn *txn, const struct sw_write_op *ops, size_t n)
+static int mark_spent(struct sw_txn *txn, const struct making *m)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct sw_cell cell;
-		uint8_t seq[8];
+	for (size_t i = 0; rc == 0 && i < m->n_marks; i++) {
+		SW_BUF value = {0};
 
-		if (ops[i].journal_seq == 0)
-			continue;
-		sw_row_cell(ops[i].op.table, ops[i].op.key, &cell);
-		sw_set_u64(seq, ops[i].journal_seq);
-		rc = sw_txn_put(txn, SW_SPACE_SPENT, sw_view(cell.b, sizeof(cell.b)), sw_view(seq, 8));
+		sw_buf_put_u64(&value, m->marks[i].spent.seq);
+		sw_buf_put_hash(&value, &m->marks[i].spent.written);
+		rc = value.rc;
+		if (rc == 0)
+			rc = sw_txn_put(txn, SW_SPACE_SPENT, sw_view(m->marks[i].cell.b, sizeof(m->marks[i].cell.b)),
+					sw_buf_view(&value));
 	}
 	return rc;
 }
 
-int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, uint64_t *out)
+static struct sw_spent decode_spent(struct sw_view value)
+{
+	struct sw_rd r = sw_rd(value);
+	struct sw_spent s = {.seq = sw_rd_u64(&r)};
+
+	sw_rd_hash(&r, &s.written);
+	return sw_rd_done(&r) == 0 ? s : (struct sw_spent){0};
+}
+
+int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, struct sw_spent *out)
 {
 	struct sw_txn *txn;
 	struct sw_cell cell;
 	struct sw_view v;
 	int rc = sw_txn_begin(db->store, false, &txn);
 
-	*out = 0;
+	*out = (struct sw_spent){0};
 	if (rc < 0)
 		return rc;
 	sw_row_cell(table, key, &cell);
 	rc = sw_txn_get(txn, SW_SPACE_SPENT, sw_view(cell.b, sizeof(cell.b)), &v);
-	if (rc == 0 && v.n == 8)
-		*out = sw_get_u64(v.p);
+	if (rc == 0)
+		*out = decode_spent(v);
 	sw_txn_abort(txn);
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
@@ -470,8 +502,9 @@ int sw_db_spent_last(struct sw_db *db, uint64_t *out)
 	if (rc < 0)
 		return rc;
 	while ((rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
-		if (value.n == 8 && sw_get_u64(value.p) > *out)
-			*out = sw_get_u64(value.p);
+		uint64_t seq = decode_spent(value).seq;
+
+		*out = seq > *out ? seq : *out;
 		from = next_key(found, at);
 	}
 	sw_txn_abort(txn);
@@ -488,7 +521,7 @@ int sw_db_forget_spent(struct sw_db *db, uint64_t upto)
 	pthread_mutex_lock(&db->write_lock);
 	rc = sw_txn_begin(db->store, true, &txn);
 	while (rc == 0 && (rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
-		bool is_newer = value.n == 8 && sw_get_u64(value.p) > upto;
+		bool is_newer = decode_spent(value).seq > upto;
 
 		from = next_key(found, at); /* the view dies with the delete */
 		rc = is_newer ? 0 : sw_txn_del(txn, SW_SPACE_SPENT, sw_view(at, from.n - 1));
@@ -501,21 +534,13 @@ int sw_db_forget_spent(struct sw_db *db, uint64_t upto)
 }
 
 /* Nothing changes, but rows that turned out unchanged used up their journal, and a working copy is done with. */
-static int commit_nothing(struct making *m, const struct sw_write_op *ops, size_t n, uint64_t copy)
+static int commit_nothing(struct making *m, uint64_t copy)
 {
-	int rc = mark_spent(m->made.txn, ops, n);
+	int rc = mark_spent(m->made.txn, m);
 
 	if (rc == 0 && copy)
 		rc = sw_db_copy_spend(m->made.txn, copy);
 	return rc < 0 ? rc : sw_txn_commit(SW_TAKE(m->made.txn));
-}
-
-static bool has_journal(const struct sw_write *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		if (w->ops[i].journal_seq > 0)
-			return true;
-	return false;
 }
 
 /* Of the operations that are in the commit. */
@@ -534,27 +559,17 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 {
 	struct sw_entering e = {.commit = &m->made.commit}, *entering = &e;
 	struct sw_fold_result fold = {0};
-	struct sw_write_op *all = NULL;
-	size_t n = 0, n_all = w->n;
-	int rc;
+	size_t n = 0;
+	int rc = prepare(m, w, &n);
 
-	/* prepare() drops operations, but the journal of their rows is spent all the same. */
-	if (has_journal(w)) {
-		all = calloc(n_all, sizeof(*all));
-		if (!all)
-			return SW_ENOMEM;
-		memcpy(all, w->ops, n_all * sizeof(*all));
-	}
-	rc = prepare(m, w, &n);
 	w->n = n;
 	if (rc == 0)
 		rc = check_rows(w, n);
 	if (rc == 0 && !changes_something(w, n)) {
 		*id = sw_hash_zero;
 		w->n = 0;
-		if (all || w->copy)
-			rc = commit_nothing(m, all, all ? n_all : 0, w->copy);
-		free(all);
+		if (m->n_marks > 0 || w->copy)
+			rc = commit_nothing(m, w->copy);
 		return rc;
 	}
 	if (rc == 0)
@@ -563,8 +578,8 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		rc = collect_stages(w, &e);
 	if (rc == 0)
 		rc = fold_and_seal(m, w, &e, &fold);
-	if (rc == 0 && all)
-		rc = mark_spent(m->made.txn, all, n_all);
+	if (rc == 0)
+		rc = mark_spent(m->made.txn, m);
 	if (rc == 0 && w->copy)
 		rc = sw_db_copy_spend(m->made.txn, w->copy);
 	if (rc == 0) {
@@ -573,7 +588,6 @@ static int make(struct making *m, struct sw_write *w, struct sw_hash *id)
 		*id = m->made.commit.id;
 	}
 	free(e.stages);
-	free(all);
 	sw_fold_result_fini(&fold);
 	return rc;
 }
@@ -613,6 +627,7 @@ int sw_db_commit_locked(struct sw_db *db, struct sw_write *w, struct sw_hash *id
 		sw_db_copy_spent(db);
 	sw_txn_abort(m.made.txn);
 	sw_nodes_free(m.made.nodes);
+	free(m.marks);
 	sw_buf_fini(&m.columns);
 	sw_buf_fini(&m.changeset);
 	sw_buf_fini(&m.made.raw);

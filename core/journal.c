@@ -14,7 +14,7 @@
 #define FRAME_SIZE  12 /* size and check */
 #define NAMES_MAX   1000000
 
-enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16 };
+enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16, FLAG_FOLLOWS = 32 };
 
 struct sw_journal {
 	char *path;
@@ -99,6 +99,8 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 	out->existed = flags & FLAG_EXISTED;
 	out->row.is_blob = flags & FLAG_LARGE;
 	out->is_checked = flags & FLAG_CHECKED;
+	if (flags & FLAG_FOLLOWS)
+		out->follows = sw_rd_u64(r);
 	if (!out->exists || out->key.n == 0)
 		return r->bad ? SW_EFORMAT : 0;
 	if (flags & FLAG_SPILL) {
@@ -241,10 +243,12 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	sw_buf_put_bytes(out, n->key);
 	sw_buf_put_u8(out, (uint8_t)((n->exists ? FLAG_EXISTS : 0) | (n->existed ? FLAG_EXISTED : 0) |
 				     (n->row.is_blob ? FLAG_LARGE : 0) | (n->spill ? FLAG_SPILL : 0) |
-				     (n->is_checked ? FLAG_CHECKED : 0)));
+				     (n->is_checked ? FLAG_CHECKED : 0) | (n->follows ? FLAG_FOLLOWS : 0)));
 	sw_buf_put_hash(out, &n->old);
 	sw_buf_put_u16(out, n->row.mode);
 	sw_buf_put_u64(out, (uint64_t)n->row.mtime_ns);
+	if (n->follows)
+		sw_buf_put_u64(out, n->follows);
 	if (!n->exists || n->key.n == 0)
 		return;
 	if (n->spill) {

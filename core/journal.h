@@ -7,8 +7,10 @@
  *                                                            check = first 8 bytes of the JOURNAL hash of it
  *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row,
  *                                                            8: checked, which says nothing of what stands there,
- *                                                            16: in a file of its own
+ *                                                            16: in a file of its own, 32: follows
  *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
+ *             (follows:u64)                                  if so: once the record of that number is spent, the version
+ *                                                            before is the one that its commit wrote
  *             (content:bytes | size:varint root:hash | size:varint file:u64)   if it exists and key is not empty
  *
  * A record says what stands at one or more names, all at once: a rename is one record. Records have ascending
@@ -35,6 +37,7 @@ struct sw_journal_name {
 	bool existed;
 	bool is_checked; /* a row that a working copy has checked: its other fields are nothing */
 	struct sw_hash old;
+	uint64_t follows; /* the record that was being committed; 0: none was */
 	struct sw_row row; /* bytes may be longer than SW_INLINE_MAX here; is_blob: content is in the store */
 	uint64_t spill;	   /* number of the file with row.size bytes of content; 0: none */
 };

@@ -322,7 +322,8 @@ void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out)
 					.key = sw_buf_view(&n->key),
 					.exists = f || n->table_exists,
 					.existed = n->base.exists,
-					.old = n->base.hash};
+					.old = n->base.hash,
+					.follows = n->in_commit ? n->commit_seq : 0};
 	if (!f) {
 		out->row.mode = n->table_mode;
 		out->row.mtime_ns = n->table_mtime_ns;
@@ -412,17 +413,33 @@ static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
 	return true;
 }
 
+/* The base is the one that the program saw; its text is known only if it still stands. */
+static void replay_base(struct sw_name *n, const struct sw_journal_name *j, const struct sw_spent *spent)
+{
+	struct sw_version base = n->base;
+
+	base.exists = j->existed;
+	base.hash = j->old;
+	if (n->key.n > 0 && j->follows > 0 && j->follows <= spent->seq) {
+		base.exists = !sw_hash_is_zero(&spent->written);
+		base.hash = spent->written;
+	}
+	if (n->base.exists != base.exists || !sw_hash_eq(&n->base.hash, &base.hash))
+		n->has_base_text = false;
+	n->base = base;
+}
+
 /* A record stands for itself: later ones replace what earlier ones said of a name. */
 static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_name *j)
 {
+	struct sw_spent spent = {0};
 	struct sw_name *n;
-	uint64_t spent = 0;
 	int rc = w->is_copy ? 0 : sw_db_spent(w->db, j->table, j->key, &spent);
 
 	/* As long as a record names a file, no other content may get its number, whether it is still there or not. */
 	if (j->spill > w->last_spill)
 		w->last_spill = j->spill;
-	if (rc < 0 || seq <= spent)
+	if (rc < 0 || seq <= spent.seq)
 		return rc;
 	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
 		return sw_fail(SW_ECORRUPT, "the journal holds a name that no row can have");
@@ -441,12 +458,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 		rc = sw_name_edit(w, n);
 	if (rc < 0)
 		return rc;
-	/* The base is the one that the program saw; its text is known only if it still stands. */
-	if (n->base.exists != j->existed || !sw_hash_eq(&n->base.hash, &j->old)) {
-		n->has_base_text = false;
-		n->base.exists = j->existed;
-		n->base.hash = j->old;
-	}
+	replay_base(n, j, &spent);
 	n->journal_seq = seq;
 	n->table_exists = j->key.n == 0 && j->exists;
 	n->table_mode = j->row.mode & SW_MODE_MASK;

@@ -101,6 +101,7 @@ static int add_item(struct batch *b, struct sw_name *n)
 	w->journal_seq = n->journal_seq;
 	w->tag = b->n++;
 	n->in_commit = true;
+	n->commit_seq = n->journal_seq;
 	if (w->op.kind == SW_OP_PUT)
 		it->written = (struct sw_version){.exists = true,
 						  .hash = n->base.hash,

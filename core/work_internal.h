@@ -62,6 +62,7 @@ struct sw_name {
 	uint64_t version;     /* grows with each event */
 	uint64_t synced;      /* version that is committed */
 	uint64_t journal_seq; /* last record about it; 0: none */
+	uint64_t commit_seq;  /* in_commit: the one that is being committed */
 	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t group;	      /* names joined by a rename; 0: none */
 };

@@ -40,6 +40,7 @@ static int see(void *arg, uint64_t seq, const struct sw_journal_name *names, siz
 		sw_buf_put_u8(&s->text, names[i].existed);
 		sw_buf_put_u8(&s->text, names[i].row.is_blob);
 		sw_buf_put_hash(&s->text, &names[i].old);
+		sw_buf_put_u64(&s->text, names[i].follows);
 		sw_buf_put_u16(&s->text, names[i].row.mode);
 		sw_buf_put_u64(&s->text, (uint64_t)names[i].row.mtime_ns);
 		if (!names[i].exists || names[i].key.n == 0)
@@ -114,6 +115,7 @@ static size_t append_records(struct sw_journal *j, struct sw_rd *in, struct seen
 			names[i].key = piece(in, 20);
 			names[i].exists = what & 8;
 			names[i].existed = what & 16;
+			names[i].follows = what & 64;
 			names[i].row.mode = what & 7;
 			names[i].row.mtime_ns = what;
 			names[i].row.is_blob = what & 32;

@@ -12,6 +12,7 @@
 struct set {
 	struct test_db t;
 	struct sw_work *w;
+	const char *meanwhile; /* of change_meanwhile() */
 };
 
 static void open_set(struct set *s)
@@ -19,13 +20,18 @@ static void open_set(struct set *s)
 	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
 }
 
-static void begin(struct set *s)
+static void begin_with(struct set *s, enum sw_conflict_mode mode)
 {
-	test_db_create(&s->t, 1);
+	test_db_create_with(&s->t, 1, mode);
 	open_set(s);
 	TEST_OK(sw_work_mkdir(s->w, sw_view_str("t"), 0755));
 	s->t.env.now_ms += 5000;
 	TEST_OK(sw_work_run(s->w));
+}
+
+static void begin(struct set *s)
+{
+	begin_with(s, SW_CONFLICT_MERGE);
 }
 
 static void end(struct set *s)
@@ -300,8 +306,8 @@ static void what_came_after_a_new_journal_stays_spent(void **state)
 				     {.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("new")},
 				      .content = sw_view_str("x"), .journal_seq = 8}};
 	struct sw_write w = {.mode = SW_MODE_MERGE, .ops = ops, .n = 2};
+	struct sw_spent spent;
 	struct sw_hash id;
-	uint64_t spent;
 	struct set s;
 
 	(void)state;
@@ -309,10 +315,66 @@ static void what_came_after_a_new_journal_stays_spent(void **state)
 	TEST_OK(sw_db_commit(s.t.db, &w, &id));
 	TEST_OK(sw_db_forget_spent(s.t.db, 7));
 	TEST_OK(sw_db_spent(s.t.db, sw_view_str("t"), sw_view_str("old"), &spent));
-	assert_int_equal(spent, 0);
+	assert_int_equal(spent.seq, 0);
 	TEST_OK(sw_db_spent(s.t.db, sw_view_str("t"), sw_view_str("new"), &spent));
-	assert_int_equal(spent, 8);
+	assert_int_equal(spent.seq, 8);
 	end(&s);
+}
+
+/* What a program does with the row while it is being committed. */
+static void change_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	if (s->meanwhile)
+		write_row(s, "r", s->meanwhile);
+	else
+		TEST_OK(sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("r")));
+}
+
+/* An edit with the wrong base is dropped here. Texts are what r was, is then, is while that is committed; NULL: absent. */
+static void check_meanwhile(const char *before, const char *then, const char *meanwhile)
+{
+	struct sw_work *dead;
+	struct set s;
+	char text[32];
+
+	begin_with(&s, SW_CONFLICT_DROP);
+	if (before)
+		write_row(&s, "r", before);
+	pass(&s, 5000);
+	if (then)
+		write_row(&s, "r", then);
+	else
+		TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r")));
+	s.meanwhile = meanwhile;
+	s.t.env.on_step = change_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 5000);
+	assert_null(s.t.env.on_step);
+	assert_int_equal(test_get(&s.t, "t", "r", text, sizeof(text)), then != NULL);
+	dead = s.w;
+	open_set(&s);
+	pass(&s, 5000);
+	assert_int_equal(test_get(&s.t, "t", "r", text, sizeof(text)), meanwhile != NULL);
+	if (meanwhile)
+		assert_string_equal(text, meanwhile);
+	s.t.env.is_dead = true;
+	sw_work_close(dead);
+	s.t.env.is_dead = false;
+	end(&s);
+}
+
+static void an_edit_made_during_a_commit_follows_it_after_a_crash(void **state)
+{
+	(void)state;
+	check_meanwhile("there", "first", "second");
+	check_meanwhile(NULL, "first", "second");
+	check_meanwhile(NULL, "first", NULL);
+	check_meanwhile("there", NULL, "second");
 }
 
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
@@ -456,6 +518,7 @@ int main(void)
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
+	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
 	    cmocka_unit_test(tables_change_places_with_all_that_is_in_them),
