@@ -317,20 +317,34 @@ static int has_tips(const struct storing *st, const struct sw_watermark *m, bool
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
-/* Whether its author may write, and the stamp of the newest one that is here, or in this batch. */
-static bool find_author(const struct storing *st, const struct sw_watermark *m, uint64_t *stamp)
+/* Whether an author may write, and the stamp of its newest one that is here. */
+static bool find_voice(struct sw_db *db, const struct sw_key *author, uint64_t *stamp)
 {
-	struct sw_settling *s = st->db->settling;
 	const struct sw_voice *w;
 
-	pthread_mutex_lock(&s->lock);
-	w = sw_settling_voice(s, &m->author);
+	pthread_mutex_lock(&db->settling->lock);
+	w = sw_settling_voice(db->settling, author);
 	*stamp = w ? w->stamp : 0;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&db->settling->lock);
+	return w != NULL;
+}
+
+bool sw_db_has_watermark(struct sw_db *db, const struct sw_watermark *m)
+{
+	uint64_t stamp;
+
+	return find_voice(db, &m->author, &stamp) && m->stamp <= stamp;
+}
+
+/* The same, with what is in this batch. */
+static bool find_author(const struct storing *st, const struct sw_watermark *m, uint64_t *stamp)
+{
+	bool may_write = find_voice(st->db, &m->author, stamp);
+
 	for (size_t i = 0; i < st->n; i++)
 		if (sw_key_eq(&st->v[i].author, &m->author) && st->v[i].stamp > *stamp)
 			*stamp = st->v[i].stamp;
-	return w != NULL;
+	return may_write;
 }
 
 static int judge(struct storing *st, struct sw_incoming_watermark *v, struct sw_watermark *m)

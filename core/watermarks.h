@@ -31,6 +31,9 @@ struct sw_incoming_watermark {
 	enum sw_watermark_taken taken; /* out */
 };
 
+/* Whether this one, or a newer one of its author, is here already. Any thread. */
+bool sw_db_has_watermark(struct sw_db *db, const struct sw_watermark *m);
+
 /* Watermarks from elsewhere, hostile until checked; those that are new are stored in one step. A
  * failure means that nothing changed. */
 int sw_db_take_watermarks(struct sw_db *db, struct sw_incoming_watermark *v, size_t n,

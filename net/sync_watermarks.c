@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/watermarks.h"
 
+#define WRONG_SIGNATURE "it sent a watermark with a wrong signature"
 #define ARRIVED_MAX   4096 /* authors; what is left out comes again with the next connection */
 #define PER_WRITER_MS 20   /* longer between two of ours, so that those of all together stay few */
 
@@ -75,10 +76,61 @@ static struct arrived *find(struct watermarks *w, const struct sw_key *author)
 	return NULL;
 }
 
-static struct arrived *add(struct watermarks *w, const struct sw_key *author)
+static size_t count_from(const struct watermarks *w, uint64_t peer)
 {
-	if (w->n == ARRIVED_MAX)
-		return NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		n += w->v[i].from == peer;
+	return n;
+}
+
+static bool is_connected(const struct sw_sync *s, uint64_t peer)
+{
+	for (const struct peer *p = s->peers; p; p = p->next)
+		if (p->id == peer)
+			return true;
+	return false;
+}
+
+/*
+ * No peer fills all room with what it made up: those that are gone give way, then the one that sent most, unless it is
+ * this one.
+ */
+static struct arrived *make_room(struct sw_sync *s, const struct peer *for_peer)
+{
+	struct watermarks *w = &s->watermarks;
+	size_t most = count_from(w, for_peer->id);
+	uint64_t who = for_peer->id;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (!is_connected(s, w->v[i].from))
+			return &w->v[i];
+	for (const struct peer *p = s->peers; p; p = p->next) {
+		size_t n = count_from(w, p->id);
+
+		if (n > most) {
+			most = n;
+			who = p->id;
+		}
+	}
+	for (size_t i = w->n; i-- > 0;)
+		if (w->v[i].from == who && who != for_peer->id)
+			return &w->v[i];
+	return NULL;
+}
+
+static struct arrived *add(struct sw_sync *s, const struct peer *p, const struct sw_key *author)
+{
+	struct watermarks *w = &s->watermarks;
+
+	if (w->n == ARRIVED_MAX) {
+		struct arrived *a = make_room(s, p);
+
+		if (a)
+			a->author = *author;
+		return a;
+	}
 	if (w->n == w->cap) {
 		size_t cap = w->cap ? w->cap * 2 : 16;
 		struct arrived *v = realloc(w->v, cap * sizeof(*v));
@@ -102,10 +154,15 @@ void sw_watermarks_receive(struct sw_sync *s, struct peer *p, const struct sw_me
 	while (sw_body_next_watermark(&r, &bytes, &mark) > 0) {
 		struct arrived *a = find(w, &mark.author);
 
-		if (a && mark.stamp <= a->stamp)
+		if ((a && mark.stamp <= a->stamp) || sw_db_has_watermark(s->db, &mark))
 			continue;
+		/* Before it takes a place, or that of another: one in another's name would keep out the true one. */
+		if (sw_watermark_verify(bytes, &mark, sw_db_id(s->db)) < 0) {
+			sw_sync_distrust(s, p, WRONG_SIGNATURE);
+			return;
+		}
 		if (!a)
-			a = add(w, &mark.author);
+			a = add(s, p, &mark.author);
 		if (!a)
 			continue;
 		sw_buf_reset(&a->bytes);
@@ -131,8 +188,7 @@ static void sort_out(struct sw_sync *s, const struct sw_incoming_watermark *in)
 		for (struct peer *p = s->peers; p && in[i].taken == SW_WATERMARK_REFUSED;
 		     p = p->next)
 			if (p->id == in[i].from && !p->dropped)
-				sw_sync_distrust(s, p,
-						 "it sent a watermark with a wrong signature");
+				sw_sync_distrust(s, p, WRONG_SIGNATURE);
 	}
 	w->n = n;
 }

@@ -2,6 +2,8 @@
  * honest peer would. */
 #include "core/db_internal.h"
 #include "core/settled.h"
+#include "core/settled_internal.h"
+#include "core/watermark.h"
 #include "tests/lib/net_swarm.h"
 
 #define KIB 1024
@@ -562,25 +564,87 @@ static void a_slow_peer_slows_nobody(void **state)
 	net_fini(&net);
 }
 
+static void say_watermarks(struct evil *e, const struct sw_buf *body)
+{
+	SW_BUF out = {0};
+
+	sw_message_watermarks(sw_buf_view(body), &out);
+	evil_say(e, sw_buf_view(&out));
+}
+
+/* One that waits for its tips, which do not exist. */
+static void seal_watermark(struct net *net, const struct sw_identity *author, struct sw_buf *out)
+{
+	struct sw_watermark m = {.stamp = UINT64_MAX, .n_tips = 1};
+	struct sw_hash tip;
+
+	test_env_random(&net->nodes[2].t.env, tip.b, sizeof(tip.b));
+	m.tips = sw_hash_view(&tip);
+	sw_watermark_seal(&m, sw_db_id(net->nodes[0].t.db), author, out);
+}
+
 static void a_forged_watermark_drops_its_sender(void **state)
 {
 	struct net net;
 	struct evil e;
-	struct sw_watermark m = {.stamp = UINT64_MAX, .n_tips = 1};
 	SW_BUF bytes = {0};
 	SW_BUF body = {0};
-	SW_BUF out = {0};
 
 	(void)state;
 	make_evil(&net, &e, true, test_seed());
-	m.tips = sw_hash_view(sw_db_id(net.nodes[0].t.db));
-	sw_watermark_seal(&m, sw_db_id(net.nodes[0].t.db), sw_db_identity(net.nodes[2].t.db),
-			  &bytes);
-	bytes.p[bytes.n - 1] ^= 1;
+	seal_watermark(&net, sw_db_identity(net.nodes[2].t.db), &bytes);
+	memcpy(bytes.p + 1, sw_db_key(net.nodes[0].t.db)->b, SW_KEY_SIZE); /* in another's name */
 	sw_buf_put_bytes(&body, sw_buf_view(&bytes));
-	sw_message_watermarks(sw_buf_view(&body), &out);
-	evil_say(&e, sw_buf_view(&out));
+	say_watermarks(&e, &body);
 	assert_dropped(&net, &e, "watermark with a wrong signature");
+	net_fini(&net);
+}
+
+static uint64_t watermark_stamp(struct net *net, size_t at, const struct sw_key *author)
+{
+	struct sw_watermark m = {0};
+	struct sw_view bytes;
+	struct sw_reader r;
+	uint64_t number;
+
+	TEST_OK(sw_reader_begin(net->nodes[at].t.db, &r));
+	TEST_OK(sw_watermark_load(r.txn, author, &number, &bytes, &m));
+	sw_reader_end(&r);
+	return m.stamp;
+}
+
+/* Of authors whom nobody knows yet, more than are kept until they are: there is room for others. */
+static void made_up_watermarks_keep_no_true_one_out(void **state)
+{
+	const struct sw_key *honest;
+	struct net net;
+	struct evil e;
+	uint64_t before;
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	for (int i = 0; i < 5000;) {
+		SW_BUF body = {0};
+
+		for (; i < 5000 && body.n < SW_MESSAGE_WATERMARKS - 400; i++) {
+			uint8_t seed[SW_KEY_SEED_SIZE] = {(uint8_t)i, (uint8_t)(i >> 8), 1};
+			struct sw_identity *author;
+			SW_BUF bytes = {0};
+
+			TEST_OK(sw_identity_from_seed(seed, &author));
+			seal_watermark(&net, author, &bytes);
+			sw_buf_put_bytes(&body, sw_buf_view(&bytes));
+			sw_identity_free(author);
+		}
+		say_watermarks(&e, &body);
+		net_run(&net, 200);
+	}
+	assert_int_equal(e.link->n_drops, 0);
+	honest = sw_db_key(net.nodes[0].t.db);
+	before = watermark_stamp(&net, 1, honest);
+	net_put(&net, 0, "honest", "news");
+	net_run(&net, 20000);
+	assert_true(watermark_stamp(&net, 1, honest) > before);
 	net_fini(&net);
 }
 
@@ -588,6 +652,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_forged_watermark_drops_its_sender),
+	    cmocka_unit_test(made_up_watermarks_keep_no_true_one_out),
 	    cmocka_unit_test(a_stranger_learns_nothing),
 	    cmocka_unit_test(a_silent_stranger_is_sent_away),
 	    cmocka_unit_test(one_of_us_does_not_believe_a_stranger_it_dials),
