@@ -481,6 +481,7 @@ static void excuse(struct sw_sync *s, uint64_t now_ms)
 	if (gap < TICK_GAP_MS)
 		return;
 	s->bulk_ms += gap;
+	s->bulk_since_ms += gap;
 	for (struct peer *p = s->peers; p; p = p->next)
 		p->heard_ms = p->heard_ms + gap < now_ms ? p->heard_ms + gap : now_ms;
 }

@@ -160,6 +160,7 @@ struct sw_sync {
 	struct peer *peers;
 	struct peer *bulk;    /* the one we pull more than a batch from; others wait */
 	uint64_t bulk_ms;     /* when it sent something last */
+	uint64_t bulk_since_ms;
 	size_t n_members;     /* peers that are past joining */
 	uint64_t complained_ms; /* of a failure of our own, last */
 	bool moved;	      /* commits were taken in this step: the others are told at its end */

@@ -8,6 +8,7 @@
 #include "core/log.h"
 
 #define BULK_STALL_MS 20000 /* who sends in bulk and then nothing for so long makes room for another */
+#define BULK_TURN_MS  60000 /* and so does who is not done after so long, when another waits */
 #define VAIN_MAX      6
 #define CANNOT_TAKE   "commits of peers cannot be taken for now"
 
@@ -119,6 +120,25 @@ void sw_pull_end_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	}
 }
 
+static void go_on_in_bulk(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	if (s->bulk != p)
+		s->bulk_since_ms = now_ms;
+	s->bulk = p;
+	s->bulk_ms = now_ms;
+}
+
+/* However little it sends, and whether there is anything new in it: others have their turn too. */
+static bool is_turn_over(const struct sw_sync *s, uint64_t now_ms)
+{
+	if (now_ms - s->bulk_ms > BULK_STALL_MS)
+		return true;
+	for (const struct peer *q = s->peers; q && now_ms - s->bulk_since_ms > BULK_TURN_MS; q = q->next)
+		if (q->pull.postponed && q != s->bulk)
+			return true;
+	return false;
+}
+
 /* Forget the batch in hand. */
 static void put_away(struct pulling *pull)
 {
@@ -130,17 +150,21 @@ static void put_away(struct pulling *pull)
 	sw_records_fini(pull);
 }
 
-static void retry_later(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+/* The same, but what has come of large rows is not asked for again. */
+static void set_aside(struct sw_sync *s, struct pulling *pull, uint64_t now_ms)
 {
-	struct pulling *pull = &p->pull;
 	int rc = pull->records && pull->data ? sw_nodes_absorb(pull->data, pull->records) : 0;
 
-	/* What has come of large rows is not asked for again. */
 	if (rc == 0)
 		rc = sw_records_stage(s, pull, now_ms);
 	if (rc < 0)
 		sw_sync_complain(s, CANNOT_TAKE, rc, now_ms);
-	put_away(&p->pull);
+	put_away(pull);
+}
+
+static void retry_later(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+{
+	set_aside(s, &p->pull, now_ms);
 	p->pull.again_ms = now_ms + SW_SYNC_RETRY_MS;
 	sw_pull_end_bulk(s, p, now_ms);
 }
@@ -277,10 +301,8 @@ static void finish(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		p->pull.postponed = true; /* it has the same to send as the other, or will be asked then */
 	else
 		ask_more(s, p, now_ms);
-	if (more && !s->bulk && !p->dropped)
-		s->bulk = p;
-	if (s->bulk == p)
-		s->bulk_ms = now_ms;
+	if (more && !p->dropped && (!s->bulk || s->bulk == p))
+		go_on_in_bulk(s, p, now_ms);
 	if (!more)
 		sw_pull_end_bulk(s, p, now_ms);
 }
@@ -305,13 +327,12 @@ void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		}
 		/* Another peer may be sending the same rows: what is missing after it is asked for then. */
 		if (pull->n_wants > 0 && s->bulk && s->bulk != p) {
-			put_away(pull);
+			set_aside(s, pull, now_ms);
 			pull->postponed = true;
 			return;
 		}
 		if (sw_records_ask(s, p)) {
-			s->bulk = p;
-			s->bulk_ms = now_ms;
+			go_on_in_bulk(s, p, now_ms);
 			return;
 		}
 		if (!take(s, p, now_ms))
@@ -384,7 +405,7 @@ void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct pulling *pull = &p->pull;
 
-	if (s->bulk == p && now_ms - s->bulk_ms > BULK_STALL_MS)
+	if (s->bulk == p && is_turn_over(s, now_ms))
 		sw_pull_end_bulk(s, p, now_ms);
 	if (pull->n > 0)
 		return;

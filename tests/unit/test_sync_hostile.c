@@ -274,6 +274,84 @@ static void who_does_not_read_gets_no_batch_made(void **state)
 	net_fini(&net);
 }
 
+/* A peer that answers each request with the first commit and a promise of more. */
+struct trickle {
+	struct net *net;
+	struct net_link *link;
+	uint64_t turn;
+	bool is_asked;
+};
+
+static void trickle_script(void *arg, struct net_link *l, size_t end, struct sw_view message)
+{
+	struct trickle *e = arg;
+	struct sw_message m;
+	SW_BUF out = {0};
+
+	(void)end;
+	if (l != e->link || sw_message_decode(message, &m) < 0)
+		return;
+	if (m.type == SW_MSG_PULL || m.type == SW_MSG_MORE) {
+		e->turn = m.turn;
+		e->is_asked = true;
+	} else if (m.type == SW_MSG_PING) {
+		sw_message_pong(m.nonce, (uint64_t)NET_EPOCH_MS + e->net->now_ms, &out);
+		(void)net_send(e->net, l, 0, sw_buf_view(&out));
+	}
+	sw_message_fini(&m);
+}
+
+static void first_commit(struct test_db *t, struct sw_buf *body)
+{
+	struct sw_view raw, changeset;
+	struct sw_commit c;
+	struct sw_reader r;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	TEST_OK(sw_history_get(r.txn, 1, &raw));
+	TEST_OK(sw_commit_decode(raw, &c));
+	TEST_OK(sw_history_changeset(r.txn, 1, &changeset));
+	sw_body_put_commit(&c, changeset, body);
+	sw_reader_end(&r);
+}
+
+static void who_sends_little_for_ever_keeps_no_other_waiting(void **state)
+{
+	struct net net;
+	struct trickle e = {.net = &net};
+	SW_BUF genesis = {0};
+
+	(void)state;
+	net_make_chain(&net, 3, test_seed());
+	net_stop(&net, 2);
+	first_commit(&net.nodes[0].t, &genesis);
+	e.link = &net.links[1];
+	net.script = trickle_script;
+	net.script_arg = &e;
+	/* The honest one is away for a moment, as at a restart; the evil one is there first. */
+	net_cut(&net, &net.links[0]);
+	net.links[0].again_ms = 0;
+	net_cut(&net, e.link);
+	for (int i = 0; i < 300 && !e.is_asked; i++)
+		net_run(&net, 100);
+	assert_true(e.is_asked);
+	net_put(&net, 0, "honest", "news");
+	for (int i = 0; i < 15; i++) {
+		SW_BUF out = {0};
+
+		if (e.is_asked) {
+			e.is_asked = false;
+			TEST_OK(sw_message_commits(e.turn, true, sw_buf_view(&genesis), &out));
+			assert_int_equal(net_send(&net, e.link, 0, sw_buf_view(&out)), 0);
+		}
+		if (i == 0)
+			net.links[0].again_ms = net.now_ms + 500;
+		net_run(&net, 10000);
+	}
+	net_assert_row(&net, 1, "honest", "news");
+	net_fini(&net);
+}
+
 static void note_records(void *arg, size_t from, size_t to, uint64_t conn, struct sw_view message)
 {
 	size_t *largest = arg;
@@ -660,6 +738,7 @@ int main(void)
 	    cmocka_unit_test(costly_requests_wait_for_their_turn),
 	    cmocka_unit_test(records_wait_for_room),
 	    cmocka_unit_test(who_does_not_read_gets_no_batch_made),
+	    cmocka_unit_test(who_sends_little_for_ever_keeps_no_other_waiting),
 	    cmocka_unit_test(no_answer_with_records_is_long),
 	    cmocka_unit_test(a_slow_message_is_waited_for),
 	    cmocka_unit_test(what_vouches_for_a_large_commit_comes_with_it),
