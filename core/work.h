@@ -116,6 +116,8 @@ int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size) SW
 int sw_handle_flush(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
 /* Survives power loss when it returns: commits a row that exists already, else flushes the journal. */
 int sw_handle_sync(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
+/* All that was done to names and tables before, and all that was closed, survives power loss when it returns. */
+int sw_work_sync(struct sw_work *w) SW_MUST_CHECK;
 /* What a handle sees, with or without a name. */
 void sw_handle_stat(struct sw_work *w, struct sw_handle *h, struct sw_attr *out);
 /* The number that sw_attr.generation has for the handle's file. */

@@ -370,18 +370,28 @@ static bool journal_is_flushed(struct sw_work *w)
 	return true;
 }
 
+/* The lock is given up meanwhile if there are large rows. */
 static int flush_journal(struct sw_work *w)
 {
 	int rc;
 
-	if (w->journal_dirty_ms == 0 ||
-	    sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS)
+	if (w->journal_dirty_ms == 0)
 		return 0;
 	rc = sw_work_sync_spills(w, NULL);
 	if (rc == 0)
 		rc = sw_journal_sync(w->journal);
 	if (rc == 0 && !journal_is_flushed(w))
 		w->journal_dirty_ms = sw_env_mono_ms(w->env);
+	return rc;
+}
+
+int sw_work_sync(struct sw_work *w)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = flush_journal(w);
+	pthread_mutex_unlock(&w->lock);
 	return rc;
 }
 
@@ -409,7 +419,7 @@ int sw_work_run(struct sw_work *w)
 			;
 		rc = staging_done(w, staged, rc);
 	}
-	flushed = flush_journal(w);
+	flushed = sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS ? 0 : flush_journal(w);
 	trimmed = sw_work_trim(w, &last_gone);
 	pthread_mutex_unlock(&w->lock);
 	sw_work_free_stale(w);

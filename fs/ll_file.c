@@ -407,12 +407,26 @@ void sw_ll_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+/* What was made, renamed or removed in it. What only commands and commits change is on the disk already. */
+static int sync_dir(struct sw_mount *m, struct sw_inode *i)
+{
+	switch (i->type) {
+	case SW_NODE_ROOT_DIR:
+	case SW_NODE_COPY:
+	case SW_NODE_TABLE:
+		return sw_work_sync(sw_node_work(m, i));
+	default:
+		return 0;
+	}
+}
+
 void sw_ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	int rc = sync_dir(sw_req_mount(req), sw_open_of(fi)->inode);
+
 	(void)ino;
 	(void)datasync;
-	(void)fi;
-	fuse_reply_err(req, 0);
+	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
 }
 
 /* Filling one reply. */

@@ -377,6 +377,47 @@ static void an_edit_made_during_a_commit_follows_it_after_a_crash(void **state)
 	check_meanwhile("there", NULL, "second");
 }
 
+static void note_flush(void *arg, const char *step)
+{
+	if (strcmp(step, "journal.sync") == 0)
+		*(int *)arg += 1;
+}
+
+/* As a program does that replaces a row durably: the new file is flushed before the rename, the directory after it. */
+static void a_flush_of_the_directory_makes_a_rename_durable(void **state)
+{
+	struct sw_work_status before, after;
+	struct sw_handle h;
+	int n_flushes = 0;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 5000);
+	s.t.env.on_step = note_flush;
+	s.t.env.on_step_arg = &n_flushes;
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("tmp"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("new")));
+	TEST_OK(sw_handle_sync(s.w, &h));
+	sw_handle_release(s.w, &h);
+	assert_int_equal(n_flushes, 1);
+	sw_work_status(s.w, &before);
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("tmp"), sw_view_str("t"), sw_view_str("r"), 0));
+	TEST_OK(sw_work_sync(s.w));
+	sw_work_status(s.w, &after);
+	assert_true(after.journal_bytes > before.journal_bytes);
+	assert_int_equal(n_flushes, 2);
+	TEST_OK(sw_work_sync(s.w)); /* nothing is left to do */
+	assert_int_equal(n_flushes, 2);
+	TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0755));
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_work_sync(s.w), SW_EIO);
+	s.t.env.on_step = NULL;
+	end(&s);
+}
+
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
 static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 {
@@ -518,6 +559,7 @@ int main(void)
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
+	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
