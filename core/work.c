@@ -314,10 +314,8 @@ static void journal_is_dirty(struct sw_work *w)
 		w->on_due(w->on_due_arg);
 }
 
-void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out)
+void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out)
 {
-	const struct sw_file *f = n->file;
-
 	*out = (struct sw_journal_name){.table = sw_buf_view(&n->table),
 					.key = sw_buf_view(&n->key),
 					.exists = f || n->table_exists,
@@ -331,7 +329,7 @@ void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out)
 	}
 	out->row = f->row;
 	if (f->spill) {
-		out->row = (struct sw_row){.size = sw_spill_size(f->spill)};
+		out->row = (struct sw_row){.size = f == n->file ? sw_spill_size(f->spill) : f->row.size};
 		out->spill = sw_spill_number(f->spill);
 	} else if (f->in_memory) {
 		out->row = (struct sw_row){.size = f->bytes.n, .bytes = sw_buf_view(&f->bytes)};
@@ -340,33 +338,50 @@ void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out)
 	out->row.mtime_ns = f->mtime_ns;
 }
 
-/* One record with what stands at each of the names now. Scratch is not worth a journal. */
-int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
+static void recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq)
+{
+	n->journal_seq = seq;
+	sw_name_record_spill(w, n, f ? f->spill : NULL);
+	if (f && f == n->file)
+		sw_file_mend(w, n->file);
+}
+
+/* One record. Scratch is not worth a journal. */
+static int record(struct sw_work *w, struct sw_name *const *names, size_t n, bool is_whole)
 {
 	struct sw_journal_name *list = calloc(n, sizeof(*list));
+	struct sw_name **of = calloc(n, sizeof(struct sw_name *));
 	uint64_t seq;
 	size_t m = 0;
-	int rc = 0;
+	int rc = list && of ? 0 : SW_ENOMEM;
 
-	if (!list)
-		return SW_ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		if (names[i]->is_scratch)
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct sw_file *f = is_whole ? sw_file_whole(names[i]->file) : names[i]->file;
+
+		if (names[i]->is_scratch || (names[i]->file && !f))
 			continue;
-		sw_name_describe(names[i], &list[m]);
-		m++;
+		sw_name_describe(names[i], f, &list[m]);
+		of[m++] = names[i];
 	}
-	if (m > 0)
+	if (rc == 0 && m > 0)
 		rc = sw_journal_append(w->journal, list, m, &seq);
-	for (size_t i = 0; rc == 0 && m > 0 && i < n; i++) {
-		names[i]->journal_seq = seq;
-		if (!names[i]->is_scratch)
-			sw_name_record_spill(w, names[i]);
-	}
+	for (size_t i = 0; rc == 0 && i < m; i++)
+		recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq);
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
 	free(list);
+	free(of);
 	return rc;
+}
+
+int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
+{
+	return record(w, names, n, false);
+}
+
+int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n)
+{
+	return record(w, names, n, true);
 }
 
 /* Replay */
@@ -469,7 +484,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 		sw_name_put_file(w, n, NULL);
 	sw_name_touch(w, n);
 	if (rc == 0)
-		sw_name_record_spill(w, n);
+		sw_name_record_spill(w, n, n->file ? n->file->spill : NULL);
 	if (rc == 0 && !n->file && !n->base.exists && n->key.n > 0) {
 		sw_name_end_edit(w, n);
 		sw_name_settle(w, n);

@@ -29,6 +29,7 @@ void sw_file_unref(struct sw_work *w, struct sw_file *f)
 	assert(f->n_refs > 0);
 	if (--f->n_refs > 0)
 		return;
+	sw_file_mend(w, f);
 	unpin(w, f);
 	sw_file_drop_spill(w, f);
 	sw_buf_fini(&f->bytes);
@@ -71,6 +72,7 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 		f->is_pinned = true;
 		(void)r;
 	}
+	sw_file_mend(w, f);
 	sw_file_drop_spill(w, f);
 	sw_buf_fini(&f->bytes);
 	f->bytes = bytes;
@@ -190,6 +192,7 @@ static int create(struct sw_work *w, struct sw_name *n, uint16_t mode)
 		return rc;
 	}
 	f->in_memory = true;
+	f->is_torn = true; /* it was nothing before it is closed */
 	f->mode = mode & SW_MODE_MASK;
 	bump_times(w, f, true);
 	sw_name_put_file(w, n, f);
@@ -232,6 +235,8 @@ static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 		return SW_ELIMIT;
 	sw_file_wait(w, f);
 	rc = begin_change(w, f);
+	if (rc == 0)
+		rc = sw_file_tear(w, f);
 	if (rc == 0 && size == 0 && !f->in_memory) {
 		unpin(w, f);
 		sw_buf_reset(&f->bytes);
@@ -391,7 +396,7 @@ int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void
 }
 
 /* Nobody is staging it. */
-static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, struct sw_view bytes)
+static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, bool append, struct sw_view bytes)
 {
 	uint64_t end = offset + bytes.n;
 	int rc;
@@ -399,6 +404,8 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, str
 	if (end < offset || end > SW_ROW_SIZE_MAX)
 		return SW_ELIMIT;
 	rc = begin_change(w, f);
+	if (rc == 0 && !append)
+		rc = sw_file_tear(w, f);
 	if (rc == 0)
 		rc = sw_file_to_memory(w, f);
 	if (rc == 0 && end > SW_FILE_MEMORY_MAX)
@@ -440,7 +447,7 @@ int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, boo
 	if (bytes.n > 0)
 		sw_file_wait(w, h->file); /* before its end is looked at: others may wait as well */
 	if (bytes.n > 0)
-		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, bytes);
+		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, append, bytes);
 	if (rc == 0 && bytes.n > 0) {
 		if (append && h->file->name) {
 			/* Whole by itself: it may be committed while the handle stays open. */
@@ -477,8 +484,10 @@ static int flush_locked(struct sw_work *w, struct sw_handle *h)
 	 * release. A row that is new may be remembered at once, nothing is lost by it.
 	 */
 	if (!h->is_dirty) {
-		if (h->is_truncated && n && n->has_edit && !n->base.exists && n->journal_seq == 0)
+		if (h->is_truncated && n && n->has_edit && !n->base.exists && n->journal_seq == 0) {
 			rc = sw_name_journal(w, &n, 1);
+			h->file->is_torn = true; /* nor is it anything yet that could take another's place */
+		}
 		return rc;
 	}
 	if (n && n->has_edit)

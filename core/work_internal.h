@@ -38,6 +38,8 @@ struct sw_file {
 	int64_t ctime_ns;
 	size_t n_writers; /* handles that may write */
 	size_t n_dirty;	  /* handles with writes not yet flushed, or an O_TRUNC */
+	bool is_torn;	  /* with n_dirty: they have begun to change it since it was last recorded */
+	struct sw_file *whole; /* is_torn: what it was before; NULL: nothing, it is new */
 };
 
 /* A name that somebody has open or has changed. */
@@ -119,9 +121,12 @@ void sw_name_touch(struct sw_work *w, struct sw_name *n);
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
 /* What stands at the name. SW_ENOTFOUND. */
 int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
+/* Record what stands at each of the names now, all at once. */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
-/* What a record says of an edit. Borrows from the name and its file. */
-void sw_name_describe(const struct sw_name *n, struct sw_journal_name *out);
+/* The same, but of a file that somebody is writing what it was before; of one that is new, nothing. */
+int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
+/* What a record says of an edit, if that file is what stands there, or NULL. Borrows from the name and the file. */
+void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out);
 /* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */
@@ -143,6 +148,13 @@ int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, vo
 void sw_file_stat(const struct sw_file *f, struct sw_attr *out);
 int64_t sw_work_now_ns(const struct sw_work *w);
 
+/* Before a handle changes the file: keep what it is, unless that was done. */
+int sw_file_tear(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* It is whole again. */
+void sw_file_mend(struct sw_work *w, struct sw_file *f);
+/* The file as it was before handles began to change it; the file itself if none does; NULL if it was nothing. */
+const struct sw_file *sw_file_whole(const struct sw_file *f);
+
 /*
  * Large files (work_large.c); the lock is held. What is above this size is in a file of its own while it is edited, and in the
  * store, staged, before the commit that refers to it begins.
@@ -156,8 +168,10 @@ int sw_file_make_small(struct sw_work *w, struct sw_file *f, uint64_t n) SW_MUST
 int sw_file_spill_row(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
 /* Before what is at or behind `from` changes: a file of its own for the first n bytes, if what the journal names would change. */
 int sw_file_unfix(struct sw_work *w, struct sw_file *f, uint64_t from, uint64_t n) SW_MUST_CHECK;
-/* A record about the name says what stands there now. */
-void sw_name_record_spill(struct sw_work *w, struct sw_name *n);
+/* The last record about the name names this one; NULL: none. */
+void sw_name_record_spill(struct sw_work *w, struct sw_name *n, struct sw_spill *now);
+/* What was fixed need not stay as it is. NULL is fine. */
+void sw_spill_unfix(struct sw_work *w, struct sw_spill *s);
 /* Records about the name up to now mean nothing any more. */
 void sw_name_free_spill(struct sw_work *w, struct sw_name *n);
 /* The journal is on the disk: what its older records name can go, if the newer ones' contents are there as well. */

@@ -149,10 +149,8 @@ static void replace(struct sw_work *w, struct sw_spill *s)
 	w->replaced[w->n_replaced++] = s;
 }
 
-void sw_name_record_spill(struct sw_work *w, struct sw_name *n)
+void sw_name_record_spill(struct sw_work *w, struct sw_name *n, struct sw_spill *now)
 {
-	struct sw_spill *now = n->file ? n->file->spill : NULL;
-
 	if (now && now == n->recorded) {
 		sw_spill_fix_more(now);
 		return;
@@ -161,9 +159,14 @@ void sw_name_record_spill(struct sw_work *w, struct sw_name *n)
 	n->recorded = now ? sw_spill_fix(now) : NULL;
 }
 
+void sw_spill_unfix(struct sw_work *w, struct sw_spill *s)
+{
+	drop(w, s, sw_spill_free);
+}
+
 void sw_name_free_spill(struct sw_work *w, struct sw_name *n)
 {
-	drop(w, SW_TAKE(n->recorded), sw_spill_free);
+	sw_spill_unfix(w, SW_TAKE(n->recorded));
 }
 
 void sw_work_free_replaced(struct sw_work *w)

@@ -234,14 +234,8 @@ int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *m
 /* Something was removed from a name, or put there: journal it; an edit without any effect is dropped. */
 static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
 {
-	int rc = 0;
+	int rc = sw_name_journal_whole(w, names, n);
 
-	/* What a program is still writing is not journalled before its flush. */
-	for (size_t i = 0; i < n; i++)
-		if (!sw_name_is_whole(names[i]))
-			n = i;
-	if (n > 0)
-		rc = sw_name_journal(w, names, n);
 	for (size_t i = 0; i < n; i++)
 		sw_name_touch(w, names[i]);
 	for (size_t i = 0; rc == 0 && i < n; i++) {

@@ -53,7 +53,7 @@ static int write_name(struct sw_journal *j, const struct sw_name *n)
 	}
 	if (rc < 0 || !n->has_edit || n->is_scratch)
 		return rc;
-	sw_name_describe(n, &record);
+	sw_name_describe(n, n->file, &record);
 	return sw_journal_append(j, &record, 1, &seq);
 }
 

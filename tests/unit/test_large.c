@@ -609,6 +609,119 @@ static void a_stage_that_comes_too_late_is_given_up(void **state)
 	end(&s);
 }
 
+/* A row in its version `from`, committed or only closed, that a program has begun to write anew. */
+static void begin_writing(struct set *s, const char *key, size_t n, bool is_committed, unsigned flags, struct sw_handle *h)
+{
+	static const uint8_t torn[1000];
+
+	write_row(s, key, n);
+	if (is_committed)
+		pass(s);
+	open_row(s, key, SW_OPEN_WRITE | flags, h);
+	TEST_OK(sw_handle_write(s->w, h, 10, false, sw_view(torn, sizeof(torn))));
+	TEST_OK(sw_handle_write(s->w, h, n, false, sw_view(torn, sizeof(torn))));
+}
+
+static void rename_row(struct set *s, const char *from, const char *to, unsigned flags)
+{
+	TEST_OK(sw_work_rename(s->w, sw_view_str("t"), sw_view_str(from), sw_view_str("t"), sw_view_str(to), flags));
+}
+
+static void check_absent(struct set *s, const char *key)
+{
+	struct sw_attr attr;
+
+	assert_int_equal(sw_work_stat(s->w, sw_view_str("t"), sw_view_str(key), &attr), SW_ENOTFOUND);
+}
+
+/* Small rows, middling ones, and those in files of their own; changed in the middle, or emptied before. */
+static void check_moved(size_t n, bool is_committed, unsigned flags)
+{
+	struct sw_handle h;
+	struct set s;
+
+	begin(&s);
+	/* A kill after the rename: the row is whole at its new name. */
+	begin_writing(&s, "r", n, is_committed, flags, &h);
+	rename_row(&s, "r", "q", 0);
+	s.t.env.fail_rc = SW_EIO;
+	s.t.env.is_dead = true;
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_absent(&s, "r");
+	check_row(&s, "q", n);
+	pass(&s);
+	check_row(&s, "q", n);
+	check_absent(&s, "r");
+	/* Whoever renames and then closes has what was closed. */
+	open_row(&s, "q", SW_OPEN_WRITE, &h);
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view(expected + 8, 8)));
+	rename_row(&s, "q", "p", 0);
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view(expected, 8)));
+	TEST_OK(sw_handle_flush(s.w, &h));
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_absent(&s, "q");
+	check_row(&s, "p", n);
+	end(&s);
+}
+
+static void a_row_that_is_renamed_while_it_is_written_survives_a_crash(void **state)
+{
+	static const size_t sizes[] = {50, 50000, SIZE};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		check_moved(sizes[i], true, 0);
+		check_moved(sizes[i], false, 0);
+		check_moved(sizes[i], true, SW_OPEN_TRUNCATE);
+		check_moved(sizes[i], false, SW_OPEN_TRUNCATE);
+	}
+}
+
+static void rows_that_change_places_while_one_is_written_survive_a_crash(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "q", 100);
+	begin_writing(&s, "r", 50000, true, 0, &h);
+	rename_row(&s, "r", "q", SW_RENAME_EXCHANGE);
+	s.t.env.fail_rc = SW_EIO;
+	s.t.env.is_dead = true;
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	pass(&s);
+	check_row(&s, "q", 50000);
+	check_row(&s, "r", 100);
+	end(&s);
+}
+
+/* What nobody has closed yet replaces nothing. */
+static void a_new_row_that_is_renamed_while_it_is_written_costs_no_other(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", 100);
+	pass(&s);
+	open_row(&s, "new", SW_OPEN_CREATE | SW_OPEN_WRITE, &h);
+	TEST_OK(sw_handle_flush(s.w, &h)); /* as by a shell, before it has written anything */
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("half")));
+	rename_row(&s, "new", "r", 0);
+	s.t.env.fail_rc = SW_EIO;
+	s.t.env.is_dead = true;
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_row(&s, "r", 100);
+	check_absent(&s, "new");
+	end(&s);
+}
+
 static int no_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
 {
 	(void)arg;
@@ -655,6 +768,9 @@ int main(void)
 	    cmocka_unit_test(a_row_that_cannot_be_staged_holds_up_no_other),
 	    cmocka_unit_test(every_file_is_flushed_in_its_time),
 	    cmocka_unit_test(a_stage_that_comes_too_late_is_given_up),
+	    cmocka_unit_test(a_row_that_is_renamed_while_it_is_written_survives_a_crash),
+	    cmocka_unit_test(rows_that_change_places_while_one_is_written_survive_a_crash),
+	    cmocka_unit_test(a_new_row_that_is_renamed_while_it_is_written_costs_no_other),
 	    cmocka_unit_test(a_journal_begins_anew_when_its_directory_is_flushed),
 	};
 
