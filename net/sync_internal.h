@@ -9,7 +9,7 @@
 #define BANS_MAX  64
 #define HELD_MAX  256
 #define REMOVED_REASON "its key was removed from the database"
-#define OUT_BYTES_MAX ((size_t)64 << 20) /* of commits that nothing stands on, of one connection */
+#define OUT_BYTES_MAX ((uint64_t)64 << 20) /* of commits that nothing stands on, of one key, before it is not listened to */
 
 enum phase {
 	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket, nothing else */
@@ -120,14 +120,14 @@ struct peer {
 	struct serving serve;
 	uint64_t full_ms; /* when its queue had no room for commits; 0: it may have */
 	struct pulling pull;
-	size_t out_bytes; /* of commits that it sent and that are not in the line */
 };
 
-/* A key that sent what no honest peer sends. */
+/* A key that sent what no honest peer sends, or not so much of it. */
 struct ban {
 	struct sw_key key;
 	uint64_t until_ms;
-	uint64_t wait_ms; /* doubles */
+	uint64_t wait_ms;   /* doubles */
+	uint64_t out_bytes; /* of commits that it sent since then and that are not in the line, over whatever connections */
 };
 
 /* A commit stamped too far ahead. */
@@ -211,6 +211,8 @@ uint64_t sw_sync_ping(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_sync_review(struct sw_sync *s, uint64_t now_ms);
 /* Drop a peer for what it sent, and do not believe it for a while. */
 void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason);
+/* It sent so many bytes that stay outside the line: an honest peer does, but not for ever. */
+void sw_sync_note_out(struct sw_sync *s, struct peer *p, uint64_t bytes);
 void sw_sync_tell_head(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* A commit could not be taken for its stamp. */
 void sw_sync_hold(struct sw_sync *s, const struct sw_hash *id, uint64_t now_ms);

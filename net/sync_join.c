@@ -50,28 +50,47 @@ static struct ban *ban_of(struct sw_sync *s, const struct sw_key *key)
 	return NULL;
 }
 
+/* That of the key, or a new one in the place of the one that ends first. */
+static struct ban *ban_for(struct sw_sync *s, const struct sw_key *key)
+{
+	struct ban *b = ban_of(s, key);
+
+	if (b)
+		return b;
+	b = &s->bans[0];
+	for (size_t i = 1; i < BANS_MAX; i++)
+		if (s->bans[i].until_ms < b->until_ms)
+			b = &s->bans[i];
+	*b = (struct ban){.key = *key, .wait_ms = SW_SYNC_BAN_MIN_MS / 2};
+	return b;
+}
+
 void sw_sync_distrust(struct sw_sync *s, struct peer *p, const char *reason)
 {
-	struct ban *b = ban_of(s, &p->key);
+	struct ban *b;
 
 	/* A stranger has as many keys as it likes; they must not push out those of members. */
 	if (p->phase != PHASE_MEMBER) {
 		sw_sync_drop(s, p, reason, true);
 		return;
 	}
-	if (!b) {
-		/* The one that ends first makes room. */
-		b = &s->bans[0];
-		for (size_t i = 1; i < BANS_MAX; i++)
-			if (s->bans[i].until_ms < b->until_ms)
-				b = &s->bans[i];
-		*b = (struct ban){.key = p->key, .wait_ms = SW_SYNC_BAN_MIN_MS / 2};
-	}
+	b = ban_for(s, &p->key);
 	b->wait_ms *= 2;
 	if (b->wait_ms > SW_SYNC_BAN_MAX_MS)
 		b->wait_ms = SW_SYNC_BAN_MAX_MS;
 	b->until_ms = p->heard_ms + b->wait_ms;
 	sw_sync_drop(s, p, reason, true);
+}
+
+void sw_sync_note_out(struct sw_sync *s, struct peer *p, uint64_t bytes)
+{
+	struct ban *b = ban_for(s, &p->key);
+
+	b->out_bytes += bytes;
+	if (b->out_bytes <= OUT_BYTES_MAX)
+		return;
+	b->out_bytes = 0;
+	sw_sync_distrust(s, p, "it sends what removed members signed");
 }
 
 static bool is_banned(struct sw_sync *s, const struct sw_key *key, uint64_t now_ms)

@@ -245,11 +245,27 @@ static void blame(struct sw_sync *s, struct peer *p, const struct sw_incoming *v
 	sw_sync_distrust(s, p, text);
 }
 
+/* What a commit that was taken takes on the disk, with its large rows; or less, when it shares them with others. */
+static uint64_t bytes_of(const struct sw_incoming *v)
+{
+	uint64_t n = v->commit.n + v->changeset.n;
+	struct sw_changeset c;
+	struct sw_op op;
+
+	if (sw_changeset_begin(&c, v->changeset) < 0)
+		return n;
+	while (sw_changeset_next(&c, &op) > 0)
+		if (op.kind == SW_OP_PUT && op.row.is_blob)
+			n += op.row.size;
+	return n;
+}
+
 /* Hand those from at to end to the database. False: not now, or the peer is gone. */
 static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct pulling *pull = &p->pull;
 	const struct sw_incoming *refused;
+	uint64_t out_bytes = 0;
 	size_t n_taken = 0;
 	int rc = sw_nodes_absorb(pull->records, pull->data);
 
@@ -277,10 +293,10 @@ static bool take(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	}
 	for (size_t i = pull->at; i < pull->end; i++)
 		if (pull->v[i].is_out)
-			p->out_bytes += pull->v[i].commit.n + pull->v[i].changeset.n;
+			out_bytes += bytes_of(&pull->v[i]);
 	pull->at = pull->end;
-	if (p->out_bytes > OUT_BYTES_MAX)
-		sw_sync_distrust(s, p, "it sends what removed members signed");
+	if (out_bytes > 0)
+		sw_sync_note_out(s, p, out_bytes);
 	return !p->dropped;
 }
 

@@ -214,6 +214,42 @@ static bool has_row(struct net *net, size_t at, const char *key)
 	return test_get(&net->nodes[at].t, "t", key, text, sizeof(text));
 }
 
+/* What a removed member signs, and an honest peer passes on before it has heard of that, is bounded: rows and all, over all connections. */
+static void what_removed_members_sign_does_not_fill_the_disk(void **state)
+{
+	struct net_link *l;
+	struct net net;
+
+	(void)state;
+	net_make_swarm(&net, 4, test_seed());
+	net_connect(&net, 1, 2, NULL);
+	net_connect(&net, 3, 2, NULL);
+	net_connect(&net, 2, 0, NULL)->manual = true;
+	net_converge(&net, 1000);
+	for (size_t whom = 1; whom < 4; whom += 2) {
+		struct sw_hash row;
+
+		net_cut(&net, &net.links[net.n_links - 1]);
+		remove_member(&net, 0, whom);
+		net_put_large(&net, whom, whom == 1 ? "r1" : "r3", (size_t)40 << 20);
+		net_run(&net, 5000);
+		row = test_current(&net.nodes[2].t, "t", whom == 1 ? "r1" : "r3");
+		assert_false(sw_hash_is_zero(&row));
+		l = net_connect(&net, 2, 0, NULL);
+		l->manual = true;
+		net_run(&net, 5000);
+		assert_int_equal(l->n_drops > 0, whom == 3);
+	}
+	assert_non_null(strstr(l->reason, "removed members signed"));
+	net_run(&net, 60000); /* it is forgiven */
+	net_connect(&net, 2, 0, NULL);
+	net_put(&net, 2, "honest", "text");
+	net_run(&net, 5000);
+	assert_true(has_row(&net, 0, "honest"));
+	net_verify_all(&net);
+	net_fini(&net);
+}
+
 /* Whoever dialled, whoever was away: it hears of its removal, and of nothing that was signed later.
  */
 static void who_is_removed_learns_that_and_no_more(void **state)
@@ -358,6 +394,7 @@ int main(void)
 	    cmocka_unit_test(who_lost_its_first_commits_may_be_fetched),
 	    cmocka_unit_test(an_answer_that_takes_long_is_waited_for),
 	    cmocka_unit_test(a_newcomer_believes_only_its_inviter),
+	    cmocka_unit_test(what_removed_members_sign_does_not_fill_the_disk),
 	    cmocka_unit_test(who_is_removed_learns_that_and_no_more),
 	    cmocka_unit_test(what_a_removed_member_goes_on_signing_comes_nowhere),
 	    cmocka_unit_test(whose_grant_turns_void_is_sent_away),
