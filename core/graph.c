@@ -20,7 +20,8 @@ static void *grown(void *array, size_t n, size_t *cap, size_t size)
 static void control_fini(struct sw_control_commit *c)
 {
 	for (size_t i = 0; i < c->n_revokes; i++)
-		free(c->revokes[i].stand.p);
+		if (c->revokes[i].stand.p != c->past.p)
+			free(c->revokes[i].stand.p);
 	free(c->revokes);
 	free(c->grants);
 	free(c->past.p);
@@ -32,6 +33,7 @@ void sw_graph_fini(struct sw_graph *g)
 	for (size_t i = 0; i < g->n_views; i++)
 		free(g->views[i].p);
 	free(g->views);
+	free(g->view_slots);
 	free(g->controls);
 	free(g->keys);
 	free(g->key_slots);
@@ -98,8 +100,7 @@ static int key_number(struct sw_graph *g, const struct sw_key *key, uint32_t *ou
 	return 0;
 }
 
-/* Views: sets of control commits. Histories have few different ones, so looking for an equal one is
- * cheap. */
+/* Views: sets of control commits, each kept once. */
 
 static uint8_t byte_of(const struct sw_bits *b, size_t i)
 {
@@ -114,26 +115,68 @@ static bool covers(const struct sw_bits *a, const struct sw_bits *b)
 	return true;
 }
 
+/* Equal sets have equal ones, however many members they could have. */
+static uint64_t bits_hash(const struct sw_bits *b)
+{
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < (b->n + 7) / 8; i++)
+		if (b->p[i])
+			hash = (hash ^ (i << 8 | b->p[i])) * 0x9e3779b97f4a7c15 ^ hash >> 32;
+	return hash ^ hash >> 29;
+}
+
+static size_t view_slot(const struct sw_graph *g, const struct sw_bits *bits)
+{
+	size_t i = bits_hash(bits) & (g->n_view_slots - 1);
+
+	for (; g->view_slots[i]; i = (i + 1) & (g->n_view_slots - 1)) {
+		const struct sw_bits *there = &g->views[g->view_slots[i] - 1];
+
+		if (covers(there, bits) && covers(bits, there))
+			break;
+	}
+	return i;
+}
+
+static int grow_view_slots(struct sw_graph *g)
+{
+	size_t n = g->n_view_slots ? 2 * g->n_view_slots : 64;
+	uint32_t *slots = calloc(n, sizeof(*slots));
+
+	if (!slots)
+		return SW_ENOMEM;
+	free(g->view_slots);
+	g->view_slots = slots;
+	g->n_view_slots = n;
+	for (size_t i = 0; i < g->n_views; i++)
+		g->view_slots[view_slot(g, &g->views[i])] = (uint32_t)i + 1;
+	return 0;
+}
+
 /* Takes over the bits. */
 static int view_number(struct sw_graph *g, struct sw_bits bits, uint32_t *out)
 {
-	struct sw_bits *views;
+	struct sw_bits *views = grown(g->views, g->n_views, &g->cap_views, sizeof(*views));
+	int rc = views ? 0 : SW_ENOMEM;
+	size_t slot;
 
-	for (size_t i = g->n_views; i-- > 0;) {
-		if (!covers(&g->views[i], &bits) || !covers(&bits, &g->views[i]))
-			continue;
+	if (rc == 0)
+		g->views = views;
+	if (rc == 0 && 2 * g->n_views >= g->n_view_slots)
+		rc = grow_view_slots(g);
+	if (rc < 0) {
 		free(bits.p);
-		*out = (uint32_t)i;
-		return 0;
+		return rc;
 	}
-	views = grown(g->views, g->n_views, &g->cap_views, sizeof(*views));
-	if (!views) {
+	slot = view_slot(g, &bits);
+	if (g->view_slots[slot]) {
 		free(bits.p);
-		return SW_ENOMEM;
+	} else {
+		g->views[g->n_views++] = bits;
+		g->view_slots[slot] = (uint32_t)g->n_views;
 	}
-	g->views = views;
-	g->views[g->n_views++] = bits;
-	*out = (uint32_t)g->n_views - 1;
+	*out = g->view_slots[slot] - 1;
 	return 0;
 }
 
@@ -204,15 +247,12 @@ static int past_of(const struct sw_graph *g, uint32_t vertex, struct sw_bits *ou
 }
 
 /* Of the commits that a revocation names, those in its own past, and all below them. */
-static int named_of(const struct sw_graph *g, struct sw_txn *txn, uint32_t vertex,
+static int named_of(const struct sw_graph *g, struct sw_txn *txn, const struct sw_bits *past,
 		    const struct sw_op *op, struct sw_bits *out)
 {
-	struct sw_bits past;
-	int rc = past_of(g, vertex, &past);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	*out = (struct sw_bits){calloc(vertex / 8 + 1, 1), vertex};
+	*out = (struct sw_bits){calloc(past->n / 8 + 1, 1), past->n};
 	rc = out->p ? 0 : SW_ENOMEM;
 	for (size_t i = 0; rc == 0 && i < op->stand.n / SW_HASH_SIZE; i++) {
 		struct sw_hash id;
@@ -220,13 +260,12 @@ static int named_of(const struct sw_graph *g, struct sw_txn *txn, uint32_t verte
 
 		sw_op_stand(op, i, &id);
 		rc = sw_history_seq(txn, &id, &seq);
-		if (rc == 0 && sw_bits_has(&past, (size_t)seq - 1))
+		if (rc == 0 && sw_bits_has(past, (size_t)seq - 1))
 			out->p[(seq - 1) / 8] |= (uint8_t)(1u << (seq - 1) % 8);
 		rc = rc == SW_ENOTFOUND ? 0 : rc;
 	}
 	if (rc == 0)
 		close_down(g, out);
-	free(past.p);
 	return rc;
 }
 
@@ -246,6 +285,12 @@ static int add_grant(struct sw_graph *g, struct sw_control_commit *c, const stru
 	return rc;
 }
 
+/* Once for a commit: it may have thousands of revocations. */
+static int find_past(const struct sw_graph *g, struct sw_control_commit *c)
+{
+	return c->past.p ? 0 : past_of(g, c->vertex, &c->past);
+}
+
 static int add_revoke(struct sw_graph *g, struct sw_txn *txn, struct sw_control_commit *c,
 		      const struct sw_op *op)
 {
@@ -258,10 +303,16 @@ static int add_revoke(struct sw_graph *g, struct sw_txn *txn, struct sw_control_
 	v += c->n_revokes;
 	rc = key_number(g, &op->member, &v->key);
 	if (rc == 0)
-		rc = op->names_stand ? named_of(g, txn, c->vertex, op, &v->stand)
-				     : past_of(g, c->vertex, &v->stand);
+		rc = find_past(g, c);
+	if (rc < 0)
+		return rc;
+	v->stand = c->past;
+	if (op->names_stand)
+		rc = named_of(g, txn, &c->past, op, &v->stand);
 	if (rc == 0)
 		c->n_revokes++;
+	else if (v->stand.p != c->past.p)
+		free(v->stand.p);
 	return rc;
 }
 
@@ -279,7 +330,7 @@ static int read_ops(struct sw_graph *g, struct sw_txn *txn, struct sw_control_co
 			rc = add_revoke(g, txn, c, &op);
 		} else if (op.kind == SW_OP_FLOOR) {
 			c->is_floor = true;
-			rc = past_of(g, c->vertex, &c->past);
+			rc = find_past(g, c);
 		}
 		if (rc < 0)
 			break;

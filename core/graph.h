@@ -46,7 +46,7 @@ struct sw_grant_op {
 
 struct sw_revoke_op {
 	uint32_t key;
-	struct sw_bits stand; /* commits that it lets stand */
+	struct sw_bits stand; /* commits that it lets stand: its own, or the past of its commit */
 };
 
 struct sw_control_commit {
@@ -58,7 +58,7 @@ struct sw_control_commit {
 	struct sw_revoke_op *revokes;
 	size_t n_revokes;
 	bool is_floor;
-	struct sw_bits past; /* of a floor */
+	struct sw_bits past; /* of one with a floor or a revocation; else empty */
 };
 
 struct sw_graph {
@@ -74,6 +74,8 @@ struct sw_graph {
 	size_t n_controls, cap_controls;
 	struct sw_bits *views; /* of control commits; each set once; 0 is empty */
 	size_t n_views, cap_views;
+	uint32_t *view_slots; /* as key_slots */
+	size_t n_view_slots;
 	struct sw_hash last; /* id of the newest vertex */
 };
 
