@@ -1,7 +1,7 @@
 /*
  * Verify: everything in a store is read and compared with its definition. Hashes and signatures, the
- * order and the line, the outcomes and the state (folded again from nothing), each tree's cuts, each
- * large row, and the counts of references.
+ * order and the line, the tips, the outcomes and the state (folded again from nothing), each tree's
+ * cuts, each large row, and the counts of references.
  */
 #include "core/db_internal.h"
 
@@ -162,6 +162,62 @@ static int verify_control(struct verify *v)
 	if (rc == 0 && v->n - v->n_out != v->head.count)
 		return sw_fail(SW_ECORRUPT, "the head counts %llu commits, the store holds %zu",
 			       (unsigned long long)v->head.count, v->n - v->n_out);
+	return rc;
+}
+
+static int mark_parents(struct verify *v, uint64_t seq, bool *has_child)
+{
+	struct sw_commit c;
+	struct sw_view raw;
+	int rc = sw_history_get(v->txn, seq, &raw);
+
+	if (rc == 0)
+		rc = sw_commit_decode(raw, &c);
+	for (size_t i = 0; rc == 0 && i < c.n_parents; i++) {
+		uint64_t parent;
+
+		rc = sw_history_seq(v->txn, &c.parents[i], &parent);
+		if (rc == 0)
+			has_child[parent] = true;
+	}
+	return rc;
+}
+
+/* Of those that are marked the tips are none; all others of the line, and nothing else, are. */
+static int compare_tips(struct verify *v, const bool *has_child)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		struct sw_view value;
+		struct sw_hash id;
+		int rc;
+
+		if (v->commits[i].outcome == SW_OUT || has_child[v->commits[i].seq])
+			continue;
+		n++;
+		sw_order_id(&v->orders[i], &id);
+		rc = sw_txn_get(v->txn, SW_SPACE_TIPS, sw_hash_view(&id), &value);
+		if (rc < 0)
+			return rc == SW_ENOTFOUND ? fault(&id, "nothing stands on it, and the list of tips lacks it") : rc;
+	}
+	if (n != sw_txn_count(v->txn, SW_SPACE_TIPS))
+		return sw_fail(SW_ECORRUPT, "the list of tips has %llu commits, %llu are tips",
+			       (unsigned long long)sw_txn_count(v->txn, SW_SPACE_TIPS), (unsigned long long)n);
+	return 0;
+}
+
+static int verify_tips(struct verify *v)
+{
+	bool *has_child = calloc(v->n + 1, sizeof(*has_child));
+	int rc = has_child ? 0 : SW_ENOMEM;
+
+	for (size_t i = 0; rc == 0 && i < v->n; i++)
+		if (v->commits[i].outcome != SW_OUT)
+			rc = mark_parents(v, v->commits[i].seq, has_child);
+	if (rc == 0)
+		rc = compare_tips(v, has_child);
+	free(has_child);
 	return rc;
 }
 
@@ -537,6 +593,8 @@ int sw_db_verify(struct sw_db *db, struct sw_verify_report *out)
 			rc = verify_control(&v);
 		if (rc == 0)
 			rc = verify_line(&v);
+		if (rc == 0)
+			rc = verify_tips(&v);
 		if (rc == 0)
 			rc = sw_tree_check(v.nodes, db->shape, SW_PURPOSE_STATE, &v.head.state, verify_table,
 					   &v);

@@ -154,6 +154,41 @@ static void superseded_nodes_are_deleted(void **state)
 	test_db_close(&t);
 }
 
+/* Whoever lacks a tip makes commits that do not know of it, and who has one too many names what nobody else takes for one. */
+static void verify_compares_the_tips(void **state)
+{
+	static const char *const says[] = {"the list of tips lacks it", "the list of tips has 2 commits, 1 are tips"};
+	struct sw_verify_report report;
+	struct sw_hash first, last;
+	struct sw_txn *txn;
+	struct test_db t;
+
+	(void)state;
+	test_db_create(&t, 1);
+	first = test_put(&t, "t", "r", "one");
+	t.env.now_ms++;
+	last = test_put(&t, "t", "r", "two");
+	test_verify(&t);
+	for (int extra = 0; extra < 2; extra++) {
+		int rc;
+
+		TEST_OK(sw_txn_begin(sw_db_store(t.db), true, &txn));
+		rc = extra ? sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&first), sw_view("", 0))
+			   : sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&last));
+		TEST_OK(rc);
+		TEST_OK(sw_txn_commit(txn));
+		rc = sw_db_verify(t.db, &report);
+		assert_int_equal(rc, SW_ECORRUPT);
+		assert_non_null(strstr(sw_fail_message(rc), says[extra]));
+		TEST_OK(sw_txn_begin(sw_db_store(t.db), true, &txn));
+		TEST_OK(sw_txn_put(txn, SW_SPACE_TIPS, sw_hash_view(&last), sw_view("", 0)));
+		TEST_OK(sw_txn_del(txn, SW_SPACE_TIPS, sw_hash_view(&first)));
+		TEST_OK(sw_txn_commit(txn));
+		test_verify(&t);
+	}
+	test_db_close(&t);
+}
+
 static void a_store_of_the_future_is_refused_with_a_sentence(void **state)
 {
 	struct test_db t;
@@ -211,6 +246,7 @@ int main(void)
 	    cmocka_unit_test(two_stores_agree_whatever_the_order_of_arrival),
 	    cmocka_unit_test(a_snapshot_shows_the_past_and_stays),
 	    cmocka_unit_test(superseded_nodes_are_deleted),
+	    cmocka_unit_test(verify_compares_the_tips),
 	    cmocka_unit_test(a_store_of_the_future_is_refused_with_a_sentence),
 	    cmocka_unit_test(a_failed_commit_changes_nothing),
 	};
