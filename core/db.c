@@ -590,6 +590,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	bool is_copied = db->is_copied;
 	uint64_t hlc = db->hlc, was_withheld = db->withheld, withheld = 0;
 	struct sw_order first;
+	struct sw_moving moving = {.first = &first, .plan = db->milestone_plan};
 	int rc, own_role = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -613,7 +614,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	if (rc == 0 && judgement->moved)
 		rc = enter_tips(db, txn);
 	if (rc == 0)
-		rc = sw_db_forget_milestones(db, txn, nodes, &first);
+		rc = sw_db_forget_milestones(db, txn, nodes, &moving);
 	if (rc == 0)
 		rc = sw_db_note_withheld(db, txn, commits, n, origin, &withheld);
 	if (rc == 0 && origin == SW_FROM_PEER)
@@ -624,14 +625,14 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		sw_txn_abort(txn);
 		return rc;
 	}
-	sw_milestone_count(&db->milestone_plan, n, &fold->changes);
+	sw_milestone_count(&moving.plan, n, &fold->changes);
 	if (origin == SW_FROM_PEER)
 		compare_roots(db, txn, commits, n, &head.state, &diverged);
 	/* Whoever sees the new commit sees that it may not be sent. */
 	if (withheld > 0)
 		db->withheld = withheld;
 	/* Folded again from an earlier state, commits would not turn over a second time. */
-	rc = sw_db_move_head(db, txn, nodes, &head, hlc, &first, fold->n_flips > 0 || judgement->has_roles);
+	rc = sw_db_move_head(db, txn, nodes, &head, hlc, &moving, fold->n_flips > 0 || judgement->has_roles);
 	db->withheld = rc < 0 ? was_withheld : withheld;
 	if (rc < 0)
 		return rc;

@@ -389,25 +389,20 @@ static int move_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes
 	return rc < 0 ? rc : sw_meta_put(txn, META_MILESTONE, sw_view(text, sizeof(text)));
 }
 
-int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_order *first)
+int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, struct sw_moving *moving)
 {
-	int64_t n_drops = (int64_t)db->n_drops;
 	struct sw_fold_state m;
 	int rc;
 
-	while ((rc = sw_milestone_behind(txn, first, &m)) > 0) {
-		sw_milestone_hurry(&db->milestone_plan, &db->milestone_rate);
-		pthread_mutex_lock(&db->head_lock);
-		db->n_forgotten++;
-		db->has_unpinned = true;
-		pthread_mutex_unlock(&db->head_lock);
+	while ((rc = sw_milestone_behind(txn, moving->first, &m)) > 0) {
+		sw_milestone_hurry(&moving->plan, &db->milestone_rate);
+		moving->n_forgotten++;
 		rc = sw_milestone_forget(txn, &m);
 		if (rc == 0)
-			rc = let_wait(txn, nodes, &m.state, &n_drops);
+			rc = let_wait(txn, nodes, &m.state, &moving->n_drops);
 		if (rc < 0)
 			break;
 	}
-	db->n_drops = (size_t)n_drops;
 	return rc;
 }
 
@@ -424,34 +419,40 @@ static int write_head(struct sw_txn *txn, struct sw_nodes *nodes, const struct s
 	return rc;
 }
 
-/* The new head is for all to see; snapshots that are not what they were, for nobody any more. head_lock is held. */
-static void publish(struct sw_db *db, const struct sw_head *head, uint64_t hlc, const struct sw_order *first,
+/*
+ * The new head is for all to see; snapshots that are not what they were, for nobody any more. head_lock is held. Who builds one
+ * from a milestone that has gone learns that here: before, the transaction that shows it could still begin.
+ */
+static void publish(struct sw_db *db, const struct sw_head *head, uint64_t hlc, const struct sw_moving *moving,
 		    struct sw_snap *stale[static SW_SNAPS_KEPT])
 {
 	db->head = *head;
 	db->hlc = hlc;
-	if (first)
-		sw_snaps_take(db, first, stale);
+	db->milestone_plan = moving->plan;
+	db->n_drops = (size_t)((int64_t)db->n_drops + moving->n_drops);
+	db->n_forgotten += moving->n_forgotten;
+	if (moving->n_forgotten > 0)
+		db->has_unpinned = true;
+	if (moving->first)
+		sw_snaps_take(db, moving->first, stale);
 }
 
 /* The same as a checkpoint, together with what fn does, if there is one. */
 static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-			    uint64_t hlc, const struct sw_order *first, sw_checkpoint_fn fn, void *arg)
+			    uint64_t hlc, struct sw_moving moving, sw_checkpoint_fn fn, void *arg)
 {
 	struct sw_snap *stale[SW_SNAPS_KEPT] = {NULL};
-	struct sw_milestone_plan plan = db->milestone_plan;
-	int64_t n_drops = (int64_t)db->n_drops;
 	struct sw_memtable *fresh = NULL;
 	uint64_t next = 0;
 	int rc = sw_memtable_new(&fresh);
 
 	pthread_mutex_lock(&db->head_lock);
 	if (rc == 0)
-		rc = move_roots(db, txn, nodes, head, &n_drops);
+		rc = move_roots(db, txn, nodes, head, &moving.n_drops);
 	if (rc == 0 && fn)
-		rc = fn(db, txn, nodes, &n_drops, arg);
+		rc = fn(db, txn, nodes, &moving.n_drops, arg);
 	if (rc == 0)
-		rc = move_milestones(db, txn, nodes, head, &plan);
+		rc = move_milestones(db, txn, nodes, head, &moving.plan);
 	if (rc == 0)
 		rc = sw_history_next_seq(txn, &next);
 	if (rc == 0)
@@ -460,11 +461,9 @@ static int write_checkpoint(struct sw_db *db, struct sw_txn *txn, struct sw_node
 		rc = write_head(SW_TAKE(txn), nodes, head, hlc);
 	if (rc == 0) {
 		replace_memtable(db, SW_TAKE(fresh));
-		publish(db, head, hlc, first, stale);
+		publish(db, head, hlc, &moving, stale);
 		db->written = *head;
 		db->written_seq = next - 1;
-		db->milestone_plan = plan;
-		db->n_drops = (size_t)n_drops;
 	}
 	pthread_mutex_unlock(&db->head_lock);
 	sw_snaps_free(stale);
@@ -501,7 +500,7 @@ static int is_due(const struct sw_db *db, struct sw_txn *txn, bool *out)
 }
 
 int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-		    uint64_t hlc, const struct sw_order *first, bool must_checkpoint)
+		    uint64_t hlc, const struct sw_moving *moving, bool must_checkpoint)
 {
 	struct sw_snap *stale[SW_SNAPS_KEPT] = {NULL};
 	bool due = false;
@@ -510,12 +509,12 @@ int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 	if (rc < 0) {
 		sw_txn_abort(txn);
 	} else if (must_checkpoint || due) {
-		rc = write_checkpoint(db, txn, nodes, head, hlc, first, NULL, NULL);
+		rc = write_checkpoint(db, txn, nodes, head, hlc, *moving, NULL, NULL);
 	} else {
 		rc = write_head(txn, nodes, head, hlc);
 		if (rc == 0) {
 			pthread_mutex_lock(&db->head_lock);
-			publish(db, head, hlc, first, stale);
+			publish(db, head, hlc, moving, stale);
 			pthread_mutex_unlock(&db->head_lock);
 			sw_snaps_free(stale);
 		}
@@ -631,6 +630,7 @@ static int give_up(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 
 int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
 {
+	struct sw_moving moving = {.plan = db->milestone_plan};
 	struct sw_nodes *nodes = NULL;
 	struct sw_txn *txn;
 	int rc = sw_txn_begin(db->store, true, &txn);
@@ -639,7 +639,7 @@ int sw_db_checkpoint_with(struct sw_db *db, sw_checkpoint_fn fn, void *arg)
 		return rc;
 	rc = sw_db_nodes(db, txn, &nodes);
 	if (rc == 0)
-		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, NULL, fn, arg);
+		rc = write_checkpoint(db, txn, nodes, &db->head, db->hlc, moving, fn, arg);
 	else
 		sw_txn_abort(txn);
 	sw_nodes_free(nodes);

@@ -188,15 +188,23 @@ int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq) SW_M
 int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
 /* Make the memtable anew: what the commits since the last checkpoint give when they are folded again, and what is pinned. */
 int sw_db_remember(struct sw_db *db) SW_MUST_CHECK;
-/* Milestones at or behind a place in the line are none any more. write_lock is held. */
+/* What else is so as soon as a new head is written, and not if that fails. */
+struct sw_moving {
+	const struct sw_order *first;  /* where the line begins to differ; NULL: nowhere */
+	struct sw_milestone_plan plan; /* begins as db->milestone_plan */
+	int64_t n_drops;	       /* more of them */
+	uint64_t n_forgotten;
+};
+
+/* Milestones at or behind moving->first are none any more. write_lock is held. */
 int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
-			    const struct sw_order *first) SW_MUST_CHECK;
+			    struct sw_moving *moving) SW_MUST_CHECK;
 /*
- * Write the transaction, with a new head whose records are in the memtable or the store, and whose line differs from `first` on; as a
- * checkpoint if it must be one or is time for one. nodes has what was retained. Ends the transaction.
+ * Write the transaction, with a new head whose records are in the memtable or the store; as a checkpoint if it must be one or is
+ * time for one. nodes has what was retained. Ends the transaction.
  */
 int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
-		    uint64_t hlc, const struct sw_order *first, bool must_checkpoint) SW_MUST_CHECK;
+		    uint64_t hlc, const struct sw_moving *moving, bool must_checkpoint) SW_MUST_CHECK;
 /* Pin a root that cannot go before head_lock, which is held, is given up. SW_ENOMEM. */
 int sw_db_pin_held(struct sw_db *db, const struct sw_hash *root) SW_MUST_CHECK;
 /* Write the trees of the head, and give up roots whose pins are gone. */

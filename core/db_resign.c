@@ -143,6 +143,7 @@ struct resigning {
 	struct again **by_id; /* the old one */
 	uint64_t stamp;	      /* the last one given */
 	struct sw_order first; /* of the line as it was */
+	struct sw_moving moving;
 	struct sw_head kept;  /* whose trees are in the store, for as long as this goes on */
 };
 
@@ -202,6 +203,22 @@ static int is_plain(const struct resigning *r, uint64_t seq, bool *out)
 	return rc;
 }
 
+/* Of the commits from the first of them on: whether one is not in the line. It may stand on them, and is not signed again. */
+static int has_out(struct resigning *r, bool *out)
+{
+	uint64_t next;
+	int rc = sw_history_next_seq(r->made.txn, &next);
+
+	*out = false;
+	for (uint64_t seq = r->v[0].seq; rc == 0 && !*out && seq < next; seq++) {
+		enum sw_outcome outcome;
+
+		rc = sw_history_outcome(r->made.txn, seq, &outcome);
+		*out = rc == 0 && outcome == SW_OUT;
+	}
+	return rc;
+}
+
 /* The end of the line behind latest_ms; none of it, when it has a commit that must stay. */
 static int collect(struct resigning *r, uint64_t latest_ms)
 {
@@ -233,6 +250,12 @@ static int collect(struct resigning *r, uint64_t latest_ms)
 		}
 	}
 	sw_cursor_fini(&c);
+	if (rc == 0 && r->n > 0) {
+		bool stays;
+
+		rc = has_out(r, &stays);
+		r->n = stays ? 0 : r->n;
+	}
 	return rc;
 }
 
@@ -285,7 +308,7 @@ static int take_back(struct resigning *r)
 				&m->head.state);
 	}
 	if (rc == 0)
-		rc = sw_db_forget_milestones(m->db, m->txn, m->nodes, &r->first);
+		rc = sw_db_forget_milestones(m->db, m->txn, m->nodes, &r->moving);
 	m->head.count -= r->n;
 	for (size_t i = 0; rc == 0 && i < r->n; i++) {
 		struct sw_commit commit;
@@ -466,7 +489,7 @@ static int resign(struct resigning *r)
 		rc = sw_nodes_release(r->made.nodes, &r->kept.line);
 	/* Numbers that a checkpoint has seen have other commits now. */
 	if (rc == 0)
-		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->first, true);
+		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->moving, true);
 	if (rc == 0) {
 		sw_control_forget(db->control);
 		sw_settling_forget(db->settling, &r->v[0].order);
@@ -495,6 +518,8 @@ int sw_db_resign(struct sw_db *db, uint64_t latest_ms, size_t *n)
 	struct resigning r = {.made.db = db, .made.is_judged = true};
 	int rc = 0;
 
+	r.moving.first = &r.first;
+
 	*n = 0;
 	pthread_mutex_lock(&db->write_lock);
 	if (db->withheld > 0 && sw_hlc_ms(db->hlc) > latest_ms && db->hlc != db->not_resigned) {
@@ -502,6 +527,7 @@ int sw_db_resign(struct sw_db *db, uint64_t latest_ms, size_t *n)
 		if (rc == 0)
 			rc = sw_db_nodes(db, r.made.txn, &r.made.nodes);
 		r.made.head = db->head;
+		r.moving.plan = db->milestone_plan;
 		if (rc == 0)
 			rc = collect(&r, latest_ms);
 		if (rc == 0 && r.n == 0)

@@ -170,6 +170,12 @@ void sw_seen_done(struct sw_seen *s, uint64_t commit)
 		s->is_done[commit - s->base] = true;
 }
 
+bool sw_seen_is_done(const struct sw_seen *s, uint64_t commit)
+{
+	assert(commit < sw_seen_next(s));
+	return commit < s->base || s->is_done[commit - s->base];
+}
+
 void sw_seen_shrink(struct sw_seen *s)
 {
 	size_t k = 0, from;

@@ -54,6 +54,7 @@ bool sw_seen_by_all(const struct sw_seen *s, uint64_t commit);
 
 /* Nobody will ask for the commit again. Those at the beginning of the window go, now and then. */
 void sw_seen_done(struct sw_seen *s, uint64_t commit);
+bool sw_seen_is_done(const struct sw_seen *s, uint64_t commit);
 void sw_seen_shrink(struct sw_seen *s);
 
 #endif

@@ -237,6 +237,7 @@ static void complain(const struct sw_commit *c)
 static int add_commit(struct sw_settling *s, struct sw_txn *txn, uint64_t seq)
 {
 	uint64_t parents[SW_PARENTS_MAX];
+	enum sw_outcome outcome;
 	struct sw_commit c;
 	struct sw_order at;
 	struct sw_view raw;
@@ -252,12 +253,13 @@ static int add_commit(struct sw_settling *s, struct sw_txn *txn, uint64_t seq)
 	if (rc < 0 || !s->has_last)
 		return rc;
 	sw_order_make(c.stamp, &c.author, &c.id, &at);
-	if (sw_order_cmp(&at, &s->last) <= 0) {
-		sw_seen_done(&s->seen, seq);
-		if (seq >= s->known)
-			complain(&c);
-	}
-	return 0;
+	if (sw_order_cmp(&at, &s->last) > 0)
+		return 0;
+	sw_seen_done(&s->seen, seq);
+	rc = sw_history_outcome(txn, seq, &outcome);
+	if (rc == 0 && outcome != SW_OUT && seq >= s->known)
+		complain(&c);
+	return rc;
 }
 
 static int add_commits(struct sw_settling *s, struct sw_txn *txn, uint64_t next)
@@ -340,6 +342,31 @@ static bool is_withheld(struct sw_db *db, const struct sw_order *at, uint64_t se
 	return first > 0 && seq >= first && memcmp(at->b + 8, sw_db_key(db)->b, SW_KEY_SIZE) == 0;
 }
 
+/*
+ * What is not in the line never gets settled: it is done with what stands behind it, or it would hold the window for ever. If it
+ * comes into the line after that, it does so below what is settled, where nobody asks who has seen it.
+ */
+static int pass_out(struct sw_settling *s, struct sw_txn *txn)
+{
+	uint64_t seq = s->seen.base;
+	int rc = 0;
+
+	for (; rc == 0 && s->has_last && seq < sw_seen_next(&s->seen); seq++) {
+		enum sw_outcome outcome;
+		struct sw_order at;
+
+		if (sw_seen_is_done(&s->seen, seq))
+			continue;
+		rc = sw_history_outcome(txn, seq, &outcome);
+		if (rc == 0 && outcome == SW_OUT)
+			rc = sw_history_order(txn, seq, &at);
+		if (rc < 0 || outcome != SW_OUT || sw_order_cmp(&at, &s->last) > 0)
+			break;
+		sw_seen_done(&s->seen, seq);
+	}
+	return rc;
+}
+
 static int advance(struct sw_db *db, struct sw_settling *s, const struct sw_reader *r)
 {
 	struct sw_cursor c = {0};
@@ -358,6 +385,8 @@ static int advance(struct sw_db *db, struct sw_settling *s, const struct sw_read
 		rc = sw_cursor_next(&c);
 	}
 	sw_cursor_fini(&c);
+	if (rc >= 0)
+		rc = pass_out(s, r->txn);
 	if (rc < 0)
 		return rc;
 	s->known = sw_seen_next(&s->seen);

@@ -430,6 +430,45 @@ static void case_13_a_laptop_from_2036_is_not_cut_off(void **state)
 	pair_close(&p);
 }
 
+/* A commit that is not in the line stands on one that could be signed again: both stay, or it would stand on nothing. */
+static void what_is_out_keeps_what_it_stands_on(void **state)
+{
+	struct sw_hash lesser, parent, c1, c2;
+	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = {{7}}, .role = SW_ROLE_ADMIN}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_op govern;
+	struct pair p;
+	size_t n;
+
+	(void)state;
+	pair_open(&p);
+	govern = pair_grant_op(&p, 0, SW_ROLE_ADMIN);
+	parent = pair_govern(&p, &govern, 1);
+	lesser = pair_add(&p, 0, MS(2000), &parent, SW_MODE_CONTROL,
+			  (struct sw_op){.kind = SW_OP_GRANT, .member = *sw_db_key(p.b.db), .role = SW_ROLE_ADMIN});
+	p.a.env.now_ms += 5000;
+	p.b.env.now_ms += 5000;
+	pair_sync(&p);
+	p.b.env.skew_ms = YEARS_MS;
+	c1 = test_put(&p.b, "t", "r", "as a writer");
+	TEST_OK(sw_db_commit(p.b.db, &w, &c2)); /* as an admin, by that grant alone */
+	p.b.env.skew_ms = 0;
+	govern = pair_revoke_op(&p, 0);
+	govern.names_stand = true; /* nothing does */
+	pair_govern(&p, &govern, 1);
+	test_pull(&p.b, &p.a, 100);
+	assert_int_equal(test_outcome(&p.b, &lesser), SW_VOID);
+	assert_int_equal(test_outcome(&p.b, &c1), SW_APPLIED);
+	assert_int_equal(test_outcome(&p.b, &c2), SW_OUT);
+	TEST_OK(sw_db_resign(p.b.db, test_env_wall(&p.b.env) + SW_SKEW_MS, &n));
+	assert_int_equal(n, 0);
+	test_verify(&p.b);
+	test_db_close(&p.a);
+	test_db_close(&p.b);
+	for (size_t i = 0; i < 5; i++)
+		sw_identity_free(p.authors[i]);
+}
+
 /* What may have been sent stands, as it does after a crash; and so does what is behind it. */
 static void what_may_have_been_sent_is_not_signed_again(void **state)
 {
@@ -677,6 +716,7 @@ int main(void)
 	    cmocka_unit_test(case_07_one_record_per_branch_however_long),
 	    cmocka_unit_test(case_08_a_late_commit_costs_what_it_touches),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
+	    cmocka_unit_test(what_is_out_keeps_what_it_stands_on),
 	    cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),
 	    cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
 	    cmocka_unit_test(case_15_equal_writes_and_touches_are_no_conflict),

@@ -113,6 +113,54 @@ static void a_late_commit_makes_another_snapshot(void **state)
 	test_db_close(&b);
 }
 
+/* What a commit would have done away with is there as before when it fails, and counted as before. */
+static void a_commit_that_fails_forgets_no_milestone(void **state)
+{
+	struct sw_milestone_plan plan;
+	struct sw_hash tips[1];
+	struct test_db a, b;
+	uint64_t n_forgotten;
+	size_t n_drops, n = 0;
+	struct sw_reader r;
+	struct sw_incoming in = {0};
+	struct sw_commit commit;
+
+	(void)state;
+	test_db_create(&a, 1);
+	test_db_clone(&b, &a, 2);
+	a.db->milestone_rate = (struct sw_milestone_rate){1, 0};
+	a.env.env.checkpoint_commits = 1;
+	test_grant(&a, &b);
+	test_pull(&b, &a, 100);
+	b.env.now_ms += 5;
+	a.env.now_ms += 50;
+	tips[0] = test_put(&b, "t", "late", "b");
+	test_put(&a, "t", "row", "1");
+	a.env.now_ms += 50;
+	test_put(&a, "t", "row", "2");
+	assert_int_equal(count_milestones(a.db), 3);
+	n_drops = a.db->n_drops;
+	n_forgotten = a.db->n_forgotten;
+	plan = a.db->milestone_plan;
+	TEST_OK(sw_reader_begin(b.db, &r));
+	TEST_OK(sw_db_get_commit(&r, &tips[0], &commit, &in.commit, &in.changeset));
+	for (int fails = 1; fails >= 0; fails--) {
+		a.env.fail_in = fails;
+		a.env.fail_rc = SW_ENOSPC;
+		assert_int_equal(sw_db_receive(a.db, &in, 1, 0, NULL, NULL, NULL, &n), fails ? SW_ENOSPC : 0);
+		assert_int_equal(count_milestones(a.db), fails ? 3 : 2);
+		assert_int_equal(a.db->n_forgotten - n_forgotten, fails ? 0 : 2);
+		assert_int_equal(a.db->n_drops - n_drops, fails ? 0 : 2);
+		assert_int_equal(memcmp(&a.db->milestone_plan, &plan, sizeof(plan)) == 0, fails);
+	}
+	sw_reader_end(&r);
+	TEST_OK(sw_db_tidy(a.db));
+	assert_int_equal(a.db->n_drops, 0);
+	test_verify(&a);
+	test_db_close(&a);
+	test_db_close(&b);
+}
+
 /* A large row that only a milestone holds, since no commit wrote it: it is a merge of two. */
 static void a_snapshot_keeps_what_it_took_from_a_milestone(void **state)
 {
@@ -204,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(snapshots_are_folds_of_their_past),
 	    cmocka_unit_test(a_late_commit_makes_another_snapshot),
+	    cmocka_unit_test(a_commit_that_fails_forgets_no_milestone),
 	    cmocka_unit_test(a_snapshot_keeps_what_it_took_from_a_milestone),
 	    cmocka_unit_test(milestones_are_due_by_rows),
 	};

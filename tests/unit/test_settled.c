@@ -7,9 +7,9 @@
 #include "core/history.h"
 #include "core/members.h"
 #include "core/seen.h"
-#include "core/settled.h"
+#include "core/settled_internal.h"
 #include "core/watermarks.h"
-#include "tests/lib/dbs.h"
+#include "tests/lib/pair.h"
 
 /* Who has seen what */
 
@@ -586,6 +586,61 @@ static void a_revocation_reaches_into_what_is_settled(void **state)
 	test_db_close(&b);
 }
 
+/* What removed keys go on signing is never settled, and holds nothing in memory for that. */
+static void what_is_out_does_not_hold_the_window(void **state)
+{
+	uint8_t secret[SW_KEY_SEED_SIZE] = {9};
+	struct sw_op op = test_row_op("r", NULL, "by who is out");
+	struct sw_identity *removed;
+	struct sw_settled before;
+	struct test_db a, b;
+	struct sw_hash tip, *tips;
+	struct sw_reader r;
+	struct pair p;
+	size_t n;
+
+	(void)state;
+	open_two(&a, &b);
+	p = (struct pair){.a.db = a.db};
+	TEST_OK(sw_identity_from_seed(secret, &removed));
+	grant(&a, sw_identity_key(removed), SW_ROLE_WRITER);
+	TEST_OK(sw_reader_begin(a.db, &r));
+	TEST_OK(sw_db_tips(&r, &tips, &n));
+	sw_reader_end(&r);
+	tip = tips[0];
+	free(tips);
+	a.env.now_ms += 10;
+	take_out(&a, sw_identity_key(removed), true);
+	test_pull(&b, &a, 100);
+	sign(&b);
+	tell(&a, &b);
+	before = settled(&a);
+	a.env.now_ms += 5000;
+	for (uint64_t i = 0; i < 3000; i++) {
+		struct made m = {0};
+
+		sw_changeset_encode(SW_MODE_MERGE, &op, 1, &m.changeset, NULL);
+		pair_seal_by(&p, removed, MS(2000 + i), &tip, &m);
+		assert_true(test_give(&a, &m).is_out);
+		tip = m.id;
+		made_fini(&m);
+	}
+	assert_int_equal(settled(&a).count, before.count);
+	b.env.now_ms = a.env.now_ms += 5000;
+	test_put(&b, "t", "r", "later");
+	test_pull(&a, &b, 100);
+	sign(&b);
+	tell(&a, &b);
+	assert_int_equal(settled(&a).count, before.count + 1);
+	assert_true(a.db->settling->seen.n < 100);
+	reopen(&a);
+	assert_int_equal(settled(&a).count, before.count + 1);
+	test_verify(&a);
+	sw_identity_free(removed);
+	test_db_close(&a);
+	test_db_close(&b);
+}
+
 /* The store of b was put back as it was before it had told to have seen more. */
 static void who_breaks_its_word_unsettles_nothing(void **state)
 {
@@ -805,6 +860,7 @@ int main(void)
 	    cmocka_unit_test(case_03_what_is_settled_is_not_dropped),
 	    cmocka_unit_test(case_09_members_who_come_do_not_unsettle),
 	    cmocka_unit_test(a_revocation_reaches_into_what_is_settled),
+	    cmocka_unit_test(what_is_out_does_not_hold_the_window),
 	    cmocka_unit_test(who_breaks_its_word_unsettles_nothing),
 	    cmocka_unit_test(settled_is_as_defined),
 	};

@@ -146,6 +146,7 @@ static void fill_tables(struct net *net)
  * been folded so. */
 static void corrupt(struct net *net, size_t at, const char *table, struct sw_view key)
 {
+	struct sw_moving moving = {0};
 	struct sw_db *db = net->nodes[at].t.db;
 	struct sw_edit edit = {.key = key, .value = sw_view("\1", 1)};
 	uint8_t name[1 + SW_NAME_MAX];
@@ -177,7 +178,8 @@ static void corrupt(struct net *net, size_t at, const char *table, struct sw_vie
 		TEST_OK(sw_tree_apply(nodes, db->shape, SW_PURPOSE_STATE, &head.state, &edit, 1,
 				      &head.state));
 	}
-	TEST_OK(sw_db_move_head(db, txn, nodes, &head, db->hlc, NULL, true));
+	moving.plan = db->milestone_plan;
+	TEST_OK(sw_db_move_head(db, txn, nodes, &head, db->hlc, &moving, true));
 	sw_nodes_free(nodes);
 	sw_sync_changed(net->nodes[at].sync, net_node_ms(net, at));
 }
