@@ -245,6 +245,51 @@ static int find_stand(struct sw_ctx *ctx, const struct sw_args *args, struct sw_
 	return 0;
 }
 
+/* Whoever it let in, and those whom they let in: marked. */
+static void mark_let_in(const struct sw_member *v, size_t n, const struct sw_key *key, bool *marks)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < n; i++) {
+			const struct sw_member *by = find_member(v, n, &v[i].granter);
+
+			if (marks[i] || sw_key_eq(&v[i].key, key))
+				continue;
+			marks[i] = sw_key_eq(&v[i].granter, key) || (by && marks[by - v]);
+			more |= marks[i];
+		}
+	}
+}
+
+/* Grants that stand go on to count: who steals a key may have let others in with it. */
+static int tell_let_in(struct sw_ctx *ctx, const struct sw_key *key)
+{
+	struct sw_member *v = NULL;
+	bool *marks = NULL;
+	size_t n = 0;
+	int rc = read_members(ctx->owner->db, &v, &n);
+
+	if (rc == 0 && !(marks = calloc(n + 1, sizeof(*marks))))
+		rc = SW_ENOMEM;
+	if (rc == 0)
+		mark_let_in(v, n, key, marks);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		char let_in[SW_HASH_HEX_SIZE], by[SW_HASH_HEX_SIZE];
+
+		if (!marks[i])
+			continue;
+		sw_hex(v[i].key.b, SW_TEXT_KEY_DIGITS / 2, let_in);
+		sw_hex(v[i].granter.b, SW_TEXT_KEY_DIGITS / 2, by);
+		fprintf(ctx->err, "swarmfs: %s, a %s whom %s let in, stays a member; if you do not know it, revoke it, too\n",
+			let_in, sw_text_role((int)v[i].role), by);
+	}
+	free(marks);
+	free(v);
+	return rc;
+}
+
 static int revoke(struct sw_ctx *ctx, const struct sw_args *args, const struct sw_member *v, size_t n)
 {
 	struct sw_hash stand[SW_STAND_MAX], id;
@@ -268,7 +313,7 @@ static int revoke(struct sw_ctx *ctx, const struct sw_args *args, const struct s
 		return rc;
 	sw_hex(id.b, SW_HASH_SIZE, hex);
 	fprintf(ctx->out, "%s\n", hex);
-	return 0;
+	return tell_let_in(ctx, &key);
 }
 
 static int check_revoke(struct sw_ctx *ctx, const struct sw_args *args)
@@ -301,7 +346,8 @@ const struct sw_cmd sw_cmd_revoke = {
     .synopsis = "TARGET KEY [--since COMMIT]... [--all]",
     .summary = "take a member out, from its last good commit on",
     .details = "What it signed otherwise is void on every peer, whatever its stamp: as if it had not been written. Nothing is lost: a\n"
-	       "later 'swarmfs members TARGET --set KEY=ROLE' lets it in again, and what it signs then counts. Prints the commit.\n",
+	       "later 'swarmfs members TARGET --set KEY=ROLE' lets it in again, and what it signs then counts. Prints the commit.\n"
+	       "Whom it let in with a grant that stands stays a member, also a key that a copy of its store took: they are named.\n",
     .options = revoke_options,
     .min_operands = 2,
     .max_operands = 2,

@@ -165,3 +165,35 @@ url_of() { "$sf" status "$1" --json | jq -r '.listen[0]'; }
 	run -1 "$sf" revoke "$A" "$(key_of "$B")" --since nothing
 	run -1 "$sf" floor "$B"
 }
+
+@test "whom a revoked key had let in is named, and goes with the grant or by itself" {
+	local heir later key before
+	heir=$(printf '5%.0s' {1..64}) later=$(printf '6%.0s' {1..64})
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	mount_b
+	until_same "$A" "$B"
+	"$sf" members "$A" --set "$(key_of "$B")=admin"
+	until_true 10 has_role "$B" admin
+	"$sf" members "$B" --set "$heir=writer"
+	until_same "$A" "$B"
+	before=$("$sf" log "$A" -n 1 --json | jq -r .id)
+	"$sf" members "$B" --set "$later=reader"
+	until_same "$A" "$B"
+	key=$(key_of "$B")
+	"$sf" umount "$B"
+	[ "$("$sf" members "$A" --json | jq -r "select(.key == \"$heir\") | .granted_by")" = "$key" ]
+	# What it let in after that commit goes with it; what before, stays.
+	run --separate-stderr -0 "$sf" revoke "$A" "$key" --since "$before"
+	[ "${#lines[@]}" -eq 1 ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ "$stderr" == *"${heir:0:12}, a writer whom ${key:0:12} let in, stays a member"* ]]
+	run -0 "$sf" members "$A"
+	[[ "$output" == *"${heir:0:12}"* ]]
+	[[ "$output" != *"${later:0:12}"* ]]
+	run --separate-stderr -0 "$sf" revoke "$A" "$heir"
+	[ -z "$stderr" ]
+	run -0 "$sf" members "$A"
+	[ "${#lines[@]}" -eq 1 ]
+}
