@@ -154,6 +154,49 @@ static void superseded_nodes_are_deleted(void **state)
 	test_db_close(&t);
 }
 
+/* Strictly: a new row, and something about r, which was `old`. */
+static int commit_strictly(struct test_db *t, enum sw_op_kind kind, const struct sw_hash *old)
+{
+	struct sw_write_op ops[2] = {
+	    {.op = {.kind = SW_OP_PUT, .table = sw_view_str("t"), .key = sw_view_str("other"), .row = {.mode = 0644}},
+	     .content = sw_view_str("x")},
+	    {.op = {.kind = kind, .table = sw_view_str("t"), .key = sw_view_str("r"), .old = *old, .row = {.mode = 0644}},
+	     .content = sw_view_str("three")}};
+	struct sw_write w = {.mode = SW_MODE_STRICT, .ops = ops, .n = 2};
+	struct sw_hash id;
+
+	return sw_db_commit(t->db, &w, &id);
+}
+
+/* One that need not keep what it holds is refused when a row of it has moved on, and then nothing has happened. */
+static void a_strict_commit_on_what_has_moved_on_is_refused(void **state)
+{
+	static const enum sw_op_kind kinds[] = {SW_OP_PUT, SW_OP_DELETE, SW_OP_CHECK};
+	struct sw_head before, after;
+	struct sw_hash old, now;
+	struct test_db t;
+
+	(void)state;
+	test_db_create(&t, 1);
+	test_put(&t, "t", "r", "one");
+	old = test_current(&t, "t", "r");
+	t.env.now_ms++;
+	test_put(&t, "t", "r", "two");
+	now = test_current(&t, "t", "r");
+	sw_db_head(t.db, &before);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(commit_strictly(&t, kinds[i], &old), SW_ECONFLICT);
+		sw_db_head(t.db, &after);
+		assert_true(sw_head_eq(&before, &after));
+		test_verify(&t);
+	}
+	TEST_OK(commit_strictly(&t, SW_OP_CHECK, &now));
+	sw_db_head(t.db, &after);
+	assert_int_equal(after.count, before.count + 1);
+	test_verify(&t);
+	test_db_close(&t);
+}
+
 /* Whoever lacks a tip makes commits that do not know of it, and who has one too many names what nobody else takes for one. */
 static void verify_compares_the_tips(void **state)
 {
@@ -246,6 +289,7 @@ int main(void)
 	    cmocka_unit_test(two_stores_agree_whatever_the_order_of_arrival),
 	    cmocka_unit_test(a_snapshot_shows_the_past_and_stays),
 	    cmocka_unit_test(superseded_nodes_are_deleted),
+	    cmocka_unit_test(a_strict_commit_on_what_has_moved_on_is_refused),
 	    cmocka_unit_test(verify_compares_the_tips),
 	    cmocka_unit_test(a_store_of_the_future_is_refused_with_a_sentence),
 	    cmocka_unit_test(a_failed_commit_changes_nothing),
