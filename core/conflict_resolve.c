@@ -3,6 +3,7 @@
 
 #include "core/columns.h"
 #include "core/conflicts.h"
+#include "core/schema_ops.h"
 
 static struct sw_op resolve_op(const struct sw_conflict *c)
 {
@@ -199,6 +200,9 @@ int sw_conflict_reapply(struct sw_db *db, struct sw_work *work, const struct sw_
 		rc = look(db, c, &a);
 	if (rc == 0) {
 		w.n += write_op(db, c, &a, &ops[1]);
+		rc = sw_schema_check_ops(db, ops, w.n);
+	}
+	if (rc == 0) {
 		rc = sw_db_commit(db, &w, id);
 	}
 	reapply_fini(&a);

@@ -116,7 +116,7 @@ int sw_conflict_discard(struct sw_db *db, const struct sw_conflict *records, siz
  * The same for one, and in the same commit what was lost is written again on the row as it is now:
  * the columns, if the record concerns columns and the row still has some, else the row, or its
  * deletion. What the working set (may be NULL) holds is committed before. SW_EBUSY, with a
- * sentence, while a program is writing the row.
+ * sentence, while a program is writing the row; SW_EINVAL when the schema of its table refuses it.
  */
 int sw_conflict_reapply(struct sw_db *db, struct sw_work *work, const struct sw_conflict *c,
 			struct sw_view message, struct sw_hash *id) SW_MUST_CHECK;

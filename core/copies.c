@@ -85,7 +85,7 @@ static int open_rows(struct sw_copy *y, const struct sw_hash *state)
 	int rc;
 
 	journal_name(y->number, journal);
-	rc = sw_work_open_copy(y->set->db, state, journal, &y->work);
+	rc = sw_work_open_copy(y->set->db, y->set->live, state, journal, &y->work);
 	if (rc == 0)
 		sw_work_on_due(y->work, y->set->on_due, y->set->on_due_arg);
 	return rc;

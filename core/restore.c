@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/columns.h"
+#include "core/schema_ops.h"
 
 /* One operation, and the texts that it borrows, one after the other. */
 struct item {
@@ -244,6 +245,9 @@ static int commit(struct restore *s, struct sw_view message, struct sw_restored 
 		out->n_rows += w.ops[i].op.key.n > 0;
 	}
 	rc = check_closed(s);
+	/* A table, and all of them, bring their schemas along. */
+	if (rc == 0 && s->key.n > 0)
+		rc = sw_schema_check_ops(s->db, w.ops, w.n);
 	if (rc == 0)
 		rc = sw_db_commit(s->db, &w, &id);
 	free(w.ops);

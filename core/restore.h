@@ -19,7 +19,8 @@ struct sw_restored {
 /*
  * Bring back a row, a table (key empty) or all tables (table empty, too), with bytes, bits and mtime: what was not there then is removed.
  * What is pending in work (may be NULL) is committed before. SW_ENOTFOUND: neither then nor now is there such a row or table.
- * SW_EBUSY: a program is writing one of the rows. SW_ECONFLICT, in a database that drops writes that cross: somebody wrote one of
+ * SW_EBUSY: a program is writing one of the rows. SW_EINVAL: the schema of its table refuses the one row that it was asked
+ * for. SW_ECONFLICT, in a database that drops writes that cross: somebody wrote one of
  * them in between. Each with a sentence; what was committed before a failure stays.
  */
 int sw_restore(struct sw_db *db, struct sw_work *work, const struct sw_hash *commit, struct sw_view table,

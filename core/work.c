@@ -144,6 +144,7 @@ static void name_remove(struct sw_work *w, struct sw_name *n)
 	sw_buf_fini(&n->table);
 	sw_buf_fini(&n->key);
 	sw_buf_fini(&n->base_text);
+	sw_name_forget_good(n);
 	free(n);
 }
 
@@ -275,6 +276,7 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 	n->group = 0;
 	sw_buf_fini(&n->base_text);
 	n->has_base_text = false;
+	sw_name_forget_good(n);
 	if (n->is_scratch)
 		w->n_scratch--;
 	else if (--w->n_edits == 0)
@@ -587,7 +589,11 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 		return SW_ENOMEM;
 	w->settle_ms = options && options->settle_ms ? options->settle_ms : SETTLE_MS;
 	w->settle_max_ms = options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
-	rc = open_journal(w, "journal");
+	rc = sw_schemas_new(&w->schemas);
+	if (rc == 0)
+		rc = sw_refused_open(sw_db_dir(db), w->env, &w->refused);
+	if (rc == 0)
+		rc = open_journal(w, "journal");
 	if (rc == 0)
 		rc = sw_db_spent_last(db, &spent);
 	if (rc < 0) {
@@ -599,7 +605,8 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	return 0;
 }
 
-int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *journal, struct sw_work **out)
+int sw_work_open_copy(struct sw_db *db, struct sw_work *live, const struct sw_hash *base, const char *journal,
+		      struct sw_work **out)
 {
 	struct sw_work *w = work_new(db);
 	int rc;
@@ -609,6 +616,9 @@ int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *
 	rc = sw_db_pin(db, base);
 	w->is_copy = rc == 0;
 	w->base = *base;
+	w->refused = w->is_copy ? live->refused : NULL;
+	if (rc == 0)
+		rc = sw_schemas_new(&w->schemas);
 	if (rc == 0)
 		rc = open_journal(w, journal);
 	if (rc < 0) {
@@ -668,11 +678,15 @@ void sw_work_close(struct sw_work *w)
 		sw_buf_fini(&n->table);
 		sw_buf_fini(&n->key);
 		sw_buf_fini(&n->base_text);
+		sw_name_forget_good(n);
 		free(n);
 	}
 	free(w->names);
 	sw_work_free_replaced(w);
 	free(w->replaced);
+	sw_schemas_free(w->schemas);
+	if (!w->is_copy)
+		sw_refused_close(w->refused);
 	sw_work_free_stale(w);
 	sw_journal_close(w->journal);
 	if (w->spill_dir)

@@ -17,6 +17,7 @@
 #define SW_CORE_WORK_H
 
 #include "core/db.h"
+#include "core/refused.h"
 
 struct sw_work;
 struct sw_file;
@@ -33,10 +34,10 @@ void sw_work_close(struct sw_work *w);
 
 /*
  * A set that stands on a state of its own and commits nothing by itself: the rows of a working copy (core/copies.h), which keeps
- * that state. journal is the path of its own one in the store's directory, made when it is missing. Everything below holds for
+ * that state. live is the set of the live tree, and outlives it. journal is the path of its own one in the store's directory, made when it is missing. Everything below holds for
  * it as well, but for what says that it commits; sw_work_run() flushes its journal.
  */
-int sw_work_open_copy(struct sw_db *db, const struct sw_hash *base, const char *journal,
+int sw_work_open_copy(struct sw_db *db, struct sw_work *live, const struct sw_hash *base, const char *journal,
 		      struct sw_work **out) SW_MUST_CHECK;
 /* One in the place of a working copy whose journal cannot be read: looking into it is SW_ECORRUPT, changing it SW_EROFS. */
 int sw_work_open_damaged(struct sw_db *db, const struct sw_hash *base, struct sw_work **out) SW_MUST_CHECK;
@@ -112,9 +113,15 @@ int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void
 int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, bool append,
 		    struct sw_view bytes) SW_MUST_CHECK;
 int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size) SW_MUST_CHECK;
-/* close() of a descriptor: what was written goes to the journal. */
+/*
+ * close() of a descriptor: what was written goes to the journal. SW_EINVAL, with a sentence: the table's schema refuses it. Then the
+ * name has again what it had before, and leads to another file. 1: that had happened, and it is taken now, and at its name again.
+ */
 int sw_handle_flush(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
-/* Survives power loss when it returns: commits a row that exists already, else flushes the journal. */
+/*
+ * Survives power loss when it returns: commits a row that exists already, else flushes the journal. SW_EINVAL, with a sentence: the
+ * table's schema refuses it. Then it is as not yet flushed.
+ */
 int sw_handle_sync(struct sw_work *w, struct sw_handle *h) SW_MUST_CHECK;
 /* All that was done to names and tables before, and all that was closed, survives power loss when it returns. */
 int sw_work_sync(struct sw_work *w) SW_MUST_CHECK;
@@ -156,7 +163,7 @@ int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id
 void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg);
 /*
  * Called, with the set locked, when a row came out of its commit with other bytes than were written, or gone, or there again,
- * because it was merged with somebody's or lost against it: caches of it are stale.
+ * because it was merged with somebody's or lost against it, or when a schema refused what was written: caches of it are stale.
  */
 void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view table, struct sw_view key),
 		      void *arg);
@@ -180,5 +187,7 @@ struct sw_work_status {
 	char error[512];  /* why the last commit failed; empty: it did not */
 };
 void sw_work_status(struct sw_work *w, struct sw_work_status *out);
+/* What schemas refused: as long as the set, and the same for its working copies. */
+struct sw_refused *sw_work_refused(struct sw_work *w);
 
 #endif

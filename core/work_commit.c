@@ -229,6 +229,8 @@ static void finish_changed(struct sw_work *w, struct item *it)
 	n->has_base_text = n->base.exists && n->base_text.n > 0;
 	n->first_ms = sw_env_mono_ms(w->env);
 	n->group = 0;
+	if (n->good.version <= it->version)
+		sw_name_forget_good(n);
 	if (n->key.n == 0)
 		n->base = (struct sw_version){.exists = n->base.exists, .mode = n->table_mode};
 	if (!n->file && !n->base.exists && n->key.n > 0)
@@ -490,10 +492,12 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 	struct sw_file *f = h->file;
 	struct sw_name *n = f->name;
 	bool was_dirty = h->is_dirty || h->is_truncated;
-	int rc = SW_EAGAIN;
+	int rc = was_dirty ? sw_file_admit(w, f, true) : 0;
 
-	if (!n || !n->has_edit || n->is_scratch)
-		return 0;
+	n = f->name;
+	if (rc < 0 || !n || !n->has_edit || n->is_scratch)
+		return rc < 0 ? rc : 0;
+	rc = SW_EAGAIN;
 	if (was_dirty) {
 		f->n_dirty--;
 		h->is_dirty = h->is_truncated = false;

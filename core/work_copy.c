@@ -58,6 +58,8 @@ static int freeze(struct sw_work *w, struct sw_write *write)
 	for (size_t i = 0; rc == 0 && i < w->cap_names; i++)
 		if (w->names[i])
 			rc = add_op(w, w->names[i], write);
+	if (rc == 0)
+		rc = sw_work_admit_all(w);
 	w->is_frozen = rc == 0;
 	return rc;
 }

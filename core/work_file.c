@@ -33,6 +33,7 @@ void sw_file_unref(struct sw_work *w, struct sw_file *f)
 	unpin(w, f);
 	sw_file_drop_spill(w, f);
 	sw_buf_fini(&f->bytes);
+	sw_home_free(f->home);
 	free(f);
 }
 
@@ -170,7 +171,10 @@ static void bump_times(struct sw_work *w, struct sw_file *f, bool mtime)
 /* Before the first change of a file: its name gets an edit, based on what it shows. */
 static int begin_change(struct sw_work *w, struct sw_file *f)
 {
-	return f->name ? sw_name_edit(w, f->name) : 0;
+	if (!f->name)
+		return 0;
+	sw_name_keep_good(w, f->name);
+	return sw_name_edit(w, f->name);
 }
 
 static void changed(struct sw_work *w, struct sw_file *f)
@@ -182,8 +186,10 @@ static void changed(struct sw_work *w, struct sw_file *f)
 static int create(struct sw_work *w, struct sw_name *n, uint16_t mode)
 {
 	struct sw_file *f;
-	int rc = sw_name_edit(w, n);
+	int rc;
 
+	sw_name_keep_good(w, n);
+	rc = sw_name_edit(w, n);
 	if (rc < 0)
 		return rc;
 	rc = sw_file_new(w, &f);
@@ -343,17 +349,19 @@ void sw_handle_release(struct sw_work *w, struct sw_handle *h)
 {
 	struct sw_file *f = h->file;
 	struct sw_name *n;
+	int rc = 0;
 
 	pthread_mutex_lock(&w->lock);
+	/* The last word on what was not flushed, or on an O_TRUNC alone; its error has nobody to go to. */
+	if (h->is_dirty || h->is_truncated)
+		rc = sw_file_admit(w, f, false);
 	n = f->name;
-	if (n && n->has_edit && (h->is_dirty || h->is_truncated)) {
-		/* The last word on what was not flushed, or on an O_TRUNC alone; its error has nobody to go to. */
-		int rc = sw_name_journal(w, &n, 1);
-
-		if (rc < 0)
-			snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
+	if (rc >= 0 && n && n->has_edit && (h->is_dirty || h->is_truncated)) {
+		rc = sw_name_journal(w, &n, 1);
 		sw_name_touch(w, n);
 	}
+	if (rc < 0 && rc != SW_EINVAL) /* what was refused is told of elsewhere */
+		snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
 	clear_dirty(h);
 	f->n_writers -= h->can_write;
 	sw_file_unref(w, f);
@@ -449,12 +457,12 @@ int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, boo
 	if (bytes.n > 0)
 		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, append, bytes);
 	if (rc == 0 && bytes.n > 0) {
-		if (append && h->file->name) {
+		if (append && h->file->name && !sw_name_has_schema(w, h->file->name)) {
 			/* Whole by itself: it may be committed while the handle stays open. */
 			rc = sw_name_journal(w, &h->file->name, 1);
 			if (rc == 0 && h->is_truncated && !h->is_dirty)
 				clear_dirty(h); /* it had been made, or emptied, for this */
-		} else if (!append) {
+		} else if (!append || h->file->name || h->file->home) {
 			set_dirty(h, &h->is_dirty);
 		}
 	}
@@ -477,26 +485,31 @@ int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size)
 static int flush_locked(struct sw_work *w, struct sw_handle *h)
 {
 	struct sw_name *n = h->file->name;
-	int rc = 0;
+	int rc = 0, admitted;
 
 	/*
 	 * The first close of a redirection comes before its data: an O_TRUNC alone waits for the
 	 * release. A row that is new may be remembered at once, nothing is lost by it.
 	 */
 	if (!h->is_dirty) {
-		if (h->is_truncated && n && n->has_edit && !n->base.exists && n->journal_seq == 0) {
+		if (h->is_truncated && n && n->has_edit && !n->base.exists && n->journal_seq == 0 &&
+		    !sw_name_has_schema(w, n)) {
 			rc = sw_name_journal(w, &n, 1);
 			h->file->is_torn = true; /* nor is it anything yet that could take another's place */
 		}
 		return rc;
 	}
-	if (n && n->has_edit)
+	admitted = sw_file_admit(w, h->file, false);
+	n = h->file->name;
+	if (admitted >= 0 && n && n->has_edit)
 		rc = sw_name_journal(w, &n, 1);
-	if (rc < 0)
-		return rc;
-	clear_dirty(h);
+	/* Of what was refused its program knows now. */
+	if (rc == 0 && (admitted >= 0 || admitted == SW_EINVAL))
+		clear_dirty(h);
+	if (rc < 0 || admitted < 0)
+		return rc < 0 ? rc : admitted;
 	changed(w, h->file);
-	return 0;
+	return admitted;
 }
 
 int sw_handle_flush(struct sw_work *w, struct sw_handle *h)
@@ -569,6 +582,8 @@ int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, con
 	rc = get_steady(w, table, key, &n);
 	if (rc == 0) {
 		rc = sw_name_load(w, n);
+		if (rc == 0 && size)
+			rc = sw_name_admit_size(w, n, *size);
 		if (rc == 0 && size)
 			rc = truncate_file(w, n->file, *size);
 		if (rc == 0 && (mode || mtime_ns))

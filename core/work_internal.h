@@ -6,6 +6,8 @@
 
 #include "core/history.h"
 #include "core/journal.h"
+#include "core/refused.h"
+#include "core/schemas.h"
 #include "core/spill.h"
 #include "core/work.h"
 
@@ -17,10 +19,26 @@ struct sw_version {
 	int64_t mtime_ns;
 };
 
+/* Where a file was that its table's schema refused, and what it was based on there. */
+struct sw_home {
+	struct sw_buf table, key;
+	struct sw_version base;
+};
+
+/* What a schema took last of an edit: what the name has again when it refuses what comes then. */
+struct sw_good {
+	enum { SW_GOOD_NONE, SW_GOOD_ABSENT, SW_GOOD_THERE } kind; /* NONE: what is committed */
+	struct sw_buf text;
+	uint16_t mode;
+	int64_t mtime_ns;
+	uint64_t version; /* of the name */
+};
+
 /* The bytes that open handles share. */
 struct sw_file {
 	size_t n_refs;	      /* handles, and the name it stands at */
 	struct sw_name *name; /* NULL: unlinked, or replaced */
+	struct sw_home *home; /* NULL, unless it was refused there */
 	uint64_t generation;
 	bool in_memory;	      /* bytes, or spill, hold the content; else it is `row`, as the state has it */
 	struct sw_spill *spill;	/* the content when it is larger than SW_FILE_MEMORY_MAX */
@@ -67,6 +85,7 @@ struct sw_name {
 	uint64_t commit_seq;  /* in_commit: the one that is being committed */
 	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t group;	      /* names joined by a rename; 0: none */
+	struct sw_good good;
 };
 
 struct sw_work {
@@ -95,6 +114,8 @@ struct sw_work {
 	size_t n_replaced, cap_replaced;
 	struct sw_stage **stale; /* stages that nobody wants: not freed under the lock */
 	size_t n_stale, cap_stale;
+	struct sw_schemas *schemas;
+	struct sw_refused *refused; /* of a working copy: that of the live tree */
 	char error[512];
 	void (*on_due)(void *arg);
 	void *on_due_arg;
@@ -196,9 +217,30 @@ bool sw_work_has_dirty_spills(const struct sw_work *w);
 void sw_work_free_stale(struct sw_work *w);
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all);
 
+/*
+ * Schemas (work_schema.c); the lock is held. Each of the SW_EINVAL has a sentence, and the text and it are kept (core/refused.h).
+ *
+ * What a program wrote into a file is about to count: 0, or SW_EINVAL when the schema of its table refuses it. Unless it stays, its
+ * name then has again what it had before, and it goes on without one, until it is taken after all: 1. Gives up the lock meanwhile.
+ */
+int sw_file_admit(struct sw_work *w, struct sw_file *f, bool stays) SW_MUST_CHECK;
+/* A file is about to get a name; or to be given a size, without a handle. */
+int sw_name_admit_file(struct sw_work *w, const struct sw_name *n, const struct sw_file *f) SW_MUST_CHECK;
+int sw_name_admit_size(struct sw_work *w, const struct sw_name *n, uint64_t size) SW_MUST_CHECK;
+/* All edits of a working copy, as it is about to be applied to the newest state. SW_EINVAL: the sentence names the row. */
+int sw_work_admit_all(struct sw_work *w) SW_MUST_CHECK;
+/* Whether what is written under the name is looked at. */
+bool sw_name_has_schema(struct sw_work *w, const struct sw_name *n);
+/* The edit is about to change again. What it is now, if it is whole, was taken, and is what the name has when that is refused. */
+void sw_name_keep_good(struct sw_work *w, struct sw_name *n);
+void sw_name_forget_good(struct sw_name *n);
+void sw_home_free(struct sw_home *home); /* NULL is fine */
+
 /* Tables; the lock is held */
 int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;
 int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out) SW_MUST_CHECK;
+/* Beside enum sw_rename_flags: the row goes where its table goes, and no schema is asked. */
+#define SW_RENAME_WITH_TABLE 4u
 int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
 		     struct sw_view new_key, unsigned flags) SW_MUST_CHECK;
 

@@ -311,8 +311,16 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 		rc = SW_EEXIST;
 	if (rc == 0 && (flags & SW_RENAME_EXCHANGE) && there < 0)
 		rc = SW_ENOTFOUND;
-	if (rc == 0)
-		rc = sw_name_edit(w, a);
+	if (rc == 0 && !(flags & SW_RENAME_WITH_TABLE))
+		rc = sw_name_admit_file(w, b, a->file);
+	if (rc == 0 && (flags & SW_RENAME_EXCHANGE) && !(flags & SW_RENAME_WITH_TABLE))
+		rc = sw_name_admit_file(w, a, b->file);
+	if (rc < 0)
+		return rc;
+	/* What is being written to may be refused later, at its new name. */
+	sw_name_keep_good(w, a);
+	sw_name_keep_good(w, b);
+	rc = sw_name_edit(w, a);
 	if (rc == 0)
 		rc = sw_name_edit(w, b);
 	if (rc < 0)
@@ -407,7 +415,7 @@ static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to
 	for (size_t i = 0; rc == 0 && i < names->n; i++) {
 		struct sw_view key = sw_rd_bytes(&r, SW_NAME_MAX);
 
-		rc = sw_rename_locked(w, from, key, to, key, 0);
+		rc = sw_rename_locked(w, from, key, to, key, SW_RENAME_WITH_TABLE);
 		if (rc == SW_ENOTFOUND) /* deleted while the names were read */
 			rc = 0;
 	}
@@ -453,7 +461,7 @@ static int exchange_row(struct sw_work *w, struct sw_view from, struct sw_view t
 
 	if (there < 0 && there != SW_ENOTFOUND)
 		return there;
-	rc = sw_rename_locked(w, from, key, to, key, there == 0 ? SW_RENAME_EXCHANGE : 0);
+	rc = sw_rename_locked(w, from, key, to, key, SW_RENAME_WITH_TABLE | (there == 0 ? SW_RENAME_EXCHANGE : 0));
 	return rc == SW_ENOTFOUND ? 0 : rc; /* deleted while the names were read */
 }
 

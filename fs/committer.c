@@ -9,6 +9,8 @@
 #include "fs/owner_internal.h"
 #include "fs/thread.h"
 
+#define LOOK_MS 10   /* between steps of looking for rows that break their schema, so that they take no more than a part of the time */
+#define LOOK_AGAIN_MS 1000
 #define TIDY_MS 5000 /* how often superseded states that nobody reads any more are given up */
 
 struct sw_committer {
@@ -19,6 +21,7 @@ struct sw_committer {
 	bool is_due; /* sooner than it was; under lock */
 	bool stop;   /* under lock */
 	char said[512]; /* the failure that was logged last */
+	uint64_t look_ms; /* rows are not looked at before: it failed */
 };
 
 static void on_due(void *arg)
@@ -61,11 +64,33 @@ static void say(struct sw_committer *c, int rc)
 	snprintf(c->said, sizeof(c->said), "%s", rc < 0 ? sw_fail_message(rc) : "");
 }
 
+static bool may_look(const struct sw_committer *c)
+{
+	return sw_env_mono_ms(sw_db_env(c->owner->db)) >= c->look_ms && sw_breaches_is_due(c->owner->breaches);
+}
+
 static uint32_t due_ms(const struct sw_committer *c)
 {
 	uint32_t work = sw_work_due_ms(c->owner->work), copies = sw_copies_due_ms(c->owner->copies);
 
-	return work < copies ? work : copies;
+	work = work < copies ? work : copies;
+	return work > LOOK_MS && may_look(c) ? LOOK_MS : work;
+}
+
+static void on_breach(void *arg, const struct sw_breach *breach, bool is_broken)
+{
+	const struct sw_owner_hook *hook = &((struct sw_owner *)arg)->hook;
+
+	if (hook->breach)
+		hook->breach(hook->arg, breach, is_broken);
+}
+
+static void look(struct sw_committer *c)
+{
+	if (!may_look(c) || sw_breaches_run(c->owner->breaches, on_breach, c->owner) == 0)
+		return;
+	sw_log(SW_LOG_DEBUG, "rows could not be looked at by their schemas; trying again later");
+	c->look_ms = sw_env_mono_ms(sw_db_env(c->owner->db)) + LOOK_AGAIN_MS;
 }
 
 static int run(const struct sw_committer *c)
@@ -90,6 +115,7 @@ static void *committer_main(void *arg)
 			return NULL;
 		if (ms <= until_tidy)
 			say(c, run(c));
+		look(c);
 		if (sw_env_mono_ms(env) < tidy_at)
 			continue;
 		if (sw_db_tidy(c->owner->db) < 0)
@@ -114,10 +140,12 @@ int sw_committer_start(struct sw_owner *o, struct sw_committer **out)
 	pthread_condattr_destroy(&monotonic);
 	sw_work_on_due(o->work, on_due, c);
 	sw_copies_on_due(o->copies, on_due, c);
+	sw_breaches_on_due(o->breaches, on_due, c);
 	rc = sw_thread_start(&c->thread, committer_main, c);
 	if (rc < 0) {
 		sw_work_on_due(o->work, NULL, NULL);
 		sw_copies_on_due(o->copies, NULL, NULL);
+		sw_breaches_on_due(o->breaches, NULL, NULL);
 		free(c);
 		return rc;
 	}
@@ -136,6 +164,7 @@ void sw_committer_stop(struct sw_committer *c)
 	pthread_join(c->thread, NULL);
 	sw_work_on_due(c->owner->work, NULL, NULL);
 	sw_copies_on_due(c->owner->copies, NULL, NULL);
+	sw_breaches_on_due(c->owner->breaches, NULL, NULL);
 	pthread_cond_destroy(&c->wake);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

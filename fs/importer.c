@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/blob.h"
+#include "core/schema_ops.h"
 #include "fs/text.h"
 
 #define ROW_MODE 0644
@@ -255,6 +256,8 @@ static int commit_batch(struct sw_importer *im)
 		memcpy(before, im->counts, im->n_counts * sizeof(*before));
 		rc = make_ops(im, &w.n);
 	}
+	if (rc == 0 && w.n > 0)
+		rc = sw_schema_check_ops(im->owner->db, im->ops, w.n);
 	if (rc == 0 && w.n > 0)
 		rc = sw_db_commit(im->owner->db, &w, &id);
 	if (rc < 0 && before)

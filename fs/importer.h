@@ -2,7 +2,8 @@
  * Writing many rows at once: batches of a bounded size, one commit each.
  *
  * Rows go around the working set, which is committed first, so that what is pending is not overwritten unseen. Bytes that
- * are there already make no operation, and tables and batches without any make no commit.
+ * are there already make no operation, and tables and batches without any make no commit. A batch with a row that the schema of its
+ * table refuses fails (SW_EINVAL, the sentence names it), and is not written.
  */
 #ifndef SW_FS_IMPORTER_H
 #define SW_FS_IMPORTER_H

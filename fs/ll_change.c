@@ -214,7 +214,7 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 	else
 		rc = SW_EPERM;
 	if (rc == 0 && dir->type == SW_NODE_TXNS)
-		sw_notify_reply(m, req); /* the whole tree may look different now */
+		sw_notify_reply(m, req, 0); /* the whole tree may look different now */
 	else
 		reply_rc(req, rc);
 }

@@ -262,6 +262,22 @@ void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 		fuse_reply_write(req, size);
 }
 
+/* The name leads to another file, since a schema refused what was written, or takes it after all: that shows when close() returns. */
+static void reply_moved(struct sw_mount *m, fuse_req_t req, struct sw_inode *i, int error)
+{
+	struct sw_inode_name name;
+	uint64_t dir;
+
+	sw_inode_name(&m->inodes, i, &name);
+	dir = sw_inode_id_of(&m->inodes, i->copy, name.table, sw_view(NULL, 0));
+	sw_notify_inode(m, i->id, true);
+	if (dir) {
+		sw_notify_entry(m, dir, name.key);
+		sw_notify_inode(m, dir, false);
+	}
+	sw_notify_reply(m, req, error);
+}
+
 void sw_ll_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct sw_mount *m = sw_req_mount(req);
@@ -275,7 +291,10 @@ void sw_ll_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		rc = sw_copy_file_flush(m, o);
 	else if (o->inode->type == SW_NODE_SWARM_FILE)
 		rc = sw_control_flush(m, o);
-	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
+	if ((rc == SW_EINVAL || rc > 0) && o->inode->type == SW_NODE_ROW)
+		reply_moved(m, req, o->inode, rc < 0 ? EINVAL : 0);
+	else
+		fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
 }
 
 void sw_ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "core/breaches.h"
 #include "core/conflicts.h"
 #include "core/copies.h"
 
@@ -61,5 +62,7 @@ void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, cons
 void sw_mount_wait_shown(struct sw_mount *m);
 /* The same: a peer has other roots of the same commits. */
 void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d);
+/* A row breaks its schema, or does so no more: an event. */
+void sw_mount_breach(struct sw_mount *m, const struct sw_breach *breach, bool is_broken);
 
 #endif

@@ -120,10 +120,10 @@ void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name);
 void sw_notify_row(struct sw_mount *m, struct sw_view table, struct sw_view key);
 
 /*
- * Answer a request that has succeeded once the kernel has been told what was noticed so far: so what it changed shows when it
+ * Answer a request, with an errno or 0, once the kernel has been told what was noticed so far: so what it changed shows when it
  * returns. No handler waits for that.
  */
-void sw_notify_reply(struct sw_mount *m, fuse_req_t req);
+void sw_notify_reply(struct sw_mount *m, fuse_req_t req, int error);
 
 /* .swarm and the texts of snapshots */
 extern const char *const sw_swarm_files[];

@@ -13,7 +13,8 @@
 
 struct sw_notice {
 	struct sw_notice *next;
-	fuse_req_t reply; /* if not NULL, it is nothing but this: a request that is answered in its turn */
+	fuse_req_t reply; /* if not NULL, it is nothing but this: a request that is answered in its turn, with error */
+	int error;
 	uint64_t id; /* the inode, or the parent of the name; 0: that of the row, if it has one when its turn comes */
 	bool data;
 	size_t table_n; /* the row's table stands before its name */
@@ -46,15 +47,15 @@ static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view tabl
 	enqueue(m, n);
 }
 
-void sw_notify_reply(struct sw_mount *m, fuse_req_t req)
+void sw_notify_reply(struct sw_mount *m, fuse_req_t req, int error)
 {
 	struct sw_notice *n = malloc(sizeof(*n));
 
 	if (!n) {
-		fuse_reply_err(req, 0);
+		fuse_reply_err(req, error);
 		return;
 	}
-	*n = (struct sw_notice){.reply = req};
+	*n = (struct sw_notice){.reply = req, .error = error};
 	enqueue(m, n);
 }
 
@@ -104,7 +105,7 @@ static void deliver_row(struct sw_mount *m, struct sw_view table, const char *ke
 static void deliver(struct sw_mount *m, const struct sw_notice *n)
 {
 	if (n->reply) {
-		fuse_reply_err(n->reply, 0);
+		fuse_reply_err(n->reply, n->error);
 		return;
 	}
 	if (n->id == 0) {
@@ -175,7 +176,7 @@ void sw_notifier_stop(struct sw_mount *m)
 
 		m->notices = n->next;
 		if (n->reply)
-			fuse_reply_err(n->reply, 0);
+			fuse_reply_err(n->reply, n->error);
 		free(n);
 	}
 }

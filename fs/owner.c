@@ -48,6 +48,8 @@ static void on_changed(void *arg, const struct sw_changes *changes, const struct
 
 	count_conflicts(o, changes);
 	note_role(o);
+	if (o->breaches)
+		sw_breaches_note(o->breaches, changes);
 	if (o->hook.changed)
 		o->hook.changed(o->hook.arg, changes, head, by_others);
 	if (atomic_load(&o->has_arrived))
@@ -166,6 +168,8 @@ int sw_owner_start(struct sw_owner *o)
 	if (o->options.on_conflict)
 		rc = sw_on_conflict_start(o->db, o->options.on_conflict, o->mount_point, &o->on_conflict);
 	if (rc == 0 && o->work)
+		rc = sw_breaches_new(o->db, &o->breaches);
+	if (rc == 0 && o->work)
 		rc = sw_committer_start(o, &o->committer);
 	o->is_serving = true;
 	if (rc == 0)
@@ -205,6 +209,7 @@ void sw_owner_close(struct sw_owner *o)
 	if (o->work)
 		sw_work_close(o->work);
 	sw_on_conflict_free(o->on_conflict); /* nobody commits any more */
+	sw_breaches_free(SW_TAKE(o->breaches));
 	sw_db_close(o->db);
 	pthread_mutex_destroy(&o->swarm_lock);
 	sw_watches_fini(&o->watches);

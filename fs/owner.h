@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/breaches.h"
 #include "core/copies.h"
 #include "fs/watch.h"
 
@@ -28,6 +29,7 @@ struct sw_owner_hook {
 	/* Wait until what has changed so far shows; after each command of another process. May be NULL. */
 	void (*wait_shown)(void *arg);
 	void (*diverged)(void *arg, const struct sw_divergence *divergence); /* may be NULL */
+	sw_breach_fn breach; /* with a lock held that status wants; may be NULL */
 };
 
 struct sw_owner_options {
@@ -54,6 +56,7 @@ struct sw_owner {
 	struct sw_db *db;
 	struct sw_work *work;	/* NULL unless asked for */
 	struct sw_copies *copies; /* the same */
+	struct sw_breaches *breaches; /* NULL unless it was started, and has those */
 	pthread_mutex_t swarm_lock; /* so that no commit kicks a swarm that is being stopped */
 	struct sw_swarm *swarm;     /* NULL unless started with one; set and cleared under swarm_lock */
 	struct sw_control *control;

@@ -5,6 +5,7 @@
 
 #include "core/conflicts.h"
 #include "fs/json_out.h"
+#include "fs/schema_text.h"
 #include "fs/settled_text.h"
 #include "fs/text.h"
 #include "net/swarm.h"
@@ -148,7 +149,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -165,7 +166,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
 	    sw_json_text(sw_view_str(s->work.error)), "divergence",
-	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "listen", listen, "peers", peers);
+	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "schema", sw_schema_json(o), "listen", listen, "peers", peers);
 }
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
@@ -286,6 +287,7 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	if (s->work.error[0])
 		sw_buf_printf(out, "error     %s; tried again every second\n", s->work.error);
 	put_copies(o, out);
+	sw_schema_put(o, out);
 	if (s->swarm.n_held)
 		sw_buf_printf(out, "held      %llu commits, stamped too far ahead of this clock\n",
 			      (unsigned long long)s->swarm.n_held);

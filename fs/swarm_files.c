@@ -303,6 +303,14 @@ void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const s
 	pthread_mutex_unlock(&m->event_lock);
 }
 
+static void push_all(struct sw_mount *m, const struct sw_buf *text)
+{
+	pthread_mutex_lock(&m->event_lock);
+	for (struct sw_event_reader *e = m->event_readers; e && text->rc == 0; e = e->next)
+		push_lines(e, sw_buf_view(text));
+	pthread_mutex_unlock(&m->event_lock);
+}
+
 /* {"event":"diverged", "who": ..., "what": "line" or "state"}, and "table" and "row", or "commit", once it is known where. */
 void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d)
 {
@@ -320,10 +328,24 @@ void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d)
 		sw_buf_printf(&text, ",\"commit\":\"%s\"", hex);
 	}
 	sw_buf_printf(&text, "}\n");
-	pthread_mutex_lock(&m->event_lock);
-	for (struct sw_event_reader *e = m->event_readers; e && text.rc == 0; e = e->next)
-		push_lines(e, sw_buf_view(&text));
-	pthread_mutex_unlock(&m->event_lock);
+	push_all(m, &text);
+}
+
+/* {"event":"schema","change":"broken" or "mended","table":...,"row":...}, and the reason of what is broken. */
+void sw_mount_breach(struct sw_mount *m, const struct sw_breach *breach, bool is_broken)
+{
+	SW_BUF text = {0};
+
+	sw_buf_printf(&text, "{\"event\":\"schema\",\"change\":\"%s\"", is_broken ? "broken" : "mended");
+	put_name(&text, "table", breach->table);
+	put_name(&text, "row", breach->key);
+	if (is_broken) {
+		sw_buf_printf(&text, ",\"reason\":");
+		if (sw_json_put_text(&text, sw_view_str(breach->reason)) < 0)
+			text.rc = SW_ENOMEM;
+	}
+	sw_buf_printf(&text, "}\n");
+	push_all(m, &text);
 }
 
 /* The mount ends: reads that wait get the end of the stream. */

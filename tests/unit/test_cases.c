@@ -4,6 +4,7 @@
  * every store. The cases of members are in test_cases_members.c; 9 in
  * test_settled.c, 17 in e2e/settled.bats.
  */
+#include "core/breaches.h"
 #include "core/columns.h"
 #include "core/db_internal.h"
 #include "tests/lib/pair.h"
@@ -704,6 +705,139 @@ static void a_merge_takes_any_mtime(void **state)
 	pair_close(&p);
 }
 
+/* What a store's own SQLite says of its rows. */
+struct watch {
+	struct sw_breaches *breaches;
+	char said[512]; /* what changed */
+};
+
+static void put_breach(void *arg, const struct sw_breach *breach, bool is_broken)
+{
+	struct watch *w = arg;
+	size_t n = strlen(w->said);
+
+	snprintf(w->said + n, sizeof(w->said) - n, "%s%.*s/%.*s %s\n", is_broken ? "" : "not ", (int)breach->table.n,
+		 (const char *)breach->table.p, (int)breach->key.n, (const char *)breach->key.p,
+		 is_broken ? breach->reason : "");
+}
+
+static void note_breaches(void *arg, const struct sw_changes *changes, const struct sw_head *head, bool by_others)
+{
+	struct watch *w = arg;
+
+	(void)head;
+	(void)by_others;
+	sw_breaches_note(w->breaches, changes);
+}
+
+static void watch_open(struct watch *w, struct test_db *t)
+{
+	struct sw_listener listener = {.arg = w, .changed = note_breaches};
+
+	*w = (struct watch){0};
+	TEST_OK(sw_breaches_new(t->db, &w->breaches));
+	sw_db_listen(t->db, &listener);
+}
+
+static void watch_close(struct watch *w, struct test_db *t)
+{
+	sw_db_listen(t->db, &(struct sw_listener){0});
+	sw_breaches_free(w->breaches);
+}
+
+/* What came and went since it was asked the last time, and all that there is. */
+static void assert_breaches(struct watch *w, const char *came, const char *all)
+{
+	bool is_more;
+
+	while (sw_breaches_is_due(w->breaches))
+		TEST_OK(sw_breaches_run(w->breaches, put_breach, w));
+	assert_string_equal(w->said, came);
+	w->said[0] = '\0';
+	sw_breaches_each(w->breaches, put_breach, w, &is_more);
+	assert_string_equal(w->said, all);
+	assert_false(is_more);
+	w->said[0] = '\0';
+}
+
+/* Each peer keeps to the schema, and both together do not: the rows stay, and both say so. */
+static void case_21_a_merge_that_breaks_a_check_or_a_reference_is_kept_and_reported(void **state)
+{
+	static const char check[] = "t/r.json CHECK constraint failed: x + y <= 10\n";
+	static const char reference[] = "child/c.json its column of refers to t/p.json, which is not there\n";
+	struct watch a, b, late;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	watch_open(&a, &p.a);
+	test_put(&p.a, "t", ".schema", "CREATE TABLE t(x INTEGER, y INTEGER, CHECK (x + y <= 10))");
+	test_put(&p.a, "child", ".schema", "CREATE TABLE child(of REFERENCES t)");
+	test_put(&p.a, "t", "r.json", "{\"x\":1,\"y\":1}");
+	test_put(&p.a, "t", "p.json", "{\"x\":1,\"y\":1}");
+	pair_sync(&p);
+	watch_open(&b, &p.b);
+	assert_breaches(&a, "", "");
+	assert_breaches(&b, "", "");
+
+	/* Other columns of one row; a row, and one that refers to it. */
+	test_put(&p.a, "t", "r.json", "{\"x\":9,\"y\":1}");
+	test_delete(&p.a, "t", "p.json");
+	p.b.env.now_ms += 10;
+	test_put(&p.b, "t", "r.json", "{\"x\":1,\"y\":9}");
+	test_put(&p.b, "child", "c.json", "{\"of\":\"p\"}");
+	assert_breaches(&a, "", "");
+	assert_breaches(&b, "", "");
+	pair_sync(&p);
+	test_assert_text(&p.a, "t", "r.json", "{\"x\":9,\"y\":9}");
+	test_assert_text(&p.b, "t", "r.json", "{\"x\":9,\"y\":9}");
+	test_assert_text(&p.b, "child", "c.json", "{\"of\":\"p\"}");
+	for (size_t k = 0; k < 2; k++) {
+		struct watch *w = k ? &b : &a;
+		bool is_more;
+
+		while (sw_breaches_is_due(w->breaches))
+			TEST_OK(sw_breaches_run(w->breaches, put_breach, w));
+		assert_non_null(strstr(w->said, check));
+		assert_non_null(strstr(w->said, reference));
+		assert_int_equal(strlen(w->said), strlen(check) + strlen(reference));
+		w->said[0] = '\0';
+		assert_int_equal(sw_breaches_each(w->breaches, NULL, NULL, &is_more), 2);
+	}
+	/* Who starts now finds the same. */
+	TEST_OK(sw_breaches_new(p.a.db, &late.breaches));
+	late.said[0] = '\0';
+	while (sw_breaches_is_due(late.breaches))
+		TEST_OK(sw_breaches_run(late.breaches, put_breach, &late));
+	assert_non_null(strstr(late.said, check));
+	assert_non_null(strstr(late.said, reference));
+	sw_breaches_free(late.breaches);
+
+	/* They are mended by writing them well, wherever that is. */
+	test_put(&p.b, "t", "p.json", "{\"x\":1,\"y\":1}");
+	pair_sync(&p);
+	assert_breaches(&a, "not child/c.json \n", check);
+	assert_breaches(&b, "not child/c.json \n", check);
+	test_put(&p.a, "t", "r.json", "{\"x\":1,\"y\":9}");
+	pair_sync(&p);
+	assert_breaches(&a, "not t/r.json \n", "");
+	assert_breaches(&b, "not t/r.json \n", "");
+
+	/* Whoever changes a schema may break what is there, or write one that is none here. */
+	test_put(&p.b, "t", ".schema", "CREATE TABLE t(x, y CHECK (y < 9))");
+	pair_sync(&p);
+	assert_breaches(&a, "t/r.json CHECK constraint failed: y < 9\n", "t/r.json CHECK constraint failed: y < 9\n");
+	test_put(&p.b, "t", ".schema", "CREATE TABLE t(");
+	pair_sync(&p);
+	assert_breaches(&a, "t/.schema incomplete input\nnot t/r.json \n", "t/.schema incomplete input\n");
+	test_delete(&p.b, "t", ".schema");
+	pair_sync(&p);
+	assert_breaches(&a, "not t/.schema \n", "");
+	watch_close(&a, &p.a);
+	watch_close(&b, &p.b);
+	pair_close(&p); /* verifies both stores */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -722,6 +856,7 @@ int main(void)
 	    cmocka_unit_test(case_15_equal_writes_and_touches_are_no_conflict),
 	    cmocka_unit_test(case_16_a_table_shows_while_it_has_rows),
 	    cmocka_unit_test(case_20_equal_heads_imply_equal_everything),
+	    cmocka_unit_test(case_21_a_merge_that_breaks_a_check_or_a_reference_is_kept_and_reported),
 	    cmocka_unit_test(equal_tables_can_be_emptied_together),
 	    cmocka_unit_test(a_merge_takes_any_mtime),
 	};

@@ -1,0 +1,65 @@
+/*
+ * Schemas where they stand: compiled once for each table, and rows of a state looked at by them.
+ *
+ * They judge local writes, and report what merges made; see core/schema.h. A set belongs to one
+ * thread at a time.
+ */
+#ifndef SW_CORE_SCHEMAS_H
+#define SW_CORE_SCHEMAS_H
+
+#include "core/schema.h"
+#include "core/state.h"
+
+#define SW_SCHEMAS_MAX 32 /* that are remembered; the one not used for longest goes */
+#define SW_SCHEMA_ROWS_MAX 10000 /* of a table, that a new schema is compared with before it counts: a few tenths of a second */
+
+struct sw_schemas;
+
+int sw_schemas_new(struct sw_schemas **out) SW_MUST_CHECK;
+void sw_schemas_free(struct sw_schemas *c); /* NULL is fine */
+
+/*
+ * The schema of a table by that text of its ".schema". It is borrowed until the next call with the
+ * same set. SW_EINVAL, with a sentence: the text is none, for this SQLite.
+ */
+int sw_schemas_of_text(struct sw_schemas *c, struct sw_view table, struct sw_view text,
+		       struct sw_schema **out) SW_MUST_CHECK;
+/* The same as it stands in a state; NULL: the table has none. */
+int sw_schemas_of_state(struct sw_schemas *c, struct sw_view table, const struct sw_nodes *nodes,
+			const struct sw_hash *state, struct sw_schema **out) SW_MUST_CHECK;
+/* The same if it is known already, and needs no reading: then true. A text that is none counts as
+ * no schema. */
+bool sw_schemas_known(struct sw_schemas *c, struct sw_view table, const struct sw_hash *state,
+		      struct sw_schema **out);
+
+/* What rows there are, for references: 1, 0, or a negative code. */
+typedef int (*sw_row_there_fn)(void *arg, struct sw_view table, struct sw_view key);
+
+/* Rows of one table, and what they are looked at by. */
+struct sw_schema_rows {
+	struct sw_schema *schema;
+	struct sw_view table;
+	const struct sw_nodes *nodes;
+	struct sw_hash state;
+	sw_row_there_fn is_there; /* NULL: what is in the state */
+	void *arg;
+};
+
+/* Whether the schema takes a row with this text. SW_EINVAL, with a sentence that does not name the
+ * row. */
+int sw_schema_rows_check(const struct sw_schema_rows *rows, struct sw_view key,
+			 struct sw_view text) SW_MUST_CHECK;
+/* The same of a row that is stored. */
+int sw_schema_rows_check_row(const struct sw_schema_rows *rows, struct sw_view key,
+			     const struct sw_row *row) SW_MUST_CHECK;
+/*
+ * Look at rows of the state in the order of their names, from *from on, at most n_max of them;
+ * *from is then where to go on. fn is called with each row that the schema is about, and 0 or
+ * SW_EINVAL, whose sentence is sw_fail_message()'s; a negative code from it ends the walk, and is
+ * returned. 1: there are more.
+ */
+typedef int (*sw_schema_row_fn)(void *arg, struct sw_view key, int rc);
+int sw_schema_rows_walk(const struct sw_schema_rows *rows, struct sw_buf *from, size_t n_max,
+			sw_schema_row_fn fn, void *arg) SW_MUST_CHECK;
+
+#endif
