@@ -14,7 +14,7 @@
 #define FRAME_SIZE  12 /* size and check */
 #define NAMES_MAX   1000000
 
-enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16, FLAG_FOLLOWS = 32 };
+enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16, FLAG_FOLLOWS = 32, FLAG_TAIL = 64 };
 
 struct sw_journal {
 	char *path;
@@ -110,8 +110,11 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
 		sw_rd_hash(r, &out->row.blob);
 	} else {
+		uint64_t kept = flags & FLAG_TAIL ? sw_rd_varint_max(r, SW_JOURNAL_ROW_MAX) : 0;
+
+		out->is_tail = flags & FLAG_TAIL;
 		out->row.bytes = sw_rd_bytes(r, SW_JOURNAL_ROW_MAX);
-		out->row.size = out->row.bytes.n;
+		out->row.size = kept + out->row.bytes.n;
 	}
 	return r->bad ? SW_EFORMAT : 0;
 }
@@ -243,7 +246,8 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	sw_buf_put_bytes(out, n->key);
 	sw_buf_put_u8(out, (uint8_t)((n->exists ? FLAG_EXISTS : 0) | (n->existed ? FLAG_EXISTED : 0) |
 				     (n->row.is_blob ? FLAG_LARGE : 0) | (n->spill ? FLAG_SPILL : 0) |
-				     (n->is_checked ? FLAG_CHECKED : 0) | (n->follows ? FLAG_FOLLOWS : 0)));
+				     (n->is_checked ? FLAG_CHECKED : 0) | (n->follows ? FLAG_FOLLOWS : 0) |
+				     (n->is_tail ? FLAG_TAIL : 0)));
 	sw_buf_put_hash(out, &n->old);
 	sw_buf_put_u16(out, n->row.mode);
 	sw_buf_put_u64(out, (uint64_t)n->row.mtime_ns);
@@ -258,6 +262,8 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 		sw_buf_put_varint(out, n->row.size);
 		sw_buf_put_hash(out, &n->row.blob);
 	} else {
+		if (n->is_tail)
+			sw_buf_put_varint(out, n->row.size - n->row.bytes.n);
 		sw_buf_put_bytes(out, n->row.bytes);
 	}
 }

@@ -7,11 +7,13 @@
  *                                                            check = first 8 bytes of the JOURNAL hash of it
  *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row,
  *                                                            8: checked, which says nothing of what stands there,
- *                                                            16: in a file of its own, 32: follows
+ *                                                            16: in a file of its own, 32: follows, 64: tail
  *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
  *             (follows:u64)                                  if so: once the record of that number is spent, the version
  *                                                            before is the one that its commit wrote
- *             (content:bytes | size:varint root:hash | size:varint file:u64)   if it exists and key is not empty
+ *             (content:bytes | size:varint root:hash | size:varint file:u64 | kept:varint content:bytes)
+ *                                                            if it exists and key is not empty; tail: so many bytes of what
+ *                                                            the last record about the name said, then these
  *
  * A record says what stands at one or more names, all at once: a rename is one record. Records have ascending
  * numbers; the store notes, per row, up to which number the journal is spent (SW_SPACE_SPENT), in the
@@ -39,6 +41,7 @@ struct sw_journal_name {
 	struct sw_hash old;
 	uint64_t follows; /* the record that was being committed; 0: none was */
 	struct sw_row row; /* bytes may be longer than SW_INLINE_MAX here; is_blob: content is in the store */
+	bool is_tail;	   /* row.bytes are the end of the row, behind what the last record about the name has before */
 	uint64_t spill;	   /* number of the file with row.size bytes of content; 0: none */
 };
 

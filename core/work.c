@@ -19,6 +19,7 @@
 
 #define SETTLE_MS     100
 #define SETTLE_MAX_MS 2000
+#define TAIL_KEPT_MIN 256 /* below, a record of the whole row is as well */
 
 int64_t sw_work_now_ns(const struct sw_work *w)
 {
@@ -256,7 +257,7 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 		return rc;
 	n->has_edit = true;
 	n->first_ms = sw_env_mono_ms(w->env);
-	n->journal_seq = 0;
+	n->journal_seq = n->recorded_file = 0;
 	n->group = 0;
 	if (n->is_scratch) {
 		w->n_scratch++;
@@ -340,12 +341,32 @@ void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct s
 	out->row.mtime_ns = f->mtime_ns;
 }
 
-static void recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq)
+/* What is appended, or changed at the end, costs what it adds, until all that is more than the row. */
+static void take_tail(const struct sw_name *n, struct sw_journal_name *out)
+{
+	const struct sw_file *f = n->file;
+
+	if (!f || f->generation != n->recorded_file || f->n_same < TAIL_KEPT_MIN ||
+	    n->recorded_bytes + f->bytes.n - f->n_same > 2 * f->bytes.n)
+		return;
+	out->is_tail = true;
+	out->row.bytes = sw_view(f->bytes.p + f->n_same, f->bytes.n - (size_t)f->n_same);
+}
+
+static void recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
+		     const struct sw_journal_name *record)
 {
 	n->journal_seq = seq;
+	n->recorded_file = 0;
+	n->recorded_bytes = (record->is_tail ? n->recorded_bytes : 0) + record->row.bytes.n;
 	sw_name_record_spill(w, n, f ? f->spill : NULL);
-	if (f && f == n->file)
-		sw_file_mend(w, n->file);
+	if (!f || f != n->file)
+		return;
+	sw_file_mend(w, n->file);
+	if (!f->in_memory || f->spill)
+		return;
+	n->recorded_file = f->generation;
+	n->file->n_same = f->bytes.n;
 }
 
 /* One record. Scratch is not worth a journal. */
@@ -363,12 +384,14 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 		if (names[i]->is_scratch || (names[i]->file && !f))
 			continue;
 		sw_name_describe(names[i], f, &list[m]);
+		if (f == names[i]->file)
+			take_tail(names[i], &list[m]);
 		of[m++] = names[i];
 	}
 	if (rc == 0 && m > 0)
 		rc = sw_journal_append(w->journal, list, m, &seq);
 	for (size_t i = 0; rc == 0 && i < m; i++)
-		recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq);
+		recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq, &list[i]);
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
 	free(list);
@@ -418,6 +441,24 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 	return rc;
 }
 
+/* The file is as the last record about the name has left it, if that could be followed. */
+static bool has_base_of_tail(const struct sw_name *n, const struct sw_journal_name *j)
+{
+	return !n->is_lost && n->has_edit && n->file && n->file->in_memory && !n->file->spill &&
+	       n->file->bytes.n >= j->row.size - j->row.bytes.n;
+}
+
+static int replay_tail(struct sw_name *n, const struct sw_journal_name *j)
+{
+	struct sw_file *f = n->file;
+
+	f->bytes.n = (size_t)(j->row.size - j->row.bytes.n);
+	sw_buf_put_view(&f->bytes, j->row.bytes);
+	f->mode = j->row.mode & SW_MODE_MASK;
+	f->mtime_ns = f->ctime_ns = j->row.mtime_ns;
+	return f->bytes.rc;
+}
+
 /* What was not flushed may be gone, or shorter, after a power failure. */
 static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
 {
@@ -463,7 +504,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	rc = sw_name_get(w, j->table, j->key, &n);
 	if (rc < 0)
 		return rc;
-	n->is_lost = j->spill && !has_spill(w, j);
+	n->is_lost = (j->spill && !has_spill(w, j)) || (j->is_tail && !has_base_of_tail(n, j));
 	if (n->is_lost)
 		return 0;
 	if (rc == 0 && j->is_checked) {
@@ -480,7 +521,9 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	n->table_exists = j->key.n == 0 && j->exists;
 	n->table_mode = j->row.mode & SW_MODE_MASK;
 	n->table_mtime_ns = j->row.mtime_ns;
-	if (j->key.n > 0 && j->exists)
+	if (j->is_tail)
+		rc = replay_tail(n, j);
+	else if (j->key.n > 0 && j->exists)
 		rc = replay_file(w, n, j);
 	else
 		sw_name_put_file(w, n, NULL);

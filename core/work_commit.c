@@ -102,6 +102,7 @@ static int add_item(struct batch *b, struct sw_name *n)
 	w->tag = b->n++;
 	n->in_commit = true;
 	n->commit_seq = n->journal_seq;
+	n->recorded_file = 0; /* once that is spent, nothing can build on it */
 	if (w->op.kind == SW_OP_PUT)
 		it->written = (struct sw_version){.exists = true,
 						  .hash = n->base.hash,

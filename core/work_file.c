@@ -80,6 +80,7 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 	f->row = *row;
 	f->row.bytes = row->is_blob ? sw_view(NULL, 0) : sw_buf_view(&f->bytes);
 	f->in_memory = false;
+	f->n_same = 0;
 	f->mode = row->mode;
 	f->mtime_ns = row->mtime_ns;
 	f->ctime_ns = sw_work_now_ns(w);
@@ -207,6 +208,12 @@ static int create(struct sw_work *w, struct sw_name *n, uint16_t mode)
 	return 0;
 }
 
+static void changes_from(struct sw_file *f, uint64_t offset)
+{
+	if (offset < f->n_same)
+		f->n_same = offset;
+}
+
 /* Of content in memory. */
 static int resize(struct sw_file *f, size_t size)
 {
@@ -243,6 +250,8 @@ static int truncate_file(struct sw_work *w, struct sw_file *f, uint64_t size)
 	rc = begin_change(w, f);
 	if (rc == 0)
 		rc = sw_file_tear(w, f);
+	if (rc == 0)
+		changes_from(f, size);
 	if (rc == 0 && size == 0 && !f->in_memory) {
 		unpin(w, f);
 		sw_buf_reset(&f->bytes);
@@ -414,6 +423,8 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, boo
 	rc = begin_change(w, f);
 	if (rc == 0 && !append)
 		rc = sw_file_tear(w, f);
+	if (rc == 0)
+		changes_from(f, offset);
 	if (rc == 0)
 		rc = sw_file_to_memory(w, f);
 	if (rc == 0 && end > SW_FILE_MEMORY_MAX)

@@ -58,6 +58,7 @@ struct sw_file {
 	size_t n_dirty;	  /* handles with writes not yet flushed, or an O_TRUNC */
 	bool is_torn;	  /* with n_dirty: they have begun to change it since it was last recorded */
 	struct sw_file *whole; /* is_torn: what it was before; NULL: nothing, it is new */
+	uint64_t n_same;  /* bytes from its beginning that are as when it was last recorded */
 };
 
 /* A name that somebody has open or has changed. */
@@ -84,6 +85,8 @@ struct sw_name {
 	uint64_t journal_seq; /* last record about it; 0: none */
 	uint64_t commit_seq;  /* in_commit: the one that is being committed */
 	struct sw_spill *recorded; /* what that record names, fixed */
+	uint64_t recorded_file; /* the generation of the file whose bytes that record has, with those before it; 0: of none */
+	uint64_t recorded_bytes; /* of these records, as far as their content goes */
 	uint64_t group;	      /* names joined by a rename; 0: none */
 	struct sw_good good;
 };

@@ -46,6 +46,7 @@ static int see(void *arg, uint64_t seq, const struct sw_journal_name *names, siz
 		if (!names[i].exists || names[i].key.n == 0)
 			continue;
 		sw_buf_put_u64(&s->text, names[i].row.size);
+		sw_buf_put_u8(&s->text, names[i].is_tail);
 		if (names[i].row.is_blob)
 			sw_buf_put_hash(&s->text, &names[i].row.blob);
 		else
@@ -124,7 +125,8 @@ static size_t append_records(struct sw_journal *j, struct sw_rd *in, struct seen
 				names[i].row.blob.b[3] = what;
 			} else {
 				names[i].row.bytes = piece(in, 255);
-				names[i].row.size = names[i].row.bytes.n;
+				names[i].is_tail = what & 128 && names[i].exists && names[i].key.n > 0;
+				names[i].row.size = names[i].row.bytes.n + (names[i].is_tail ? what : 0);
 			}
 		}
 		must(sw_journal_append(j, names, n_names, &seq) == 0);

@@ -12,7 +12,8 @@
 struct set {
 	struct test_db t;
 	struct sw_work *w;
-	const char *meanwhile; /* of change_meanwhile() */
+	const char *meanwhile; /* of change_meanwhile() and append_meanwhile() */
+	struct sw_handle *append_to;
 };
 
 static void open_set(struct set *s)
@@ -335,6 +336,17 @@ static void change_meanwhile(void *arg, const char *step)
 		TEST_OK(sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("r")));
 }
 
+static void append_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	TEST_OK(sw_handle_write(s->w, s->append_to, 0, true, sw_view((const uint8_t *)s->meanwhile, 1000)));
+	TEST_OK(sw_handle_write(s->w, s->append_to, 0, true, sw_view((const uint8_t *)s->meanwhile + 1000, 1000)));
+}
+
 /* An edit with the wrong base is dropped here. Texts are what r was, is then, is while that is committed; NULL: absent. */
 static void check_meanwhile(const char *before, const char *then, const char *meanwhile)
 {
@@ -415,6 +427,129 @@ static void a_flush_of_the_directory_makes_a_rename_durable(void **state)
 	s.t.env.fail_rc = SW_EIO;
 	assert_int_equal(sw_work_sync(s.w), SW_EIO);
 	s.t.env.on_step = NULL;
+	end(&s);
+}
+
+static uint64_t journal_bytes(struct set *s)
+{
+	struct sw_work_status st;
+
+	sw_work_status(s->w, &st);
+	return st.journal_bytes;
+}
+
+static void fill(char *to, size_t n, unsigned seed)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = (char)('a' + (i * 7 + seed + i / 100) % 26);
+}
+
+static void crash(struct set *s)
+{
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.is_dead = true;
+	sw_work_close(s->w);
+	sw_db_close(s->t.db);
+	s->t.env.is_dead = false;
+	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
+	open_set(s);
+}
+
+static void check_row(struct set *s, const char *key, const char *want, size_t n)
+{
+	static char got[400000];
+	struct sw_handle h;
+	size_t n_got;
+
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str(key), 0, 0, &h));
+	TEST_OK(sw_handle_read(s->w, &h, 0, got, sizeof(got), &n_got));
+	sw_handle_release(s->w, &h);
+	assert_int_equal(n_got, n);
+	assert_memory_equal(got, want, n);
+}
+
+#define LOG_SIZE 300000
+
+/* Lines at the end of a long row; then its last line is written anew, and its mode changed, its end cut off. */
+static void what_is_appended_costs_what_it_adds(void **state)
+{
+	static char text[LOG_SIZE + 100 * 400 + 1];
+	size_t n = LOG_SIZE;
+	struct sw_handle h;
+	uint16_t mode = 0600;
+	uint64_t before, size;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	fill(text, sizeof(text) - 1, 1);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("log"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text, n)));
+	before = journal_bytes(&s);
+	for (int i = 0; i < 300; i++, n += 100)
+		TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text + n, 100)));
+	assert_true(journal_bytes(&s) - before < 300 * 300);
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_row(&s, "log", text, n);
+	/* Of the first record after that, everything; then again only what is new. */
+	TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("log"), &mode, NULL, NULL));
+	before = journal_bytes(&s);
+	for (int i = 0; i < 100; i++) {
+		TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("log"), SW_OPEN_WRITE, 0644, &h));
+		memset(text + n - 50, 'A' + i % 26, 50);
+		TEST_OK(sw_handle_write(s.w, &h, n - 50, false, sw_view((uint8_t *)text + n - 50, 50)));
+		TEST_OK(sw_handle_flush(s.w, &h));
+		sw_handle_release(s.w, &h);
+	}
+	size = n -= 30;
+	TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("log"), NULL, NULL, &size));
+	assert_true(journal_bytes(&s) - before < 110 * 300);
+	crash(&s);
+	check_row(&s, "log", text, n);
+	pass(&s, 5000);
+	check_row(&s, "log", text, n);
+	end(&s);
+}
+
+/* A record that only adds to another is not lost with that one, be it by a rename or a commit. */
+static void what_is_added_builds_on_what_is_there(void **state)
+{
+	static char text[20000];
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	fill(text, sizeof(text), 1);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("r"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text, 1000)));
+	pass(&s, 5000);
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text + 1000, 1000)));
+	/* Under another name, and back. */
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("r"), sw_view_str("t"), sw_view_str("q"), 0));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text + 2000, 1000)));
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str("q"), sw_view_str("t"), sw_view_str("r"), 0));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text + 3000, 1000)));
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_row(&s, "r", text, 4000);
+	/* On top of what is being committed. */
+	fill(text, sizeof(text), 2);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("r"), SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view((uint8_t *)text, 5000)));
+	s.meanwhile = text + 5000;
+	s.append_to = &h;
+	s.t.env.on_step = append_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 5000);
+	assert_null(s.t.env.on_step);
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_row(&s, "r", text, 7000);
+	crash(&s);
+	pass(&s, 5000);
+	check_row(&s, "r", text, 7000);
 	end(&s);
 }
 
@@ -560,6 +695,8 @@ int main(void)
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
+	    cmocka_unit_test(what_is_appended_costs_what_it_adds),
+	    cmocka_unit_test(what_is_added_builds_on_what_is_there),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
