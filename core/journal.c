@@ -23,6 +23,7 @@ struct sw_journal {
 	uint64_t next;
 	uint64_t size;
 	bool dirty;
+	bool is_unnamed; /* the directory is to be flushed, too: until then a power loss may bring back the one before */
 };
 
 static void check_of(struct sw_view bytes, uint8_t out[static 8])
@@ -305,10 +306,21 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
 	return 0;
 }
 
+static int sync_name(struct sw_journal *j)
+{
+	int rc = j->is_unnamed ? sw_dir_sync_of(j->path, j->env) : 0;
+
+	if (rc == 0)
+		j->is_unnamed = false;
+	return rc;
+}
+
 int sw_journal_sync(struct sw_journal *j)
 {
-	int rc = sw_env_fault(j->env, "journal.sync");
+	int rc = sync_name(j);
 
+	if (rc == 0)
+		rc = sw_env_fault(j->env, "journal.sync");
 	if (rc < 0)
 		return rc;
 	if (j->dirty && fdatasync(j->fd) < 0)
@@ -373,9 +385,9 @@ void sw_journal_discard(struct sw_journal *j)
 /* A new file under another name, then a rename: a crash leaves the old one or the new one. */
 int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 {
-	int old = j->fd, rc = 0;
+	int old = j->fd, rc = sw_env_fault(j->env, "journal.replace");
 
-	if (fsync(by->fd) < 0 || rename(by->path, j->path) < 0)
+	if (rc == 0 && (fsync(by->fd) < 0 || rename(by->path, j->path) < 0))
 		rc = sw_fail_errno("cannot replace the journal %s", j->path);
 	if (rc < 0) {
 		sw_journal_discard(by);
@@ -387,8 +399,8 @@ int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 	j->dirty = false;
 	by->fd = old;
 	sw_journal_close(by);
-	/* Until then a power loss may bring the old one back. */
-	return sw_dir_sync_of(j->path, j->env);
+	j->is_unnamed = true;
+	return sync_name(j);
 }
 
 int sw_journal_reset(struct sw_journal *j)

@@ -353,8 +353,8 @@ static void take_tail(const struct sw_name *n, struct sw_journal_name *out)
 	out->row.bytes = sw_view(f->bytes.p + f->n_same, f->bytes.n - (size_t)f->n_same);
 }
 
-static void recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
-		     const struct sw_journal_name *record)
+void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
+		      const struct sw_journal_name *record)
 {
 	n->journal_seq = seq;
 	n->recorded_file = 0;
@@ -391,7 +391,7 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 	if (rc == 0 && m > 0)
 		rc = sw_journal_append(w->journal, list, m, &seq);
 	for (size_t i = 0; rc == 0 && i < m; i++)
-		recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq, &list[i]);
+		sw_name_recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq, &list[i]);
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
 	free(list);

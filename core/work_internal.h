@@ -151,6 +151,9 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) S
 int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
 /* What a record says of an edit, if that file is what stands there, or NULL. Borrows from the name and the file. */
 void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out);
+/* That record is in the journal: seq is its number, f what it is about, or NULL. */
+void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
+		      const struct sw_journal_name *record);
 /* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */

@@ -1,6 +1,6 @@
 /*
- * A journal begins anew once it has grown: an empty one when nothing waits, else, for a working copy, which may last for
- * months, one that says no more than what stands now.
+ * A journal begins anew once it has grown: an empty one when nothing waits, else one that says no more than what stands now. So
+ * neither a working copy, which may last for months, nor a row that somebody keeps open makes it grow for ever.
  */
 #include "core/work_internal.h"
 
@@ -24,12 +24,30 @@ static uint64_t bytes_now(const struct sw_work *w)
 	return n;
 }
 
-/* Whether all that the journal has of a name is what stands there, on the disk: not while a program writes it. */
-static bool is_recorded(const struct sw_name *n)
+/* What is new and not closed yet; the journal may know that it is there. */
+static bool is_unborn(const struct sw_name *n)
+{
+	return n->file && !sw_file_whole(n->file);
+}
+
+/* Whether the journal has anything of the name. What failed to get there still has to. */
+static bool is_in_journal(const struct sw_name *n)
 {
 	if (n->is_scratch || !n->has_edit)
+		return false;
+	return n->journal_seq > 0 || sw_file_whole(n->file) == n->file;
+}
+
+/* Whether what the journal has of a name is still known, and on the disk. */
+static bool is_recorded(const struct sw_name *n)
+{
+	const struct sw_file *f = sw_file_whole(n->file);
+
+	if (!is_in_journal(n))
 		return true;
-	return sw_name_is_whole(n) && n->recorded == (n->file ? n->file->spill : NULL);
+	if (is_unborn(n))
+		return n->recorded_file == n->file->generation;
+	return n->recorded == (f ? f->spill : NULL);
 }
 
 static bool all_recorded(const struct sw_work *w)
@@ -40,8 +58,9 @@ static bool all_recorded(const struct sw_work *w)
 	return true;
 }
 
-static int write_name(struct sw_journal *j, const struct sw_name *n)
+static int write_name(struct sw_work *w, struct sw_journal *j, struct sw_name *n)
 {
+	const struct sw_file *f = sw_file_whole(n->file);
 	struct sw_journal_name record;
 	uint64_t seq;
 	int rc = 0;
@@ -51,57 +70,81 @@ static int write_name(struct sw_journal *j, const struct sw_name *n)
 		    .table = sw_buf_view(&n->table), .key = sw_buf_view(&n->key), .is_checked = true};
 		rc = sw_journal_append(j, &record, 1, &seq);
 	}
-	if (rc < 0 || !n->has_edit || n->is_scratch)
+	if (rc < 0 || !is_in_journal(n))
 		return rc;
-	sw_name_describe(n, n->file, &record);
-	return sw_journal_append(j, &record, 1, &seq);
+	sw_name_describe(n, f, &record);
+	if (is_unborn(n)) {
+		record.exists = true;
+		record.row = (struct sw_row){.mode = n->file->mode, .mtime_ns = n->file->mtime_ns};
+	}
+	rc = sw_journal_append(j, &record, 1, &seq);
+	if (rc < 0)
+		return rc;
+	sw_name_recorded(w, n, f, seq, &record);
+	if (is_unborn(n))
+		n->recorded_file = n->file->generation;
+	return 0;
+}
+
+/* The old records count: nothing can build on the new ones, and their numbers, which names have got, must not be given again. */
+static void go_on_with_old(struct sw_work *w, uint64_t next)
+{
+	for (size_t i = 0; i < w->cap_names; i++)
+		if (w->names[i])
+			w->names[i]->recorded_file = 0;
+	sw_journal_skip(w->journal, next - 1);
 }
 
 static int write_again(struct sw_work *w)
 {
 	struct sw_journal *fresh;
 	int rc = sw_journal_fork(w->journal, &fresh);
+	uint64_t next;
 
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; rc == 0 && i < w->cap_names; i++)
 		if (w->names[i])
-			rc = write_name(fresh, w->names[i]);
-	if (rc < 0) {
-		sw_journal_discard(fresh);
-		return rc;
-	}
-	return sw_journal_replace(w->journal, fresh);
-}
-
-/* A failure changes nothing: it is tried again with the next flush. */
-static int trim_copy(struct sw_work *w)
-{
-	uint64_t size = sw_journal_size(w->journal);
-
-	if (w->is_frozen || w->journal_dirty_ms > 0 || size < TRIM_BYTES || size < 2 * bytes_now(w) || !all_recorded(w))
-		return 0;
-	return write_again(w);
-}
-
-static int trim_live(struct sw_work *w, uint64_t *last_gone)
-{
-	int rc;
-
-	if (w->n_edits > 0 || sw_journal_size(w->journal) < TRIM_BYTES)
-		return 0;
-	rc = sw_journal_reset(w->journal);
-	w->journal_dirty_ms = 0;
+			rc = write_name(w, fresh, w->names[i]);
+	next = sw_journal_next(fresh);
 	if (rc < 0)
-		return rc;
-	sw_work_free_replaced(w);
-	*last_gone = sw_journal_next(w->journal) - 1;
-	return 0;
+		sw_journal_discard(fresh);
+	else
+		rc = sw_journal_replace(w->journal, fresh);
+	if (rc < 0)
+		go_on_with_old(w, next);
+	return rc;
+}
+
+/* Nothing waits: what the journal has, on the disk or not, is nothing any more. */
+static int begin_empty(struct sw_work *w)
+{
+	int rc = sw_journal_reset(w->journal);
+
+	w->journal_dirty_ms = 0;
+	if (rc == 0)
+		sw_work_free_replaced(w);
+	return rc;
+}
+
+static bool is_worth_it(const struct sw_work *w)
+{
+	return sw_journal_size(w->journal) >= 2 * bytes_now(w);
 }
 
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone)
 {
-	if (!w->journal)
+	uint64_t last = w->journal ? sw_journal_next(w->journal) - 1 : 0;
+	bool is_empty = w->n_edits == 0 && !w->is_copy;
+	int rc;
+
+	/* The numbers of what is being committed must stay: they are about to be spent. */
+	if (!w->journal || w->is_frozen || w->committing || sw_journal_size(w->journal) < TRIM_BYTES)
 		return 0;
-	return w->is_copy ? trim_copy(w) : trim_live(w, last_gone);
+	if (!is_empty && (w->journal_dirty_ms > 0 || !is_worth_it(w) || !all_recorded(w)))
+		return 0;
+	rc = is_empty ? begin_empty(w) : write_again(w);
+	if (rc == 0 && !w->is_copy)
+		*last_gone = last;
+	return rc;
 }

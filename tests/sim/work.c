@@ -30,10 +30,12 @@ static void on_step(void *arg, const char *step)
 	struct sim *s = node->net->watch.arg;
 	struct sim_node *n = &s->nodes[node->at];
 
+	if (strcmp(step, "dir.sync") == 0 && strcmp(n->died_at, "journal.replace") == 0)
+		n->on_disk = journal_size(s, node->at); /* a new one was flushed before it got its name */
+	else if (strcmp(step, "journal.replace") == 0)
+		n->on_disk = UINT64_MAX;
 	snprintf(n->died_at, sizeof(n->died_at), "%s", step);
-	if (strcmp(step, "journal.reset") == 0) {
-		n->on_disk = 0;
-	} else if (strcmp(step, "journal.sync") == 0) {
+	if (strcmp(step, "journal.sync") == 0) {
 		n->on_disk = journal_size(s, node->at);
 		for (size_t i = 0; i < SIM_ROWS; i++)
 			n->rows[i].is_synced = n->rows[i].is_set;

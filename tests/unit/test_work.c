@@ -553,6 +553,134 @@ static void what_is_added_builds_on_what_is_there(void **state)
 	end(&s);
 }
 
+static void flush_and_close(struct set *s, struct sw_handle *h)
+{
+	TEST_OK(sw_handle_flush(s->w, h));
+	sw_handle_release(s->w, h);
+}
+
+static void open_row(struct set *s, const char *key, unsigned flags, struct sw_handle *h)
+{
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str(key), flags, 0644, h));
+}
+
+/* Whoever keeps a row open that he writes keeps its edit: one that is new, one that was committed, one that was closed before. */
+static void what_waits_does_not_make_the_journal_grow(void **state)
+{
+	static char text[100000];
+	struct sw_handle h[4];
+	struct sw_spent spent;
+	struct set s;
+	uint64_t n_commits;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "committed", "committed");
+	pass(&s, 5000);
+	write_row(&s, "closed", "closed");
+	open_row(&s, "closed", SW_OPEN_WRITE, &h[0]);
+	open_row(&s, "committed", SW_OPEN_WRITE, &h[1]);
+	open_row(&s, "shell", SW_OPEN_WRITE | SW_OPEN_CREATE, &h[2]);
+	TEST_OK(sw_handle_flush(s.w, &h[2]));
+	open_row(&s, "new", SW_OPEN_WRITE | SW_OPEN_CREATE, &h[3]);
+	for (int i = 0; i < 4; i++)
+		TEST_OK(sw_handle_write(s.w, &h[i], 0, false, sw_view_str("torn")));
+	write_row(&s, "gone", "x");
+	n_commits = count(&s);
+	for (unsigned i = 0; i < 30; i++) {
+		struct sw_handle row;
+
+		fill(text, sizeof(text), i);
+		open_row(&s, "r", SW_OPEN_WRITE | SW_OPEN_CREATE, &row);
+		TEST_OK(sw_handle_write(s.w, &row, 0, false, sw_view((uint8_t *)text, sizeof(text))));
+		flush_and_close(&s, &row);
+		pass(&s, 5000);
+		assert_true(journal_bytes(&s) < 500000);
+	}
+	assert_true(count(&s) >= n_commits + 30);
+	/* Nor is there anything left of what is spent with the old journals. */
+	TEST_OK(sw_db_spent(s.t.db, sw_view_str("t"), sw_view_str("gone"), &spent));
+	assert_int_equal(spent.seq, 0);
+	for (int i = 0; i < 4; i++) {
+		s.t.env.fail_rc = SW_EIO;
+		s.t.env.is_dead = true;
+		sw_handle_release(s.w, &h[i]);
+	}
+	crash(&s);
+	check_row(&s, "closed", "closed", 6);
+	check_row(&s, "committed", "committed", 9);
+	check_row(&s, "shell", "", 0);
+	check_row(&s, "r", text, sizeof(text));
+	pass(&s, 5000);
+	check_row(&s, "closed", "closed", 6);
+	end(&s);
+}
+
+/* Of one row, kept from its commit by another handle, records until the journal is to begin anew. */
+static void grow_journal(struct set *s, struct sw_handle *busy, const char *text, size_t n)
+{
+	struct sw_handle h;
+
+	open_row(s, "busy", SW_OPEN_WRITE | SW_OPEN_CREATE, busy);
+	TEST_OK(sw_handle_write(s->w, busy, 0, false, sw_view_str("x")));
+	for (int i = 0; i < 4; i++) {
+		open_row(s, "busy", SW_OPEN_WRITE, &h);
+		TEST_OK(sw_handle_write(s->w, &h, 0, false, sw_view((const uint8_t *)text, n)));
+		flush_and_close(s, &h);
+	}
+}
+
+/* Wherever it fails, what is written afterwards is there after a crash; so it is once the row was committed in between. */
+static bool check_failed_trim(int fail_in, bool is_committed)
+{
+	static char text[100000];
+	struct sw_handle busy, log;
+	bool is_over;
+	struct set s;
+
+	begin(&s);
+	fill(text, sizeof(text), 1);
+	write_row(&s, "log", "");
+	pass(&s, 5000);
+	grow_journal(&s, &busy, text, sizeof(text));
+	open_row(&s, "log", SW_OPEN_WRITE, &log);
+	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text, 1000)));
+	TEST_OK(sw_work_sync(s.w));
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 1000, 500)), SW_EIO);
+	s.t.env.fail_in = fail_in;
+	is_over = sw_work_run(s.w) == 0;
+	s.t.env.fail_in = 0;
+	assert_true(!is_over || journal_bytes(&s) < 200000);
+	if (is_committed)
+		pass(&s, 5000);
+	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 1500, 500)));
+	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 2000, 1000)));
+	s.t.env.is_dead = true;
+	sw_handle_release(s.w, &log);
+	sw_handle_release(s.w, &busy);
+	crash(&s);
+	check_row(&s, "log", text, 3000);
+	check_row(&s, "busy", text, sizeof(text));
+	pass(&s, 5000);
+	check_row(&s, "log", text, 3000);
+	end(&s);
+	return is_over;
+}
+
+static void a_journal_that_cannot_begin_anew_goes_on(void **state)
+{
+	int n = 1;
+
+	(void)state;
+	while (!check_failed_trim(n, n % 2))
+		n++;
+	assert_true(n > 5);
+	for (int i = 1; i < n; i++)
+		assert_false(check_failed_trim(i, i % 2 == 0));
+}
+
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
 static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 {
@@ -697,6 +825,8 @@ int main(void)
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
 	    cmocka_unit_test(what_is_appended_costs_what_it_adds),
 	    cmocka_unit_test(what_is_added_builds_on_what_is_there),
+	    cmocka_unit_test(what_waits_does_not_make_the_journal_grow),
+	    cmocka_unit_test(a_journal_that_cannot_begin_anew_goes_on),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
