@@ -366,6 +366,12 @@ int sw_session_new(const struct sw_session_options *options, struct sw_session *
 	return 0;
 }
 
+void sw_session_set_message_max(struct sw_session *s, size_t n)
+{
+	assert(n > 0 && n <= SW_SESSION_MESSAGE_MAX);
+	s->message_max = n;
+}
+
 void sw_session_free(struct sw_session *s)
 {
 	if (!s)

@@ -48,6 +48,9 @@ struct sw_session_options {
 	size_t message_max; /* largest message to receive; 0 means SW_SESSION_MESSAGE_MAX */
 };
 
+/* Receive messages up to so many bytes from now on. */
+void sw_session_set_message_max(struct sw_session *s, size_t n);
+
 /* An initiator has its first frame in sw_session_output() at once. SW_ENOMEM. */
 int sw_session_new(const struct sw_session_options *options, struct sw_session **out) SW_MUST_CHECK;
 void sw_session_free(struct sw_session *s);

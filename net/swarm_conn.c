@@ -6,11 +6,14 @@
 
 #include "core/log.h"
 
-#define HANDSHAKE_MS	  10000
-#define GOOD_MS		  5000 /* a connection that lasts so long makes the next dial a first one */
-#define LAST_WORD_MS	  500 /* to send what is queued before a connection is closed */
-#define OUTPUT_MAX	  ((size_t)24 << 20) /* encrypted bytes that wait, per connection */
-#define OUTPUT_BACKED_UP  ((size_t)1 << 20)  /* beyond it we stop listening to the peer */
+#define HANDSHAKE_MS  10000
+#define STRANGERS_MAX 128 /* connections; half of what the transport takes */
+#define STRANGER_MESSAGE_MAX                                                                       \
+	65536 /* before it is known to be a member; what it has to say then is short */
+#define GOOD_MS          5000 /* a connection that lasts so long makes the next dial a first one */
+#define LAST_WORD_MS     500  /* to send what is queued before a connection is closed */
+#define OUTPUT_MAX       ((size_t)24 << 20) /* encrypted bytes that wait, per connection */
+#define OUTPUT_BACKED_UP ((size_t)1 << 20)  /* beyond it we stop listening to the peer */
 
 static struct conn *find_conn(const struct sw_swarm *s, uint64_t id)
 {
@@ -32,7 +35,8 @@ static void set_error(struct sw_peer_status *st, const char *reason)
 	snprintf(st->last_error, sizeof(st->last_error), "%s", reason);
 }
 
-/* A random part of the wait, so that peers that lost each other together do not come back together. */
+/* A random part of the wait, so that peers that lost each other together do not come back together.
+ */
 void sw_endpoint_plan(struct sw_swarm *s, struct endpoint *e)
 {
 	uint32_t jitter;
@@ -132,7 +136,8 @@ void sw_conn_drop(void *arg, uint64_t peer, const char *reason)
 	if (strcmp(reason, SW_SYNC_CONNECTED_TWICE) == 0 || strcmp(reason, SW_SYNC_CLOSING) == 0)
 		return; /* no fault of anybody's */
 	set_error(sw_conn_status(c), reason);
-	sw_swarm_blame(s, sw_conn_status(c)->address, "peer %s dropped: %s", sw_conn_status(c)->address, reason);
+	sw_swarm_blame(s, sw_conn_status(c)->address, "peer %s dropped: %s",
+		       sw_conn_status(c)->address, reason);
 	if (c->endpoint)
 		c->endpoint->complained = true;
 }
@@ -144,7 +149,8 @@ static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const c
 					     .database = sw_db_id(s->db),
 					     .identity = sw_db_identity(s->db),
 					     .static_secret = s->noise_secret,
-					     .ephemeral_secret = ephemeral};
+					     .ephemeral_secret = ephemeral,
+					     .message_max = e ? 0 : STRANGER_MESSAGE_MAX};
 	struct conn *c = calloc(1, sizeof(*c));
 	int rc;
 
@@ -161,6 +167,7 @@ static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const c
 	c->endpoint = e;
 	c->since_ms = sw_swarm_now(s);
 	c->status.is_inbound = true;
+	c->is_stranger = !e;
 	snprintf(c->status.address, sizeof(c->status.address), "%s", address);
 	sw_conn_status(c)->state = SW_PEER_HANDSHAKE;
 	c->next = s->conns;
@@ -170,10 +177,32 @@ static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const c
 
 /* Transport events */
 
+/* Strangers cost nobody a place but each other: of many that only hold their line, the oldest goes.
+ */
+static void make_room(struct sw_swarm *s)
+{
+	struct conn *oldest = NULL;
+	size_t n = 0;
+
+	for (struct conn *c = s->conns; c; c = c->next) {
+		if (!c->is_stranger)
+			continue;
+		oldest = c; /* the list begins with the newest */
+		n++;
+	}
+	if (n < STRANGERS_MAX)
+		return;
+	sw_swarm_blame(s, oldest->status.address,
+		       "a connection from %s was closed: too many wait to be let in",
+		       oldest->status.address);
+	conn_end(s, oldest, NULL);
+}
+
 static void on_accepted(void *arg, uint64_t conn, const char *address)
 {
 	struct sw_swarm *s = arg;
 
+	make_room(s);
 	if (conn_new(s, conn, NULL, address) < 0)
 		sw_transport_close(s->transport, conn);
 }
@@ -217,7 +246,17 @@ static void came_up(struct sw_swarm *s, struct conn *c)
 		c->endpoint->status.last_error[0] = '\0';
 	}
 	sw_sync_peer_up(s->sync, c->id, remote, c->endpoint != NULL,
-			c->endpoint && c->endpoint->has_ticket ? &c->endpoint->ticket : NULL, sw_swarm_now(s));
+			c->endpoint && c->endpoint->has_ticket ? &c->endpoint->ticket : NULL,
+			sw_swarm_now(s));
+}
+
+/* A member may say more at once. */
+static void note_member(struct sw_swarm *s, struct conn *c)
+{
+	if (!c->is_stranger || !sw_sync_is_member(s->sync, c->id))
+		return;
+	c->is_stranger = false;
+	sw_session_set_message_max(c->session, SW_SESSION_MESSAGE_MAX);
 }
 
 /* Part of a long message has come: the peer is not silent. */
@@ -250,11 +289,13 @@ static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
 
 		if (!c->is_up && more >= 0 && sw_session_established(c->session))
 			came_up(s, c);
+		note_member(s, c);
 		if (more <= 0 || c->close_at_ms) {
 			rc = more < 0 ? more : 0;
 			break;
 		}
 		sw_sync_message(s->sync, conn, message, sw_swarm_now(s));
+		note_member(s, c);
 	}
 	note_records(s, c);
 	if (rc == 0)
@@ -263,8 +304,8 @@ static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
 		const char *reason = sw_fail_message(rc);
 
 		if (!c->endpoint)
-			sw_swarm_blame(s, c->status.address, "a connection from %s was refused: %s", c->status.address,
-				       reason);
+			sw_swarm_blame(s, c->status.address, "a connection from %s was refused: %s",
+				       c->status.address, reason);
 		conn_end(s, c, reason);
 	}
 }

@@ -31,6 +31,7 @@ struct conn {
 	struct endpoint *endpoint; /* NULL: they dialled us */
 	struct sw_session *session;
 	bool is_up;		  /* the engine knows it */
+	bool is_stranger;	  /* they dialled us, and have not shown that they are a member */
 	uint64_t close_at_ms;	  /* 0: it stays */
 	uint64_t since_ms;
 	uint64_t up_ms; /* 0: it never was */

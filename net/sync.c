@@ -194,6 +194,13 @@ void sw_sync_settle(struct sw_sync *s, uint64_t now_ms)
 	sweep(s);
 }
 
+bool sw_sync_is_member(const struct sw_sync *s, uint64_t id)
+{
+	const struct peer *p = find(s, id);
+
+	return p && p->phase == PHASE_MEMBER;
+}
+
 void sw_sync_close(struct sw_sync *s)
 {
 	for (struct peer *p = s->peers; p; p = p->next)

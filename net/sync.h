@@ -47,6 +47,8 @@ void sw_sync_free(struct sw_sync *s);
 void sw_sync_peer_up(struct sw_sync *s, uint64_t peer, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms);
 void sw_sync_peer_down(struct sw_sync *s, uint64_t peer);
+/* Whether a peer that is up has shown that it is a member. */
+bool sw_sync_is_member(const struct sw_sync *s, uint64_t peer);
 /* Say goodbye to all, and drop them. */
 void sw_sync_close(struct sw_sync *s);
 void sw_sync_message(struct sw_sync *s, uint64_t peer, struct sw_view message, uint64_t now_ms);

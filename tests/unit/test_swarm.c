@@ -1,10 +1,12 @@
-/* Swarms over real loopback connections: joining, converging, being refused. Each has its own store and thread. */
+/* Swarms over real loopback connections: joining, converging, being refused. Each has its own store
+ * and thread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -25,7 +27,8 @@ struct node {
 	const char *url; /* that it listens on */
 };
 
-static void on_changed(void *arg, const struct sw_changes *c, const struct sw_head *h, bool by_others)
+static void on_changed(void *arg, const struct sw_changes *c, const struct sw_head *h,
+		       bool by_others)
 {
 	(void)c;
 	(void)h;
@@ -47,11 +50,12 @@ static void real_clock(struct node *n)
 static void start(struct node *n, const char *const *peers, size_t n_peers)
 {
 	static const char *const loopback[] = {"tcp://127.0.0.1:0"};
-	struct sw_swarm_options o = {.listen = loopback,
-				     .n_listen = 1,
-				     .peers = peers,
-				     .n_peers = n_peers,
-				     .timers = {.advert_ms = 50, .backoff_min_ms = 20, .backoff_max_ms = 200}};
+	struct sw_swarm_options o = {
+	    .listen = loopback,
+	    .n_listen = 1,
+	    .peers = peers,
+	    .n_peers = n_peers,
+	    .timers = {.advert_ms = 50, .backoff_min_ms = 20, .backoff_max_ms = 200}};
 	struct sw_swarm *s;
 	const char *const *urls;
 
@@ -230,7 +234,8 @@ static void used_expired_and_unknown_tickets_are_refused(void **state)
 	refused(&a, (const char *)forged.p, "not one of ours");
 	/* A ticket of another database is refused before anything is dialled. */
 	test_db_create(&other.db, 9);
-	assert_int_equal(sw_swarm_start(other.db.db, &(struct sw_swarm_options){.peers = peers, .n_peers = 1},
+	assert_int_equal(sw_swarm_start(other.db.db,
+					&(struct sw_swarm_options){.peers = peers, .n_peers = 1},
 					&none),
 			 SW_EINVAL);
 	test_put(&a.db, "t", "r", "still alive");
@@ -263,6 +268,40 @@ static void a_stranger_who_knows_the_database_is_dropped(void **state)
 	end(&a);
 }
 
+static int knock(const struct node *at)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_port = htons((uint16_t)strtoul(strrchr(at->url, ':') + 1, NULL, 10));
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* More lines held by strangers than there is room for: the oldest go, and a newcomer gets in. */
+static void who_only_holds_the_line_keeps_nobody_out(void **state)
+{
+	struct node a = {0}, b = {0};
+	int lines[300];
+	char c;
+
+	(void)state;
+	create(&a, 1);
+	for (size_t i = 0; i < 300; i++)
+		lines[i] = knock(&a);
+	join(&b, &a, 2);
+	test_put(&b.db, "t", "r", "here");
+	until_same(&a, &b);
+	assert_int_equal(recv(lines[299], &c, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(recv(lines[0], &c, 1, 0) <= 0);
+	for (size_t i = 0; i < 300; i++)
+		close(lines[i]);
+	end(&b);
+	end(&a);
+}
+
 static _Atomic unsigned n_refused;
 
 static void count_refused(enum sw_log_level level, const char *text)
@@ -275,20 +314,18 @@ static void count_refused(enum sw_log_level level, const char *text)
 static void who_knocks_all_the_time_does_not_fill_the_log(void **state)
 {
 	struct node a = {0};
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
 	(void)state;
 	create(&a, 1);
-	to.sin_port = htons((uint16_t)strtoul(strrchr(a.url, ':') + 1, NULL, 10));
 	sw_log_set_level(SW_LOG_WARN);
 	sw_log_set_sink(count_refused);
 	for (int i = 0; i < 40; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int fd = knock(&a);
 		char end;
 
-		assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 		assert_int_equal(send(fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
-		while (recv(fd, &end, 1, 0) > 0) /* until it is closed, so that each was dealt with */
+		while (recv(fd, &end, 1, 0) >
+		       0) /* until it is closed, so that each was dealt with */
 			;
 		close(fd);
 	}
@@ -360,6 +397,7 @@ int main(void)
 	    cmocka_unit_test(a_chain_of_three_converges_and_heals),
 	    cmocka_unit_test(used_expired_and_unknown_tickets_are_refused),
 	    cmocka_unit_test(a_stranger_who_knows_the_database_is_dropped),
+	    cmocka_unit_test(who_only_holds_the_line_keeps_nobody_out),
 	    cmocka_unit_test(who_knocks_all_the_time_does_not_fill_the_log),
 	    cmocka_unit_test(the_same_peer_twice_is_once),
 	    cmocka_unit_test(every_ticket_with_one_letter_changed_is_refused),
