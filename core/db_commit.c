@@ -456,13 +456,13 @@ static int mark_spent(struct sw_txn *txn, const struct making *m)
 	return rc;
 }
 
-static struct sw_spent decode_spent(struct sw_view value)
+static int decode_spent(struct sw_view value, struct sw_spent *out)
 {
 	struct sw_rd r = sw_rd(value);
-	struct sw_spent s = {.seq = sw_rd_u64(&r)};
 
-	sw_rd_hash(&r, &s.written);
-	return sw_rd_done(&r) == 0 ? s : (struct sw_spent){0};
+	out->seq = sw_rd_u64(&r);
+	sw_rd_hash(&r, &out->written);
+	return sw_rd_done(&r) == 0 ? 0 : sw_db_damaged("record of what is committed of the journal");
 }
 
 int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, struct sw_spent *out)
@@ -478,7 +478,7 @@ int sw_db_spent(struct sw_db *db, struct sw_view table, struct sw_view key, stru
 	sw_row_cell(table, key, &cell);
 	rc = sw_txn_get(txn, SW_SPACE_SPENT, sw_view(cell.b, sizeof(cell.b)), &v);
 	if (rc == 0)
-		*out = decode_spent(v);
+		rc = decode_spent(v, out);
 	sw_txn_abort(txn);
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
@@ -502,9 +502,12 @@ int sw_db_spent_last(struct sw_db *db, uint64_t *out)
 	if (rc < 0)
 		return rc;
 	while ((rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
-		uint64_t seq = decode_spent(value).seq;
+		struct sw_spent s;
 
-		*out = seq > *out ? seq : *out;
+		rc = decode_spent(value, &s);
+		if (rc < 0)
+			break;
+		*out = s.seq > *out ? s.seq : *out;
 		from = next_key(found, at);
 	}
 	sw_txn_abort(txn);
@@ -521,10 +524,12 @@ int sw_db_forget_spent(struct sw_db *db, uint64_t upto)
 	pthread_mutex_lock(&db->write_lock);
 	rc = sw_txn_begin(db->store, true, &txn);
 	while (rc == 0 && (rc = sw_txn_ceil(txn, SW_SPACE_SPENT, from, &found, &value)) > 0) {
-		bool is_newer = decode_spent(value).seq > upto;
+		struct sw_spent s;
 
+		rc = decode_spent(value, &s);
 		from = next_key(found, at); /* the view dies with the delete */
-		rc = is_newer ? 0 : sw_txn_del(txn, SW_SPACE_SPENT, sw_view(at, from.n - 1));
+		if (rc == 0 && s.seq <= upto)
+			rc = sw_txn_del(txn, SW_SPACE_SPENT, sw_view(at, from.n - 1));
 	}
 	if (rc == 0)
 		rc = sw_txn_commit(SW_TAKE(txn));
