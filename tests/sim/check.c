@@ -152,12 +152,35 @@ static uint64_t time_of(struct sim *s, size_t at)
 	return test_env_wall(&s->net.nodes[at].t.env) + (uint64_t)(now > before ? now : before);
 }
 
-static void check_stamp(struct sim *s, size_t at, const struct sw_commit *c)
+static bool is_in_line(const struct sw_reader *r, const struct sw_hash *id)
+{
+	enum sw_outcome outcome;
+	uint64_t seq;
+
+	TEST_OK(sw_history_seq(r->txn, id, &seq));
+	TEST_OK(sw_history_outcome(r->txn, seq, &outcome));
+	return outcome != SW_OUT;
+}
+
+/* The greatest stamp of a node's line, of what it held before it is looked at. */
+static uint64_t last_of_line(const struct sim *s, size_t at, const struct sw_reader *r)
+{
+	uint64_t last = 0;
+
+	if (!s->is_governed)
+		return s->nodes[at].stamp;
+	for (size_t i = 0; i < s->n_commits; i++)
+		if (s->commits[i].stamp > last && bit_get(&s->nodes[at].has, i) && is_in_line(r, &s->commits[i].id))
+			last = s->commits[i].stamp;
+	return last;
+}
+
+static void check_stamp(struct sim *s, size_t at, const struct sw_reader *r, const struct sw_commit *c)
 {
 	const struct net_node *node = &s->net.nodes[at];
 	bool is_own = sw_key_eq(&c->author, sw_db_key(node->t.db));
 
-	if (is_own && c->stamp <= s->nodes[at].stamp)
+	if (is_own && c->stamp <= last_of_line(s, at, r))
 		sim_fail(s, "order_extends_causality",
 			 "node %zu stamped its commit below what it knew", at);
 	if (!is_own && sw_hlc_ms(c->stamp) > time_of(s, at) + SW_SKEW_MS)
@@ -180,7 +203,7 @@ static void take(struct sim *s, size_t at, const struct sw_reader *r, uint64_t s
 	i = i ? i - 1 : add(s, &c, raw, changeset);
 	check_parents(s, at, &c);
 	if (is_new)
-		check_stamp(s, at, &c);
+		check_stamp(s, at, r, &c);
 	if (bit_get(&node->has, i))
 		sim_fail(s, "order_extends_causality", "node %zu holds a commit twice", at);
 	bit_set(&node->has, i);
@@ -429,15 +452,13 @@ uint64_t sim_check_latest(const struct sim *s)
 /* What removed keys signed, and nothing stands on, goes nowhere. */
 static bool is_out(struct sim *s, size_t at, size_t i)
 {
-	enum sw_outcome outcome;
 	struct sw_reader r;
-	uint64_t seq;
+	bool in_line;
 
 	TEST_OK(sw_reader_begin(s->net.nodes[at].t.db, &r));
-	TEST_OK(sw_history_seq(r.txn, &s->commits[i].id, &seq));
-	TEST_OK(sw_history_outcome(r.txn, seq, &outcome));
+	in_line = is_in_line(&r, &s->commits[i].id);
 	sw_reader_end(&r);
-	return outcome == SW_OUT;
+	return !in_line;
 }
 
 /* What node k had told of, of the 64 commits of a word, and i does not have. */
