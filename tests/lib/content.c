@@ -80,12 +80,59 @@ static void make_object(struct rng *r, const struct sw_columns *base, struct sw_
 	sw_buf_printf(out, "}%s", one_in(r, 2) ? "\n" : "");
 }
 
+/* Objects at the edges of what has columns. */
+static void make_odd(struct rng *r, struct sw_buf *out)
+{
+	static const char *const odd[] = {
+	    /* These have columns. */
+	    "{}",
+	    "\n{\t}\r\n",
+	    "{\"\":1,\"x\":2}",
+	    "{\"\\ud83d\\uDE00\":1,\"/\":2,\"\\u0000\":3}",
+	    "{\"x\":9007199254740993,\"y\":-0,\"z\":1E+400}",
+	    "{ \"x\" : \"\\ud83d\\ude00\" ,\"\\/\":\"\xc3\xa9\"}",
+	    "{\"\\u0078\":1, \"y\":\"\x7f\"}",
+	    "{\"e\xcc\x81\":1,\"\xc3\xa9\":2}",
+	    /* These have none. */
+	    "{\"x\":1,\"x\":2}",
+	    "{\"x\":1,\"\\u0078\":2}",
+	    "{\"x\":1,}",
+	    "{\"x\":01}",
+	    "{\"x\":.5}",
+	    "{\"x\":\"\\ud800\"}",
+	    "{\"x\":\"\\udc00\\ud800\"}",
+	    "{\"x\":\"\xff\"}",
+	    "{\"x\":\"\xc0\xaf\"}",
+	    "{\"x\":\"\xed\xa0\x80\"}",
+	    "{\"x\":\"a\nb\"}",
+	    "{\"x\":tru}",
+	    "{\"x\":1} {}",
+	    "{'x':1}",
+	    "\xef\xbb\xbf{\"x\":1}",
+	    "{\"x\"",
+	};
+	uint32_t n = 62 + rng_below(r, 3); /* with the object around them, 64 are allowed */
+
+	if (!one_in(r, 8)) {
+		sw_buf_put_view(out, sw_view_str(odd[rng_below(r, sizeof(odd) / sizeof(odd[0]))]));
+		return;
+	}
+	sw_buf_printf(out, "{\"x\":");
+	for (uint32_t i = 0; i < n; i++)
+		sw_buf_put_u8(out, '[');
+	for (uint32_t i = 0; i < n; i++)
+		sw_buf_put_u8(out, ']');
+	sw_buf_printf(out, "}");
+}
+
 void content_make(struct rng *r, struct sw_view key, struct sw_view base, struct sw_buf *out)
 {
 	struct sw_columns columns = {0};
 	uint32_t dice = rng_below(r, 100);
 
-	if (sw_columns_possible(key, 0) && dice < 88) {
+	if (sw_columns_possible(key, 0) && dice < 6) {
+		make_odd(r, out);
+	} else if (sw_columns_possible(key, 0) && dice < 88) {
 		bool has =
 		    base.n > 0 && !one_in(r, 10) && sw_columns_parse(key, base, &columns) == 1;
 

@@ -2,6 +2,7 @@
 
 #include "core/blob.h"
 #include "core/state.h"
+#include "tests/lib/oracle_columns.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -257,19 +258,6 @@ static void write_row(struct oracle *o, struct oracle_row *r, const struct sw_op
 	}
 }
 
-static struct sw_hash column_value(const struct sw_columns *c, struct sw_view name)
-{
-	const struct sw_column *found = NULL;
-	struct sw_hash h = sw_hash_zero;
-
-	for (size_t i = 0; i < c->n; i++)
-		if (sw_view_eq(c->v[i].name, name))
-			found = &c->v[i];
-	if (found)
-		sw_column_hash(found, &h);
-	return h;
-}
-
 static struct oracle_column *writer_of(struct oracle_row *r, struct sw_view name)
 {
 	for (size_t i = 0; i < r->n_columns; i++)
@@ -291,7 +279,7 @@ static int64_t merged_mtime(int64_t a, int64_t b, struct sw_hash hash)
 
 /* Column by column; false when there is no result. */
 static bool merge(struct oracle *o, struct oracle_row *r, const struct sw_op *op, size_t x,
-		  const struct sw_columns *mine, const struct sw_columns *met)
+		  const struct oracle_members *mine, const struct oracle_members *met)
 {
 	struct sw_view changed[256];
 	struct sw_hash mine_row, hash;
@@ -304,14 +292,14 @@ static bool merge(struct oracle *o, struct oracle_row *r, const struct sw_op *op
 		assert(n < 256);
 		changed[n++] = c.name;
 	}
-	if (sw_columns_merge(mine, met, changed, n, &text) < 0) {
+	if (!oracle_columns_merge(mine, met, changed, n, &text)) {
 		sw_buf_fini(&text);
 		return false;
 	}
 	sw_op_new_hash(op, &mine_row);
 	rd = sw_rd(op->columns);
 	while (sw_op_column_next(&rd, &c)) {
-		struct sw_hash now = column_value(met, c.name), w = column_value(mine, c.name);
+		struct sw_hash now = oracle_columns_hash(met, c.name), w = oracle_columns_hash(mine, c.name);
 		struct oracle_column *writer = writer_of(r, c.name);
 		struct gone g = {.column = true, .name = c.name, .r = c.old, .n = w};
 
@@ -343,7 +331,7 @@ static bool merge(struct oracle *o, struct oracle_row *r, const struct sw_op *op
 	return true;
 }
 
-static void lose_whole(struct oracle_row *r, const struct sw_columns *met)
+static void lose_whole(struct oracle_row *r, const struct oracle_members *met)
 {
 	if (r->n_columns == 0) {
 		lose(r, r->whole, NULL, r->hash, r->whole_row);
@@ -355,54 +343,54 @@ static void lose_whole(struct oracle_row *r, const struct sw_columns *met)
 	for (size_t i = 0; i < r->n_columns; i++)
 		if (r->columns[i].commit != r->last)
 			lose(r, r->columns[i].commit, &r->columns[i].name,
-			     column_value(met, r->columns[i].name), r->columns[i].row);
+			     oracle_columns_hash(met, r->columns[i].name), r->columns[i].row);
 }
 
 static void unclean(struct oracle *o, struct oracle_row *r, const struct sw_op *op, size_t x)
 {
-	struct sw_columns mine = {0}, met = {0};
+	struct oracle_members mine = {0}, met = {0};
 	bool has_met, has_mine, merged = false;
 
-	has_met = r->is_there && sw_columns_parse(op->key, sw_buf_view(&r->bytes), &met) == 1;
+	has_met = r->is_there && oracle_columns_parse(op->key, sw_buf_view(&r->bytes), &met);
 	has_mine = op->kind == SW_OP_PUT && op->has_columns &&
-		   sw_columns_parse(op->key, written(o, op), &mine) == 1;
+		   oracle_columns_parse(op->key, written(o, op), &mine);
 	o->commits[x].was_unclean = true;
 	if (has_met && has_mine) {
 		/* The merge replaces the text that `met` looks into. */
 		struct sw_buf keep = {0};
-		struct sw_columns again;
+		struct oracle_members again;
 
 		sw_buf_put_view(&keep, sw_buf_view(&r->bytes));
-		assert(sw_columns_parse(op->key, sw_buf_view(&keep), &again) == 1);
+		assert(oracle_columns_parse(op->key, sw_buf_view(&keep), &again));
 		merged = merge(o, r, op, x, &mine, &again);
 		o->commits[x].was_merged |= merged;
-		sw_columns_fini(&again);
+		oracle_columns_fini(&again);
 		sw_buf_fini(&keep);
 	}
 	if (!merged) {
 		lose_whole(r, &met);
 		write_row(o, r, op, x);
 	}
-	sw_columns_fini(&mine);
-	sw_columns_fini(&met);
+	oracle_columns_fini(&mine);
+	oracle_columns_fini(&met);
 }
 
 static void clean(struct oracle *o, struct oracle_row *r, const struct sw_op *op, size_t x)
 {
-	struct sw_columns mine = {0};
+	struct oracle_members mine = {0};
 	struct sw_rd rd = sw_rd(op->columns);
 	struct sw_op_column c;
 
 	if (op->kind == SW_OP_PUT && op->has_columns &&
-	    sw_columns_parse(op->key, written(o, op), &mine) == 1) {
+	    oracle_columns_parse(op->key, written(o, op), &mine)) {
 		while (sw_op_column_next(&rd, &c)) {
 			struct gone g = {
-			    .column = true, .name = c.name, .r = c.old, .n = column_value(&mine, c.name)};
+			    .column = true, .name = c.name, .r = c.old, .n = oracle_columns_hash(&mine, c.name)};
 
 			cover(r, &g);
 		}
 	}
-	sw_columns_fini(&mine);
+	oracle_columns_fini(&mine);
 	write_row(o, r, op, x);
 }
 

@@ -2,14 +2,13 @@
  * The oracle: a naive fold, written straight from core/FORMAT.md, to compare the real one with.
  *
  * It keeps every commit in a plain array, sorts, and folds from nothing each time. It builds its trees from
- * scratch, too, and hashes their nodes as it goes. Of core it uses only the encodings, the hashes, and the
- * scanning and merging of JSON texts (which have tests of their own).
+ * scratch, too, and hashes their nodes as it goes. It takes JSON texts apart and merges them in its own way, too. Of core it uses only the
+ * encodings, the hashes, and the cutting of large rows (which have tests of their own).
  */
 #ifndef TESTS_LIB_ORACLE_H
 #define TESTS_LIB_ORACLE_H
 
 #include "core/changeset.h"
-#include "core/columns.h"
 #include "core/commit.h"
 
 struct oracle_commit {

@@ -1,35 +1,31 @@
-#include "tests/lib/world.h"
-
 #include <assert.h>
 
 #include "core/blob.h"
+#include "core/columns.h"
 #include "core/db_internal.h"
 #include "core/hlc.h"
 #include "tests/lib/content.h"
+#include "tests/lib/world_internal.h"
 
-#define N_TABLES 3
-#define N_KEYS	 5
-#define N_ROWS	 (N_TABLES * N_KEYS)
-#define OPS_MAX	 6
+#define N_TABLES WORLD_TABLES
+#define N_KEYS	 WORLD_KEYS
+#define N_ROWS	 WORLD_ROWS
+#define OPS_MAX	 14 /* a table that is renamed with all of its rows has 12 */
+#define ORDERS_COMMITS_MAX 4
 
 static const char *const tables[N_TABLES] = {"t", "u", "v"};
 static const char *const keys[N_KEYS] = {"a.json", "b.json", "c.json", "plain", "Plain"};
 
-static struct {
-	size_t worlds, commits, crafted, strict, dropped, merged, unclean, checks, snapshots, conflicts,
-	    refused, large, batches, revocations, floors, voids, outs, denied;
-} counts;
+struct world_counts world_counts;
 
-void world_print_counts(void)
+struct sw_view world_table(size_t row)
 {
-	printf("%zu worlds, %zu sets compared, %zu snapshots, %zu batches, %zu commits (%zu by hand, %zu "
-	       "strict, %zu with large rows); at the end %zu dropped, %zu unclean, %zu merged, %zu "
-	       "records; %zu refused here\n",
-	       counts.worlds, counts.checks, counts.snapshots, counts.batches, counts.commits,
-	       counts.crafted, counts.strict, counts.large, counts.dropped, counts.unclean, counts.merged,
-	       counts.conflicts, counts.refused);
-	printf("%zu commits of revocations and %zu of floors; at the end %zu void, %zu not in the line; %zu not allowed\n",
-	       counts.revocations, counts.floors, counts.voids, counts.outs, counts.denied);
+	return sw_view_str(tables[row / N_KEYS]);
+}
+
+struct sw_view world_key(size_t row)
+{
+	return sw_view_str(keys[row % N_KEYS]);
 }
 
 static uint32_t below(struct world *w, uint32_t n)
@@ -54,7 +50,7 @@ static void add_version(struct world *w, size_t row, struct sw_view bytes)
 	if (bytes.n <= 1024)
 		sw_hash_compute(SW_DOMAIN_VALUE, bytes, &v.hash);
 	else
-		counts.large++;
+		world_counts.large++;
 	sw_buf_put_view(&v.bytes, bytes);
 	if ((w->n_versions & (w->n_versions - 1)) == 0) {
 		w->versions = realloc(w->versions, (w->n_versions ? 2 * w->n_versions : 1) * sizeof(v));
@@ -187,12 +183,56 @@ static void make_op(struct world *w, size_t i, enum sw_mode mode, struct sw_writ
 		op->key = sw_view_str(keys[row % N_KEYS]);
 }
 
+/* A row takes the place of another: two operations. */
+static size_t rename_row(struct world *w, size_t i, size_t from, size_t to, struct sw_write_op *ops,
+			 struct sw_buf *contents)
+{
+	const struct oracle_row *r = current(w, i, from), *over = current(w, i, to);
+
+	if (!r || from == to)
+		return 0;
+	sw_buf_put_view(&contents[1], sw_buf_view(&r->bytes));
+	ops[0] = (struct sw_write_op){.op = {.kind = SW_OP_DELETE,
+					     .table = world_table(from),
+					     .key = world_key(from),
+					     .old = r->hash}};
+	ops[1] = (struct sw_write_op){.op = {.kind = SW_OP_PUT,
+					     .table = world_table(to),
+					     .key = world_key(to),
+					     .old = over ? over->hash : sw_hash_zero,
+					     .row = {.mode = r->mode, .mtime_ns = r->mtime_ns}},
+				      .content = sw_buf_view(&contents[1]),
+				      .base = over ? sw_buf_view(&over->bytes) : sw_view(NULL, 0)};
+	ops[1].has_base = ops[1].base.p != NULL;
+	add_version(w, to, ops[1].content);
+	return 2;
+}
+
+/* With all its rows. */
+static size_t rename_table(struct world *w, size_t i, struct sw_write_op *ops, struct sw_buf *contents)
+{
+	size_t from = below(w, N_TABLES), to = below(w, N_TABLES), n = 2;
+
+	if (from == to || !oracle_table(&w->seen[i], tables[from]))
+		return 0;
+	ops[0] = (struct sw_write_op){.op = {.kind = SW_OP_RMTABLE, .table = sw_view_str(tables[from])}};
+	ops[1] = (struct sw_write_op){.op = {.kind = SW_OP_MKTABLE, .table = sw_view_str(tables[to]), .row = {.mode = 0755}}};
+	for (size_t k = 0; k < N_KEYS; k++)
+		n += rename_row(w, i, from * N_KEYS + k, to * N_KEYS + k, ops + n, contents + n);
+	return n;
+}
+
 /* Up to OPS_MAX operations without repetition. */
 static size_t make_ops(struct world *w, size_t i, enum sw_mode mode, struct sw_write_op *ops, struct sw_buf *contents)
 {
-	size_t want = 1 + below(w, one_in(w, 3) ? OPS_MAX : 2), n = 0;
+	size_t want = 1 + below(w, one_in(w, 3) ? 6 : 2), n = 0;
 
-	for (size_t tries = 0; n < want && tries < 2 * OPS_MAX; tries++) {
+	if (one_in(w, 12))
+		n = one_in(w, 3) ? rename_table(w, i, ops, contents)
+				 : rename_row(w, i, below(w, N_ROWS), below(w, N_ROWS), ops, contents);
+	if (n > 0)
+		return n;
+	for (size_t tries = 0; n < want && tries < 12; tries++) {
 		bool repeats = false;
 
 		sw_buf_fini(&contents[n]);
@@ -307,7 +347,7 @@ void world_check(struct world *w, size_t i)
 		differs(w, i, "line");
 	if (!sw_hash_eq(&head.state, &state))
 		differs(w, i, "state");
-	counts.checks++;
+	world_counts.checks++;
 }
 
 static void verify(struct world *w, size_t i)
@@ -338,7 +378,7 @@ static void snapshot(struct world *w, size_t i, size_t x)
 		differs(w, i, "snapshot");
 	sw_snap_unref(snap);
 	oracle_fold(o, o->n);
-	counts.snapshots++;
+	world_counts.snapshots++;
 }
 
 void world_snapshot(struct world *w, size_t i)
@@ -417,10 +457,10 @@ void world_commit(struct world *w, size_t i)
 	rc = sw_db_commit(w->db[i].db, &write, &id);
 	if (rc == SW_EDENIED) {
 		assert_true(oracle_role_of(&w->seen[i], sw_db_key(w->db[i].db)) < SW_ROLE_WRITER);
-		counts.denied++;
+		world_counts.denied++;
 	} else if (mode == SW_MODE_STRICT && rc == SW_ECONFLICT) {
 		assert_true(unclean);
-		counts.refused++;
+		world_counts.refused++;
 	} else {
 		TEST_OK(rc);
 		assert_false(mode == SW_MODE_STRICT && unclean && is_sure);
@@ -430,8 +470,6 @@ void world_commit(struct world *w, size_t i)
 		assert_true(sw_head_eq(&before, &after));
 	} else {
 		learn(w, i, &id);
-		counts.commits++;
-		counts.strict += mode == SW_MODE_STRICT;
 		world_check(w, i);
 		check_changes(w, i, &shadow);
 	}
@@ -443,7 +481,7 @@ void world_commit(struct world *w, size_t i)
 
 static struct sw_key choose_key(struct world *w)
 {
-	size_t k = below(w, (uint32_t)w->n + WORLD_GHOSTS);
+	size_t k = below(w, (uint32_t)(w->n + w->n_ghosts));
 
 	return k < w->n ? *sw_db_key(w->db[k].db) : *sw_identity_key(w->ghosts[k - w->n]);
 }
@@ -488,7 +526,6 @@ static size_t make_control(struct world *w, size_t i, struct sw_op *ops, struct 
 		if (one_in(w, 2))
 			choose_stand(w, i, &ops[n], ids);
 		n++;
-		counts.revocations++;
 	}
 	if (dice < 25 || (dice >= 55 && dice < 90)) {
 		ops[n++] = (struct sw_op){
@@ -496,7 +533,6 @@ static size_t make_control(struct world *w, size_t i, struct sw_op *ops, struct 
 	}
 	if (dice >= 93 || n == 0) {
 		ops[n++] = (struct sw_op){.kind = SW_OP_FLOOR};
-		counts.floors++;
 	}
 	return n;
 }
@@ -518,11 +554,10 @@ void world_govern(struct world *w, size_t i)
 	rc = sw_db_commit(w->db[i].db, &write, &id);
 	if (rc == SW_EDENIED) {
 		assert_true(oracle_role_of(&w->seen[i], sw_db_key(w->db[i].db)) < SW_ROLE_ADMIN);
-		counts.denied++;
+		world_counts.denied++;
 	} else {
 		TEST_OK(rc);
 		learn(w, i, &id);
-		counts.commits++;
 		world_check(w, i);
 		check_changes(w, i, &shadow);
 	}
@@ -561,6 +596,7 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 {
 	size_t n_taken, n_missing = 0;
 	struct sw_nodes *records;
+	struct world_late late;
 	struct shadow shadow;
 
 	shadow_take(w, i, &shadow);
@@ -592,6 +628,7 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 	for (size_t k = 0; k < n; k++)
 		add_records(w, i, in[k].changeset, records);
 	sw_changes_fini(&w->changes);
+	world_late_begin(w, i, in, n, &late);
 	TEST_OK(sw_db_receive(w->db[i].db, in, n, 0, records, NULL, NULL, &n_taken));
 	for (size_t k = 0; k < n; k++) {
 		if (in[k].taken == SW_TAKEN)
@@ -600,8 +637,9 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 			print_error("taken %d: %s\n", (int)in[k].taken, in[k].reason ? in[k].reason : "");
 		assert_true(in[k].taken <= SW_TAKEN_ALREADY);
 	}
-	counts.batches++;
+	world_counts.batches++;
 	world_check(w, i);
+	world_late_end(w, i, &late);
 	check_changes(w, i, &shadow);
 	shadow_free(&shadow);
 	sw_nodes_free(records);
@@ -794,7 +832,7 @@ static void offer_refused(struct world *w, size_t i, struct sw_incoming *in)
 	TEST_OK(sw_db_receive(w->db[i].db, in, 1, 0, NULL, NULL, NULL, &n_taken));
 	assert_int_equal(in->taken, SW_TAKEN_REFUSED);
 	world_check(w, i);
-	counts.denied++;
+	world_counts.denied++;
 }
 
 void world_craft(struct world *w, size_t i)
@@ -813,7 +851,7 @@ void world_craft(struct world *w, size_t i)
 		craft_changeset(w, i, mode, &changeset);
 	craft_header(w, i, &c);
 	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&changeset), &c.changeset);
-	sw_commit_seal(&c, w->ghosts[below(w, WORLD_GHOSTS)], &raw);
+	sw_commit_seal(&c, w->ghosts[below(w, (uint32_t)w->n_ghosts)], &raw);
 	in.commit = sw_buf_view(&raw);
 	in.changeset = sw_buf_view(&changeset);
 	if (!oracle_takes(&w->seen[i], &c, mode, sw_buf_view(&changeset))) {
@@ -821,9 +859,103 @@ void world_craft(struct world *w, size_t i)
 		return;
 	}
 	deliver(w, i, &in, 1);
-	counts.commits++;
-	counts.crafted++;
-	counts.strict += mode == SW_MODE_STRICT;
+	world_counts.crafted++;
+}
+
+/* The process of a store ends, in good order or not, and another takes over. */
+void world_restart(struct world *w, size_t i)
+{
+	struct sw_listener listener = {.arg = w, .changed = changed};
+	struct test_db *t = &w->db[i];
+
+	t->env.is_dead = one_in(w, 2);
+	world_counts.crashes += t->env.is_dead;
+	sw_db_close(t->db);
+	t->env.is_dead = false;
+	TEST_OK(sw_db_open(t->dir, &t->env.env, &t->db));
+	sw_db_listen(t->db, &listener);
+	world_check(w, i);
+	world_counts.restarts++;
+}
+
+/* Every order */
+
+struct orders {
+	struct world *w;
+	size_t first; /* commits from here on arrive in all orders, those before them in theirs */
+	bool used[ORDERS_COMMITS_MAX];
+	size_t order[ORDERS_COMMITS_MAX];
+};
+
+static void give(struct world *w, size_t to, size_t x)
+{
+	const struct oracle_commit *c = &w->seen[0].commits[x];
+	struct sw_incoming in = {.commit = sw_buf_view(&c->raw), .changeset = sw_buf_view(&c->changeset)};
+
+	deliver(w, to, &in, 1);
+}
+
+/* In one order, to a store that has nothing: it takes the place of the last one for so long. */
+static void in_order(struct orders *s, size_t n)
+{
+	struct world *w = s->w;
+	size_t at = w->n;
+	struct sw_listener listener = {.arg = w, .changed = changed};
+	struct sw_head head, other;
+
+	w->n++;
+	test_db_clone(&w->db[at], &w->db[0], rng_next(&w->rng));
+	sw_db_listen(w->db[at].db, &listener);
+	oracle_init(&w->seen[at], &w->salt);
+	for (size_t x = 0; x < w->n_versions; x++)
+		oracle_learn(&w->seen[at], sw_buf_view(&w->versions[x].bytes));
+	for (size_t x = 0; x < s->first; x++)
+		give(w, at, x);
+	for (size_t k = 0; k < n; k++)
+		give(w, at, s->first + s->order[k]);
+	sw_db_head(w->db[0].db, &head);
+	sw_db_head(w->db[at].db, &other);
+	assert_true(sw_head_eq(&head, &other));
+	test_db_close(&w->db[at]);
+	oracle_fini(&w->seen[at]);
+	w->n--;
+	world_counts.orders++;
+}
+
+static bool parents_are_used(const struct orders *s, size_t n, size_t x)
+{
+	const struct oracle *o = &s->w->seen[0];
+	const struct sw_commit *c = &o->commits[s->first + x].commit;
+
+	for (size_t k = 0; k < n; k++)
+		for (size_t p = 0; !s->used[k] && p < c->n_parents; p++)
+			if (sw_hash_eq(&o->commits[s->first + k].commit.id, &c->parents[p]))
+				return false;
+	return true;
+}
+
+static void permute(struct orders *s, size_t n, size_t done)
+{
+	if (done == n)
+		in_order(s, n);
+	for (size_t x = 0; x < n; x++) {
+		if (s->used[x] || !parents_are_used(s, n, x))
+			continue;
+		s->used[x] = true;
+		s->order[done] = x;
+		permute(s, n, done + 1);
+		s->used[x] = false;
+	}
+}
+
+void world_orders(struct world *w)
+{
+	struct orders s = {.w = w};
+	size_t n = w->seen[0].n < ORDERS_COMMITS_MAX ? w->seen[0].n - 1 : ORDERS_COMMITS_MAX;
+
+	assert_true(w->n < WORLD_DBS);
+	s.first = w->seen[0].n - n;
+	permute(&s, n, 0);
 }
 
 /* Beginning and end */
@@ -860,14 +992,15 @@ static void let_in(struct world *w, const struct sw_key *key)
 	world_check(w, 0);
 }
 
-void world_init(struct world *w, uint64_t seed)
+static void begin(struct world *w, uint64_t seed, size_t dbs_max, size_t ghosts_max)
 {
 	struct sw_listener listener = {.arg = w, .changed = changed};
 	bool apart;
 
 	*w = (struct world){.seed = seed, .rng = {seed}};
 	apart = below(w, 3) > 0;
-	w->n = 2 + below(w, WORLD_DBS - 1);
+	w->n = 2 + below(w, (uint32_t)dbs_max - 1);
+	w->n_ghosts = 1 + below(w, (uint32_t)ghosts_max);
 	w->rough = one_in(w, 3) ? 4 : 0;
 	w->governed = one_in(w, 2);
 	w->polite = one_in(w, 2);
@@ -881,7 +1014,7 @@ void world_init(struct world *w, uint64_t seed)
 		sw_db_listen(w->db[i].db, &listener);
 	}
 	read_salt(w);
-	for (size_t i = 0; i < WORLD_GHOSTS; i++) {
+	for (size_t i = 0; i < w->n_ghosts; i++) {
 		uint8_t secret[SW_KEY_SEED_SIZE];
 
 		for (size_t k = 0; k < sizeof(secret); k++)
@@ -893,7 +1026,17 @@ void world_init(struct world *w, uint64_t seed)
 		let_in(w, sw_db_key(w->db[i].db));
 	for (size_t i = 1; i < w->n; i++)
 		world_exchange(w, 0, i, SIZE_MAX);
-	counts.worlds++;
+	world_counts.worlds++;
+}
+
+void world_init(struct world *w, uint64_t seed)
+{
+	begin(w, seed, WORLD_DBS, WORLD_GHOSTS);
+}
+
+void world_init_small(struct world *w, uint64_t seed)
+{
+	begin(w, seed, 2, 2);
 }
 
 /* Everything through the first store; false while they are not all equal. */
@@ -924,14 +1067,7 @@ void world_settle(struct world *w)
 	}
 	for (size_t i = 0; i < w->n; i++)
 		verify(w, i);
-	for (size_t x = 0; x < w->seen[0].n; x++) {
-		counts.dropped += w->seen[0].commits[x].outcome == SW_DROPPED;
-		counts.unclean += w->seen[0].commits[x].was_unclean;
-		counts.merged += w->seen[0].commits[x].was_merged;
-		counts.voids += w->seen[0].commits[x].outcome == SW_VOID;
-		counts.outs += w->seen[0].commits[x].outcome == SW_OUT;
-	}
-	counts.conflicts += w->seen[0].conflicts.n;
+	world_count(w);
 }
 
 void world_fini(struct world *w)
@@ -940,7 +1076,7 @@ void world_fini(struct world *w)
 		test_db_close(&w->db[i]);
 		oracle_fini(&w->seen[i]);
 	}
-	for (size_t i = 0; i < WORLD_GHOSTS; i++)
+	for (size_t i = 0; i < w->n_ghosts; i++)
 		sw_identity_free(w->ghosts[i]);
 	for (size_t i = 0; i < w->n_versions; i++)
 		sw_buf_fini(&w->versions[i].bytes);
@@ -961,8 +1097,10 @@ void world_step(struct world *w)
 		world_commit(w, i);
 	else if (dice < 65)
 		world_craft(w, i);
-	else if (dice < 95)
+	else if (dice < 93)
 		world_exchange(w, below(w, (uint32_t)w->n), i, 1 + below(w, 12));
+	else if (dice < 95)
+		world_restart(w, i);
 	else
 		world_snapshot(w, i);
 }

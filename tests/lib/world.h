@@ -11,6 +11,55 @@
 #define WORLD_DBS    5
 #define WORLD_GHOSTS 3 /* writers without a store; their commits are made by hand */
 
+/*
+ * What happens in worlds: X(name, text, how often in a hundred worlds of each kind at least, for it to be tested at all). Of commits
+ * and operations, those that the first store has in the end.
+ */
+#define WORLD_COUNTS(X)                                                                                      \
+	X(worlds, "worlds", 100)                                                                             \
+	X(checks, "sets of commits compared", 1000)                                                          \
+	X(batches, "batches delivered", 500)                                                                 \
+	X(snapshots, "snapshots", 10)                                                                        \
+	X(restarts, "restarts", 5)                                                                           \
+	X(crashes, "of them after a crash", 2)                                                               \
+	X(orders, "complete orders of arrival", 20)                                                          \
+	X(late, "commits that arrived before others of the line", 100)                                       \
+	X(late_cells, "cells of newer merge commits that none of them changed", 100)                         \
+	X(commits, "commits", 500)                                                                           \
+	X(crafted, "made by hand", 100)                                                                      \
+	X(merge, "merge commits", 100)                                                                       \
+	X(strict, "strict commits", 50)                                                                      \
+	X(dropped, "dropped", 20)                                                                            \
+	X(unclean, "applied with an unclean operation", 50)                                                  \
+	X(merged, "with a row merged by column", 20)                                                         \
+	X(refused, "strict commits refused where they were made", 1)                                         \
+	X(puts, "writes of rows", 500)                                                                       \
+	X(deletes, "deletions", 50)                                                                          \
+	X(checked, "checks of rows only read", 5)                                                            \
+	X(metas, "changes of mode and mtime", 20)                                                            \
+	X(renames, "rows renamed", 10)                                                                       \
+	X(table_renames, "tables renamed", 2)                                                                \
+	X(made, "tables created", 20)                                                                        \
+	X(removed, "tables dropped", 20)                                                                     \
+	X(remade, "tables created again", 5)                                                                 \
+	X(tags, "tags", 10)                                                                                  \
+	X(resolutions, "resolutions", 10)                                                                    \
+	X(records, "conflict records", 100)                                                                  \
+	X(large, "large rows", 50)                                                                           \
+	X(columns, "rows with columns", 200)                                                                 \
+	X(to_json, "rows that came to have columns", 10)                                                     \
+	X(from_json, "rows that had columns and have none", 10)                                              \
+	X(odd, "objects that have no columns", 20)                                                            \
+	X(grants, "grants, beside those in the beginning", 10)                                               \
+	X(revocations, "revocations", 20)                                                                    \
+	X(floors, "floors", 5)                                                                               \
+	X(voids, "void", 20)                                                                                 \
+	X(outs, "not in the line", 10)                                                                       \
+	X(denied, "not allowed", 10)                                                                         \
+	X(equal_stamps, "pairs of equal stamps", 20)                                                         \
+	X(equivocations, "pairs of one author, neither below the other", 50)                                 \
+	X(twins, "of them with one stamp", 2)
+
 struct world_version {
 	size_t row; /* which of the possible rows */
 	struct sw_hash hash;
@@ -24,6 +73,7 @@ struct world {
 	struct oracle seen[WORLD_DBS];
 	size_t n;
 	struct sw_identity *ghosts[WORLD_GHOSTS];
+	size_t n_ghosts;
 	struct sw_hash salt;
 	struct world_version *versions; /* every content that a row ever had */
 	size_t n_versions;
@@ -35,6 +85,8 @@ struct world {
 
 /* Two to five stores of one database, all allowed to write, with clocks apart; from a seed. */
 void world_init(struct world *w, uint64_t seed);
+/* Of two stores, and with at most two more writers: many a history in little time. */
+void world_init_small(struct world *w, uint64_t seed);
 void world_fini(struct world *w);
 
 /* A random local commit in store i. */
@@ -51,13 +103,19 @@ void world_snapshot(struct world *w, size_t i);
 void world_snapshots(struct world *w, size_t i);
 /* Store i makes a milestone whenever so many rows (and as many as there are) were written, of so many commits ago. */
 void world_milestones(struct world *w, size_t i, uint64_t n_rows, uint64_t n_commits_ago);
-/* Any of this, somewhere. */
+/* Close store i, or let it crash, and open it again. */
+void world_restart(struct world *w, size_t i);
+/* The last few commits of the first store's order go to new stores, in every order that has parents first. There is room for one more store. */
+void world_orders(struct world *w);
+/* Any of this but the last, somewhere. */
 void world_step(struct world *w);
 /* Everything goes everywhere; then all agree, and verify. */
 void world_settle(struct world *w);
 /* Compare store i with its oracle. */
 void world_check(struct world *w, size_t i);
-/* How often the interesting things happened, all worlds together. */
+/* How often what happened, all worlds together. */
 void world_print_counts(void);
+/* Each of it often enough, for so many worlds of each kind. */
+void world_check_counts(size_t n_worlds);
 
 #endif
