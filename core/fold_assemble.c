@@ -303,7 +303,7 @@ static int order_of(const struct sw_fold *f, uint64_t seq, struct sw_order *out)
 
 /*
  * Whether a row of an empty table was written after its last rmdir (or ever): then it is there. Rarely
- * asked, so it simply reads the line from there on.
+ * asked, so it simply reads the line from there on, with what comes into it now: the new commits, and those that turned over.
  */
 static int written_since(struct assembly *a, const struct sw_fold_cell *cell, struct sw_view table,
 			 bool *out)
@@ -320,6 +320,11 @@ static int written_since(struct assembly *a, const struct sw_fold_cell *cell, st
 		rc = order_of(f, f->commits[i].seq, &order);
 		if (rc == 0 && sw_order_cmp(&order, &from) > 0)
 			rc = writes_row(f, f->commits[i].seq, table, out);
+	}
+	for (size_t i = 0; rc == 0 && !*out && i < f->n_flips; i++) {
+		rc = order_of(f, f->flips[i].seq, &order);
+		if (rc == 0 && sw_order_cmp(&order, &from) > 0)
+			rc = writes_row(f, f->flips[i].seq, table, out);
 	}
 	if (rc == 0 && !*out)
 		rc = sw_cursor_seek(&c, f->nodes, &f->line, sw_order_view(&from));

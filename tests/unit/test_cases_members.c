@@ -220,6 +220,35 @@ static void a_floor_ends_what_was_signed_before_and_not_seen(void **state)
 	pair_close(&p);
 }
 
+/* A row comes back with its table when a floor goes, and is deleted, both in one batch: the table stays. */
+static void a_table_that_comes_back_stays(void **state)
+{
+	struct sw_hash control, put;
+	struct sw_op op;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	op = pair_grant_op(&p, 1, SW_ROLE_ADMIN);
+	control = pair_govern(&p, &op, 1);
+	put = pair_add(&p, 0, MS(2000), &p.grant, SW_MODE_MERGE, test_row_op("r", NULL, "1"));
+	pair_sync(&p);
+	pair_add(&p, 1, MS(3000), &control, SW_MODE_CONTROL, (struct sw_op){.kind = SW_OP_FLOOR});
+	pair_sync(&p);
+	assert_int_equal(test_outcome(&p.b, &put), SW_OUT);
+	p.a.env.now_ms += 5000;
+	op = pair_revoke_op(&p, 1);
+	op.names_stand = true;
+	pair_govern(&p, &op, 1);
+	test_assert_text(&p.a, "t", "r", "1");
+	pair_add(&p, 0, MS(4000), &put, SW_MODE_MERGE, test_row_op("r", "1", NULL));
+	test_pull(&p.b, &p.a, 100);
+	assert_true(pair_same_head(&p));
+	test_assert_text(&p.b, "t", "r", NULL);
+	test_verify(&p.b);
+	pair_close(&p);
+}
+
 static void case_10_ranks_count_without_revocations_too(void **state)
 {
 	struct sw_hash admin, lesser, w;
@@ -601,6 +630,7 @@ int main(void)
 	    cmocka_unit_test(case_11_honest_commits_on_void_ones_stay),
 	    cmocka_unit_test(case_12_the_line_does_not_grow),
 	    cmocka_unit_test(a_floor_ends_what_was_signed_before_and_not_seen),
+	    cmocka_unit_test(a_table_that_comes_back_stays),
 	    cmocka_unit_test(case_10_ranks_count_without_revocations_too),
 	    cmocka_unit_test(a_first_revocation_that_failed_is_forgotten),
 	    cmocka_unit_test(of_many_tips_those_that_a_commit_relies_on_are_parents),
