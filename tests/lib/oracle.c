@@ -79,6 +79,15 @@ bool oracle_has(const struct oracle *o, const struct sw_hash *id)
 	return false;
 }
 
+/* (stamp, author, id), as bytes. */
+static void make_order(const struct sw_commit *c, struct sw_order *out)
+{
+	for (size_t i = 0; i < 8; i++)
+		out->b[i] = (uint8_t)(c->stamp >> (56 - 8 * i));
+	memcpy(out->b + 8, c->author.b, SW_KEY_SIZE);
+	memcpy(out->b + 8 + SW_KEY_SIZE, c->id.b, SW_HASH_SIZE);
+}
+
 void oracle_add(struct oracle *o, struct sw_view raw, struct sw_view changeset)
 {
 	struct oracle_commit c = {0};
@@ -91,7 +100,7 @@ void oracle_add(struct oracle *o, struct sw_view raw, struct sw_view changeset)
 	assert(sw_commit_decode(sw_buf_view(&c.raw), &c.commit) == 0);
 	assert(sw_changeset_begin(&walk, sw_buf_view(&c.changeset)) == 0);
 	c.mode = walk.mode;
-	sw_order_make(c.commit.stamp, &c.commit.author, &c.commit.id, &c.order);
+	make_order(&c.commit, &c.order);
 	if (oracle_has(o, &c.commit.id)) {
 		sw_buf_fini(&c.raw);
 		sw_buf_fini(&c.changeset);

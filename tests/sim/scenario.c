@@ -204,6 +204,32 @@ static void laptop(const struct sim_plan *plan, bool trace, struct sim_stats *st
 	printf("their %u edits stand, its own is a conflict record\n", EDITS);
 }
 
+/* Someone who works alone with a clock that is ahead, and has sent that to nobody when the time is told. */
+static void alone(const struct sim_plan *plan, bool trace, struct sim_stats *stats)
+{
+	struct sim_plan two = {.seed = plan->seed, .peers = 1, .nodes_max = 2};
+	struct rng r = {plan->seed};
+	struct sw_hash id;
+	char text[16];
+	struct sim s;
+
+	sim_init(&s, &two, trace, stats);
+	s.net.nodes[0].skew_ms = 60000;
+	net_set_clock(&s.net, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "%u", i);
+		put(&s, 0, "row", text, &id);
+		sim_advance(&s, s.net.now_ms + 1000);
+	}
+	sim_add_node(&s, false, &r);
+	sim_finish(&s);
+	unless(&s, stats->n_resigned > 0, "it was signed again");
+	check_row(&s, "row", text);
+	sim_fini(&s);
+	printf("%llu commits were signed again, and none of them had counted as settled\n",
+	       (unsigned long long)stats->n_resigned);
+}
+
 /* A member that lies: it tells of what there is not, sends garbage and what nobody may write, and gives nothing away. */
 
 #define LIARS	6
@@ -378,6 +404,8 @@ void sim_scenario(const char *name, const struct sim_plan *plan, bool trace,
 		partition(plan, trace, stats);
 	} else if (strcmp(name, "laptop") == 0) {
 		laptop(plan, trace, stats);
+	} else if (strcmp(name, "alone") == 0) {
+		alone(plan, trace, stats);
 	} else if (strcmp(name, "liars") == 0) {
 		liars(plan, trace, stats);
 	} else {

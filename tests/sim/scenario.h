@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-#define SIM_SCENARIOS "partition, laptop, liars"
+#define SIM_SCENARIOS "partition, laptop, alone, liars"
 
 /* Does not return when it ends otherwise than it must. */
 void sim_scenario(const char *name, const struct sim_plan *plan, bool trace, struct sim_stats *stats);
