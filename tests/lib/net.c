@@ -1,5 +1,7 @@
 #include "tests/lib/net.h"
 
+#include <dirent.h>
+
 #define TICK_MS      100
 #define LINKS_MAX    65536
 #define REDIAL_MS    1000 /* half of it is up to chance */
@@ -444,6 +446,43 @@ size_t net_add_clone(struct net *net)
 	TEST_OK(sw_db_create_clone(node->t.dir, &node->t.env.env, sw_db_id(net->nodes[0].t.db),
 				   &node->t.db));
 	net_start(net, node->at);
+	return node->at;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	uint8_t bytes[4096];
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	size_t n;
+
+	assert_true(in && out);
+	while ((n = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, n, out), n);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* All files, its locks too: they are nobody's on another machine. */
+size_t net_add_copy(struct net *net, size_t of)
+{
+	struct net_node *node = node_new(net);
+	const struct dirent *e;
+	char from[512], to[512];
+	DIR *dir = opendir(net->nodes[of].t.dir);
+
+	assert_non_null(dir);
+	assert_int_equal(mkdir(node->t.dir, 0700), 0);
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(from, sizeof(from), "%s/%s", net->nodes[of].t.dir, e->d_name);
+		snprintf(to, sizeof(to), "%s/%s", node->t.dir, e->d_name);
+		copy_file(from, to);
+		assert_int_equal(chmod(to, 0600), 0);
+	}
+	closedir(dir);
+	node->skew_ms = net->nodes[of].skew_ms;
+	TEST_OK(net_reopen(net, node->at));
 	return node->at;
 }
 

@@ -121,6 +121,8 @@ void net_fini(struct net *net);
  */
 size_t net_add_creator(struct net *net);
 size_t net_add_clone(struct net *net);
+/* A second machine with the disk of a node whose database is closed, which it opens. */
+size_t net_add_copy(struct net *net, size_t of);
 /* The engine begins, or ends (its links break). */
 void net_start(struct net *net, size_t at);
 void net_stop(struct net *net, size_t at);

@@ -113,12 +113,6 @@ static void choose_op(struct sim *s, size_t at, enum sw_mode mode, struct rng *r
 	}
 }
 
-/* Failures that a user is told of: nothing happened. */
-static bool may_fail(const struct sim *s, size_t at, int rc)
-{
-	return s->net.nodes[at].t.env.is_dead || rc == SW_EIO || rc == SW_ENOSPC;
-}
-
 static void write_commit(struct sim *s, size_t at, enum sw_mode mode, struct rng *r)
 {
 	struct sw_write_op ops[OPS_MAX];
@@ -142,11 +136,11 @@ static void write_commit(struct sim *s, size_t at, enum sw_mode mode, struct rng
 		sw_buf_fini(&contents[i]);
 	if (rc == 0 && !sw_hash_is_zero(&id) && !s->net.nodes[at].t.env.is_dead)
 		sim_check_told(s, at, &id);
-	if (rc < 0 && !may_fail(s, at, rc) && !(rc == SW_ECONFLICT && mode == SW_MODE_STRICT))
+	if (rc < 0 && !sim_work_may_fail(s, at, rc) && !(rc == SW_ECONFLICT && mode == SW_MODE_STRICT))
 		sim_fail(s, "write", "node %zu cannot commit: %s", at, sw_fail_message(rc));
 }
 
-static bool may_write(struct sim *s, size_t at)
+static int role_of(struct sim *s, size_t at)
 {
 	struct sw_reader r;
 	int role = 0;
@@ -154,7 +148,12 @@ static bool may_write(struct sim *s, size_t at)
 	TEST_OK(sw_reader_begin(s->net.nodes[at].t.db, &r));
 	TEST_OK(sw_db_role(&r, sw_db_key(s->net.nodes[at].t.db), &role));
 	sw_reader_end(&r);
-	return role >= SW_ROLE_WRITER;
+	return role;
+}
+
+static bool may_write(struct sim *s, size_t at)
+{
+	return role_of(s, at) >= SW_ROLE_WRITER;
 }
 
 /* Nodes */
@@ -257,29 +256,42 @@ static void act_leave(struct sim *s, size_t at)
 			s->net.links[i].again_ms = 0;
 }
 
-/* By the creator. Whoever is demoted stays a writer: everybody gets everything in the end. */
-static void act_govern(struct sim *s, enum sim_kind kind, size_t at)
+/* The creator, or now and then another admin, as far as that one knows. */
+static size_t choose_admin(struct sim *s, struct rng *r)
+{
+	size_t at = rng_below(r, 2) * rng_below(r, (uint32_t)s->net.n_nodes);
+
+	return sim_is_up(s, at) && role_of(s, at) == SW_ROLE_ADMIN ? at : 0;
+}
+
+/* Whoever is demoted stays a writer, whoever is removed is out, unless the admin is it; admins of one rank may remove each other. */
+static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng *r)
 {
 	struct sw_write_op ops[2] = {{.op = {.kind = SW_OP_FLOOR}}};
 	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = 1};
+	size_t by = choose_admin(s, r);
+	struct sw_op grant = {.kind = SW_OP_GRANT, .role = kind == SIM_PROMOTE ? SW_ROLE_ADMIN : SW_ROLE_WRITER};
 	struct sw_hash id;
 	int rc;
 
-	if (!sim_is_up(s, 0) || s->net.nodes[0].t.env.fail_in > 0)
+	if (!sim_is_up(s, by) || s->net.nodes[by].t.env.fail_in > 0)
 		return;
-	if (kind == SIM_DEMOTE) {
-		if (at == 0 || s->nodes[at].has_left || !may_write(s, at))
+	if (kind != SIM_FLOOR) {
+		if (at == 0 || at == by || s->nodes[at].has_left || !may_write(s, at))
 			return;
-		ops[0].op = (struct sw_op){.kind = SW_OP_REVOKE, .member = *sw_db_key(s->net.nodes[at].t.db)};
-		ops[1].op = (struct sw_op){
-		    .kind = SW_OP_GRANT, .member = ops[0].op.member, .role = SW_ROLE_WRITER};
-		w.n = 2;
+		grant.member = *sw_db_key(s->net.nodes[at].t.db);
+		ops[0].op = grant;
+		if (kind != SIM_PROMOTE)
+			ops[0].op = (struct sw_op){.kind = SW_OP_REVOKE, .member = grant.member};
+		if (kind == SIM_DEMOTE)
+			ops[w.n++].op = grant;
+		s->nodes[at].was_revoked |= kind != SIM_PROMOTE;
 	}
 	s->is_governed = true;
-	rc = sw_db_commit(s->net.nodes[0].t.db, &w, &id);
+	rc = sw_db_commit(s->net.nodes[by].t.db, &w, &id);
 	if (rc < 0)
-		sim_fail(s, "write", "node 0 cannot change members: %s", sw_fail_message(rc));
-	sim_check_told(s, 0, &id);
+		sim_fail(s, "write", "node %zu cannot change members: %s", by, sw_fail_message(rc));
+	sim_check_told(s, by, &id);
 }
 
 static void act_crash(struct sim *s, size_t at, struct rng *r)
@@ -327,6 +339,35 @@ static void act_restart(struct sim *s, size_t at)
 		return;
 	sim_check_reopened(s, at);
 	sim_work_open(s, at);
+}
+
+/* Its disk is copied while it is off, and the copy goes on on a machine of its own, which knows the first one's address. */
+static void act_copy(struct sim *s, size_t at, struct rng *r)
+{
+	struct test_env *env = &s->net.nodes[at].t.env;
+	size_t copy;
+
+	if (at == 0 || env->fail_in > 0 || s->net.n_nodes == s->net.nodes_max || !may_write(s, at))
+		return;
+	sim_work_close(s, at);
+	sim_check_node(s, at);
+	net_lose(&s->net, at, 0);
+	copy = net_add_copy(&s->net, at);
+	TEST_OK(net_reopen(&s->net, at));
+	s->nodes[at].is_twin = true;
+	s->nodes[copy] = (struct sim_node){.next_seq = 1,
+					   .down_ms = 1000,
+					   .is_twin = true,
+					   .was_revoked = s->nodes[at].was_revoked,
+					   .txn = s->nodes[at].txn};
+	s->net.nodes[copy].phase_ms = rng_below(r, 100);
+	net_connect(&s->net, copy, at, NULL);
+	net_connect(&s->net, copy, 0, NULL);
+	sim_check_reopened(s, at);
+	sim_check_reopened(s, copy);
+	sim_work_open(s, at);
+	sim_work_open(s, copy);
+	s->stats->n_twins++;
 }
 
 /* The network */
@@ -434,9 +475,18 @@ static void act_at(struct sim *s, size_t at, enum sim_kind kind, struct rng *r)
 	case SIM_LEAVE:
 		act_leave(s, at);
 		break;
+	case SIM_TXN:
+		if (may_write(s, at))
+			sim_txn_act(s, at, r);
+		break;
+	case SIM_COPY:
+		act_copy(s, at, r);
+		break;
 	case SIM_DEMOTE:
+	case SIM_REMOVE:
+	case SIM_PROMOTE:
 	case SIM_FLOOR:
-		act_govern(s, kind, at);
+		act_govern(s, kind, at, r);
 		break;
 	default:
 		break;

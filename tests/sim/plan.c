@@ -59,16 +59,30 @@ static enum sim_kind choose_kind(struct rng *r, const uint32_t *weights, uint32_
 	return (enum sim_kind)i;
 }
 
-/* Some plans have revocations and floors, with a randomness of their own: the others are as they would be without. */
+/*
+ * Some plans have more than programs that write, in place of some writes, and with a randomness of their own: the others are as they would be
+ * without.
+ */
 static void govern(struct sim_plan *plan)
 {
+	static const enum sim_kind governing[] = {SIM_DEMOTE,  SIM_DEMOTE,  SIM_REMOVE, SIM_REMOVE,
+						  SIM_PROMOTE, SIM_PROMOTE, SIM_FLOOR};
 	struct rng r = {plan->seed ^ UINT64_C(0x676f7665726e)};
+	bool is_governed = rng_below(&r, 3) == 0, has_txns = rng_below(&r, 3) == 0, has_copies = rng_below(&r, 6) == 0;
 
-	if (rng_below(&r, 3) > 0)
-		return;
-	for (size_t i = 0; i < plan->n; i++)
-		if (plan->v[i].kind == SIM_WRITE && rng_below(&r, 8) == 0)
-			plan->v[i].kind = rng_below(&r, 4) ? SIM_DEMOTE : SIM_FLOOR;
+	for (size_t i = 0; i < plan->n; i++) {
+		struct sim_action *a = &plan->v[i];
+
+		if (a->kind != SIM_WRITE)
+			continue;
+		if (is_governed && rng_below(&r, 8) == 0)
+			a->kind = governing[rng_below(&r, sizeof(governing) / sizeof(governing[0]))];
+		else if (has_txns && rng_below(&r, 2) == 0)
+			a->kind = SIM_TXN;
+		else if (has_copies && rng_below(&r, 20) == 0)
+			a->kind = SIM_COPY;
+		plan->nodes_max += a->kind == SIM_COPY;
+	}
 }
 
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t peers)

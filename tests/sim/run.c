@@ -5,6 +5,7 @@
 
 #include "core/hlc.h"
 #include "core/log.h"
+#include "core/members.h"
 
 #define MAP_SIZE     ((size_t)1 << 30)
 #define LINKS_MAX(n) (4 * (n) + 8)
@@ -139,6 +140,20 @@ bool sim_is_up(const struct sim *s, size_t at)
 	       node->asleep_until_ms == 0 && !s->nodes[at].has_left;
 }
 
+bool sim_is_out(const struct sim *s, size_t at)
+{
+	struct sw_db *creator = s->net.nodes[0].t.db, *db = s->net.nodes[at].t.db;
+	struct sw_reader r;
+	int role;
+
+	if ((!s->nodes[at].was_revoked && !s->nodes[at].is_twin) || !creator || !db)
+		return false;
+	TEST_OK(sw_reader_begin(creator, &r));
+	TEST_OK(sw_db_role(&r, sw_db_key(db), &role));
+	sw_reader_end(&r);
+	return role == 0;
+}
+
 static void bury(struct sim *s, size_t at)
 {
 	struct sim_node *node = &s->nodes[at];
@@ -170,6 +185,7 @@ static void revive(struct sim *s, size_t at)
 			 sw_fail_message(SW_ECORRUPT));
 	sim_work_open(s, at);
 	sim_work_check(s, at);
+	sim_txn_check(s, at);
 }
 
 void sim_settle(struct sim *s)
@@ -248,7 +264,7 @@ void sim_fini(struct sim *s)
 	free(s->tickets);
 }
 
-/* Whoever was connected through one that has left has another way. */
+/* Whoever was connected through one that has left, or is out, has another way. */
 static void bridge(struct sim *s)
 {
 	size_t before = 0;
@@ -256,7 +272,7 @@ static void bridge(struct sim *s)
 	for (size_t i = 1; i < s->net.n_nodes; i++) {
 		bool has_link = false;
 
-		if (s->nodes[i].has_left)
+		if (s->nodes[i].has_left || sim_is_out(s, i))
 			continue;
 		for (size_t k = 0; k < s->net.n_links; k++) {
 			const struct net_link *l = &s->net.links[k];
@@ -288,6 +304,7 @@ static void heal(struct sim *s)
 			s->nodes[i].back_ms = s->net.now_ms;
 	}
 	bridge(s);
+	s->is_healed = true;
 }
 
 /* Clocks go on to where every commit can be taken. */
@@ -301,32 +318,74 @@ static void catch_up(struct sim *s)
 	s->stats->n_held += latest_ms > wall_ms + SW_SKEW_MS;
 }
 
-static bool is_done(struct sim *s)
+/* Whether it takes part to the end. */
+static bool counts(const struct sim *s, size_t at)
 {
-	for (size_t i = 0; i < s->net.n_nodes; i++)
-		if (!s->nodes[i].has_left &&
-		    (!sim_is_up(s, i) || !sim_work_is_idle(s, i) || s->nodes[i].n == 0))
-			return false;
-	return net_converged(&s->net);
+	return !s->nodes[at].has_left && !sim_is_out(s, at);
 }
 
-/* Everybody has told everybody what it has. One that has left holds it up for ever. */
+static bool is_done(struct sim *s)
+{
+	struct sw_head first, head;
+
+	if (!sim_is_up(s, 0))
+		return false;
+	sw_db_head(s->net.nodes[0].t.db, &first);
+	for (size_t i = 0; i < s->net.n_nodes; i++) {
+		if (s->nodes[i].is_liar || !counts(s, i))
+			continue;
+		if (!sim_is_up(s, i) || !sim_work_is_idle(s, i) || s->nodes[i].n == 0)
+			return false;
+		sw_db_head(s->net.nodes[i].t.db, &head);
+		if (!sw_head_eq(&first, &head))
+			return false;
+	}
+	return true;
+}
+
+static bool has_key(const struct sim *s, size_t at, const struct sw_key *key)
+{
+	return counts(s, at) && sw_key_eq(sw_db_key(s->net.nodes[at].t.db), key);
+}
+
+/* A key that may write, and that nobody has any more, will say nothing: of who has left, or of which a copy was made and both have new ones. */
+static bool is_held_up(struct sim *s)
+{
+	struct sw_member *members;
+	struct sw_reader r;
+	bool held = false;
+	size_t n;
+
+	TEST_OK(sw_reader_begin(s->net.nodes[0].t.db, &r));
+	TEST_OK(sw_db_members(s->net.nodes[0].t.db, &r, &members, &n));
+	sw_reader_end(&r);
+	for (size_t k = 0; k < n; k++) {
+		bool found = members[k].role < SW_ROLE_WRITER;
+
+		for (size_t i = 0; !found && i < s->net.n_nodes; i++)
+			found = has_key(s, i, &members[k].key);
+		held |= !found;
+	}
+	free(members);
+	return held;
+}
+
+/* Everybody has told everybody what it has. */
 static void settle_all(struct sim *s)
 {
 	uint64_t end_ms = s->net.now_ms + SETTLE_MS + SETTLE_EACH_MS * s->net.n_nodes;
 	bool is_settled = false;
 
-	for (size_t i = 0; i < s->net.n_nodes; i++)
-		if (s->nodes[i].has_left)
-			return;
+	if (is_held_up(s))
+		return;
 	while (!is_settled && s->net.now_ms < end_ms) {
 		sim_advance(s, s->net.now_ms + 100);
 		is_settled = true;
 		for (size_t i = 0; i < s->net.n_nodes && is_settled; i++)
-			is_settled = sim_is_settled(s, i);
+			is_settled = !counts(s, i) || sim_is_settled(s, i);
 	}
 	for (size_t i = 0; i < s->net.n_nodes && !is_settled; i++)
-		if (!sim_is_settled(s, i))
+		if (counts(s, i) && !sim_is_settled(s, i))
 			sim_fail(s, "all_is_settled", "node %zu: %llu of %llu commits", i,
 				 (unsigned long long)s->nodes[i].settled.count, (unsigned long long)s->nodes[i].n);
 }
@@ -345,13 +404,28 @@ static void print_work(struct sim *s)
 	}
 }
 
+static size_t count_out(const struct sim *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; s->is_governed && i < s->net.n_nodes; i++)
+		n += sim_is_out(s, i);
+	return n;
+}
+
 void sim_converge(struct sim *s)
 {
 	uint64_t ms = CONVERGE_MS * (s->net.n_nodes > BIG_WORLD ? 2 : 1),
 		 end_ms = s->net.now_ms + ms;
+	size_t n_out = count_out(s);
 
-	while (!is_done(s) && s->net.now_ms < end_ms)
+	while (!is_done(s) && s->net.now_ms < end_ms) {
 		sim_advance(s, s->net.now_ms + 100);
+		if (s->is_healed && count_out(s) != n_out) { /* somebody who was in between may be out */
+			n_out = count_out(s);
+			bridge(s);
+		}
+	}
 	if (is_done(s))
 		return;
 	net_print(&s->net);
@@ -371,6 +445,7 @@ void sim_finish(struct sim *s)
 	catch_up(s);
 	sim_converge(s);
 	settle_all(s);
+	s->stats->n_removed += count_out(s);
 	s->stats->virtual_ms += s->net.now_ms;
 	sim_check_end(s);
 }

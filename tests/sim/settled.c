@@ -57,9 +57,11 @@ void sim_check_settled(struct sim *s, size_t at)
 {
 	struct sw_settled *before = &s->nodes[at].settled, now = look(s, at);
 
-	/* As long as nobody else is there, it may yet be signed again. */
-	if (sw_db_writers(s->net.nodes[at].t.db) < 2)
+	/* As long as nobody else is there, all is settled as it stands, and may yet be signed again. */
+	if (sw_db_writers(s->net.nodes[at].t.db) < 2) {
+		*before = (struct sw_settled){.count = now.count};
 		return;
+	}
 	if (s->is_governed) {
 		*before = now; /* revocations and floors reach into it */
 		return;

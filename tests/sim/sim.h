@@ -25,13 +25,15 @@
  *   only_unsent_is_resigned  a commit that its author signs again was never delivered to anybody
  *   no_commit_is_lost        what any node that is still there ever told of is everywhere in the end, if it is in the line
  *   honest_is_believed       nobody is dropped as a liar, since nobody is one
+ *   copy_is_private          nothing of a working copy is seen, and it is kept over crashes, until it is applied
+ *   copy_is_whole            what it wrote is in one commit, all of it, or nowhere
  *   verify_is_clean          after each crash, and in the end
  *   write                    a program is told of no failure but those of its disk
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
 
-#include "core/work.h"
+#include "core/copies.h"
 #include "core/settled.h"
 #include "tests/lib/net.h"
 #include "tests/lib/oracle.h"
@@ -63,8 +65,12 @@
 	X(JOIN, "join", 1, true)	                                                                     \
 	X(LEAVE, "leave", 1, true)                                                                           \
 	/* In place of some writes, in some plans: */                                                        \
+	X(TXN, "txn", 0, false)	      /* a working copy is made, written to, applied or discarded */         \
+	X(COPY, "copy", 0, false)     /* a store is copied to a second machine */                            \
 	X(DEMOTE, "demote", 0, false) /* a key is revoked and let in again: what was not seen is void */     \
-	X(FLOOR, "floor", 0, false)   /* what was not seen of anybody is */
+	X(REMOVE, "remove", 0, false) /* a key is revoked for good */                                        \
+	X(PROMOTE, "promote", 0, false) /* a writer becomes an admin, who then does the like */              \
+	X(FLOOR, "floor", 0, false)   /* what was not seen of anybody is void */
 
 enum sim_kind {
 #define X(name, text, weight, optional) SIM_##name,
@@ -96,6 +102,13 @@ struct sim_row {
 	struct sw_hash hash; /* swarmfs.value hash of the bytes, however many */
 };
 
+/* The working copy of a node. */
+struct sim_txn {
+	bool is_made;
+	bool is_maybe; /* a step was under way when the node died: it may be over */
+	struct sim_row rows[SIM_ROWS]; /* what was closed in it */
+};
+
 struct sim_change {
 	struct sim_change *next;
 	struct sw_change change;
@@ -122,7 +135,11 @@ struct sim_node {
 	uint64_t back_ms;  /* down until then; 0: it is up */
 	uint64_t down_ms;  /* for how long it stays down when it dies */
 	char died_at[24];  /* the durable step */
+	bool was_revoked; /* at least once, by somebody */
+	bool is_twin;	  /* its store was copied, or is a copy: two have had its key */
 	struct sw_work *work;
+	struct sw_copies *copies;
+	struct sim_txn txn;
 	uint64_t on_disk;  /* bytes of the journal that survive a power loss */
 	struct sim_row rows[SIM_ROWS];
 	struct sim_change *changes; /* that its working set is not told yet */
@@ -155,6 +172,7 @@ struct sim_set {
 
 struct sim_stats {
 	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_drop, n_held, n_resigned, n_sets, n_oracles, n_settled, virtual_ms;
+	uint64_t n_removed, n_twins, n_applied; /* members out in the end, stores copied, working copies applied */
 	uint64_t hash; /* of everything that happened */
 	char broken[64];
 };
@@ -171,6 +189,7 @@ struct sim {
 	struct sim_set *sets;
 	size_t n_sets, cap_sets;
 	bool is_governed; /* there were revocations or floors */
+	bool is_healed;
 	uint64_t breaks_until_ms;
 	uint64_t nonce;
 	bool trace;
@@ -195,6 +214,11 @@ void sim_finish(struct sim *s);
 /* Call after every change at a node from outside of its engine. */
 void sim_settle(struct sim *s);
 bool sim_is_up(const struct sim *s, size_t at);
+/*
+ * It was revoked, and nobody who stands let it in again: the others have nothing to do with it any more. Or it has a key in the
+ * place of one that two had, and its link broke before anybody got the commit that lets that in: it needs a ticket.
+ */
+bool sim_is_out(const struct sim *s, size_t at);
 _Noreturn void sim_fail(struct sim *s, const char *invariant, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -217,9 +241,24 @@ void sim_work_die(struct sim *s, size_t at, struct rng *rng);
 void sim_work_run(struct sim *s, size_t at);
 void sim_work_note(struct sim *s, size_t at, const struct sw_change *change);
 void sim_work_act(struct sim *s, size_t at, enum sim_kind kind, struct rng *rng);
+/* A row as programs see it in a set; false: there is none. */
+bool sim_work_view(struct sw_work *work, size_t row, struct sw_buf *out);
+int sim_work_write(struct sw_work *work, size_t row, const struct sw_buf *content, bool sync);
+/* Bytes for a row that nobody else writes; base: what is there. */
+void sim_work_content(struct sim *s, struct rng *rng, size_t row, const struct sw_buf *base, struct sw_buf *out);
+struct sw_hash sim_work_hash(const struct sw_buf *bytes);
+/* Failures that a user is told of: nothing happened. */
+bool sim_work_may_fail(const struct sim *s, size_t at, int rc);
 /* What was closed is there, after the set was opened again. */
 void sim_work_check(struct sim *s, size_t at);
 bool sim_work_is_idle(struct sim *s, size_t at);
+
+/* txn.c: working copies, one at a time at each node */
+void sim_txn_open(struct sim *s, size_t at);
+void sim_txn_close(struct sim *s, size_t at);
+void sim_txn_act(struct sim *s, size_t at, struct rng *rng);
+/* The store was opened again: the copy is there, if it was. */
+void sim_txn_check(struct sim *s, size_t at);
 
 /* check.c: who holds what */
 /* Read what is new in the store of a node, and judge it. */
@@ -232,6 +271,8 @@ bool sim_is_settled(struct sim *s, size_t at);
 void sim_check_settled_end(struct sim *s, size_t at);
 /* The place of a commit among all that are known, and one more; 0: it is not. */
 size_t sim_find_commit(const struct sim *s, const struct sw_hash *id);
+/* Whether a node's store has a commit, by its place among all that are known. */
+bool sim_node_has(const struct sim *s, size_t at, size_t commit);
 /* The store was opened again. */
 void sim_check_reopened(struct sim *s, size_t at);
 /* A user was told that it is committed. */

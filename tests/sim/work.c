@@ -62,6 +62,7 @@ void sim_work_open(struct sim *s, size_t at)
 		sim_fail(s, "closed_is_kept", "the journal of node %zu cannot be opened: %s", at,
 			 sw_fail_message(rc));
 	s->nodes[at].on_disk = journal_size(s, at);
+	sim_txn_open(s, at);
 }
 
 static void drop_changes(struct sim_node *n)
@@ -100,6 +101,7 @@ static void tear(struct sim *s, size_t at, struct rng *r)
 
 void sim_work_close(struct sim *s, size_t at)
 {
+	sim_txn_close(s, at);
 	sw_work_close(s->nodes[at].work);
 	s->nodes[at].work = NULL;
 	drop_changes(&s->nodes[at]);
@@ -113,9 +115,12 @@ void sim_work_die(struct sim *s, size_t at, struct rng *r)
 	sim_work_close(s, at);
 	if (r)
 		tear(s, at, r);
-	for (size_t i = 0; i < SIM_ROWS; i++)
+	for (size_t i = 0; i < SIM_ROWS; i++) {
 		if (n->by_power && !n->rows[i].is_synced)
 			n->rows[i] = (struct sim_row){0};
+		if (n->by_power)
+			n->txn.rows[i] = (struct sim_row){0};
+	}
 }
 
 void sim_work_note(struct sim *s, size_t at, const struct sw_change *change)
@@ -136,10 +141,11 @@ void sim_work_note(struct sim *s, size_t at, const struct sw_change *change)
 	*last = c;
 }
 
-/* Failures that a user is told of: nothing happened. */
-static bool may_fail(const struct sim *s, size_t at, int rc)
+/* Who was revoked is told that it may not write. */
+bool sim_work_may_fail(const struct sim *s, size_t at, int rc)
 {
-	return s->net.nodes[at].t.env.is_dead || rc == SW_EIO || rc == SW_ENOSPC;
+	return s->net.nodes[at].t.env.is_dead || rc == SW_EIO || rc == SW_ENOSPC ||
+	       (rc == SW_EDENIED && s->nodes[at].was_revoked);
 }
 
 void sim_work_run(struct sim *s, size_t at)
@@ -152,7 +158,7 @@ void sim_work_run(struct sim *s, size_t at)
 	if (sw_work_due_ms(n->work) <= TICK_MS) {
 		int rc = sw_work_run(n->work);
 
-		if (rc < 0 && !may_fail(s, at, rc))
+		if (rc < 0 && !sim_work_may_fail(s, at, rc))
 			sim_fail(s, "write", "node %zu cannot commit its rows: %s", at,
 				 sw_fail_message(rc));
 	}
@@ -170,23 +176,28 @@ bool sim_work_is_idle(struct sim *s, size_t at)
 
 /* Rows as programs see them */
 
-static bool view_row(struct sim *s, size_t at, size_t row, struct sw_buf *out)
+bool sim_work_view(struct sw_work *work, size_t row, struct sw_buf *out)
 {
 	struct sw_handle h;
 	size_t got = 0;
-	int rc = sw_work_open_row(s->nodes[at].work, sim_table(row), sim_key(row), 0, 0, &h);
+	int rc = sw_work_open_row(work, sim_table(row), sim_key(row), 0, 0, &h);
 
 	if (rc == SW_ENOTFOUND || rc == SW_ENOTDIR)
 		return false;
 	TEST_OK(rc);
 	assert_non_null(sw_buf_reserve(out, ROW_MAX));
-	TEST_OK(sw_handle_read(s->nodes[at].work, &h, 0, out->p, ROW_MAX, &got));
+	TEST_OK(sw_handle_read(work, &h, 0, out->p, ROW_MAX, &got));
 	out->n = got;
-	sw_handle_release(s->nodes[at].work, &h);
+	sw_handle_release(work, &h);
 	return true;
 }
 
-static struct sw_hash hash_of(const struct sw_buf *bytes)
+static bool view_row(struct sim *s, size_t at, size_t row, struct sw_buf *out)
+{
+	return sim_work_view(s->nodes[at].work, row, out);
+}
+
+struct sw_hash sim_work_hash(const struct sw_buf *bytes)
 {
 	struct sw_hash h;
 
@@ -221,14 +232,19 @@ static void make_unique(struct sim *s, struct rng *r, struct sw_buf *content)
 static void note_closed(struct sim_row *row, const struct sw_buf *content, bool is_told)
 {
 	if (is_told)
-		*row = (struct sim_row){.is_set = true, .hash = hash_of(content)};
+		*row = (struct sim_row){.is_set = true, .hash = sim_work_hash(content)};
 	else
 		row->is_maybe = true;
 }
 
-static int write_row(struct sim *s, size_t at, size_t row, const struct sw_buf *content, bool sync)
+void sim_work_content(struct sim *s, struct rng *r, size_t row, const struct sw_buf *base, struct sw_buf *out)
 {
-	struct sw_work *work = s->nodes[at].work;
+	content_make(r, sim_key(row), sw_buf_view(base), out);
+	make_unique(s, r, out);
+}
+
+int sim_work_write(struct sw_work *work, size_t row, const struct sw_buf *content, bool sync)
+{
 	struct sw_handle h;
 	int rc = sw_work_mkdir(work, sim_table(row), 0755);
 
@@ -256,14 +272,13 @@ static void edit(struct sim *s, size_t at, size_t row, bool sync, struct rng *r)
 	int rc;
 
 	view_row(s, at, row, &base);
-	content_make(r, sim_key(row), sw_buf_view(&base), &content);
-	make_unique(s, r, &content);
-	rc = write_row(s, at, row, &content, sync);
+	sim_work_content(s, r, row, &base, &content);
+	rc = sim_work_write(s->nodes[at].work, row, &content, sync);
 	is_told = rc == 0 && !s->net.nodes[at].t.env.is_dead;
 	note_closed(known, &content, is_told);
 	if (is_told && sync)
 		known->is_synced = true;
-	if (rc < 0 && !may_fail(s, at, rc))
+	if (rc < 0 && !sim_work_may_fail(s, at, rc))
 		sim_fail(s, "write", "node %zu cannot write a row: %s", at, sw_fail_message(rc));
 }
 
@@ -276,12 +291,12 @@ static void rename_row(struct sim *s, size_t at, size_t from, size_t to)
 
 	if (from == to || !view_row(s, at, from, &bytes))
 		return;
-	hash = hash_of(&bytes);
+	hash = sim_work_hash(&bytes);
 	rc = sw_work_rename(s->nodes[at].work, sim_table(from), sim_key(from), sim_table(to),
 			    sim_key(to), 0);
 	if (rc < 0 || s->net.nodes[at].t.env.is_dead) {
 		rows[from].is_maybe = rows[to].is_maybe = true;
-		if (!may_fail(s, at, rc) && rc != SW_ENOTDIR && rc != SW_ENOTFOUND)
+		if (!sim_work_may_fail(s, at, rc) && rc != SW_ENOTDIR && rc != SW_ENOTFOUND)
 			sim_fail(s, "write", "node %zu cannot rename a row: %s", at,
 				 sw_fail_message(rc));
 		return;
@@ -302,7 +317,7 @@ static void unlink_row(struct sim *s, size_t at, size_t row)
 		s->nodes[at].rows[row] = (struct sim_row){0};
 	else
 		s->nodes[at].rows[row].is_maybe = true;
-	if (rc < 0 && !may_fail(s, at, rc) && rc != SW_ENOTFOUND && rc != SW_ENOTDIR)
+	if (rc < 0 && !sim_work_may_fail(s, at, rc) && rc != SW_ENOTFOUND && rc != SW_ENOTDIR)
 		sim_fail(s, "write", "node %zu cannot unlink a row: %s", at, sw_fail_message(rc));
 }
 
@@ -313,7 +328,7 @@ static void commit(struct sim *s, size_t at)
 
 	if (rc == 0 && !sw_hash_is_zero(&id) && !s->net.nodes[at].t.env.is_dead)
 		sim_check_told(s, at, &id);
-	if (rc < 0 && !may_fail(s, at, rc))
+	if (rc < 0 && !sim_work_may_fail(s, at, rc))
 		sim_fail(s, "write", "node %zu cannot commit: %s", at, sw_fail_message(rc));
 }
 
@@ -346,14 +361,14 @@ static bool was_committed(struct sim *s, size_t at, size_t row, const struct sw_
 {
 	const struct sw_key *key = sw_db_key(s->net.nodes[at].t.db);
 	struct sw_reader r;
-	bool found = false;
+	bool found = false, is_twin = s->nodes[at].is_twin; /* it had another key then */
 
 	TEST_OK(sw_reader_begin(s->net.nodes[at].t.db, &r));
 	for (size_t i = s->n_commits; !found && i-- > 0;) {
 		struct sw_changeset c;
 		struct sw_op op;
 
-		if (!sw_key_eq(&s->commits[i].author, key))
+		if (!sim_node_has(s, at, i) || (!is_twin && !sw_key_eq(&s->commits[i].author, key)))
 			continue;
 		TEST_OK(sw_changeset_begin(&c, sw_buf_view(&s->commits[i].changeset)));
 		while (!found && sw_changeset_next(&c, &op) > 0) {
@@ -364,7 +379,7 @@ static bool was_committed(struct sim *s, size_t at, size_t row, const struct sw_
 			    !sw_view_eq(op.key, sim_key(row)))
 				continue;
 			TEST_OK(sw_row_read(r.nodes, &op.row, &bytes));
-			h = hash_of(&bytes);
+			h = sim_work_hash(&bytes);
 			found = sw_hash_eq(&h, hash);
 		}
 	}
@@ -381,7 +396,7 @@ void sim_work_check(struct sim *s, size_t at)
 
 		if (known->is_set && !known->is_maybe) {
 			if (view_row(s, at, row, &bytes))
-				hash = hash_of(&bytes);
+				hash = sim_work_hash(&bytes);
 			if (!sw_hash_eq(&hash, &known->hash) &&
 			    !was_committed(s, at, row, &known->hash))
 				sim_fail(s, "closed_is_kept",
