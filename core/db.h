@@ -88,6 +88,14 @@ bool sw_db_is_copied(const struct sw_db *db);
  * write, so it cannot let anybody in.
  */
 int sw_db_renew_key(struct sw_db *db) SW_MUST_CHECK;
+/*
+ * The key to meet others with: the store's; but while it may be that nobody has what lets that one in, the one before it, as long as
+ * that is a member. It lives as long as the database.
+ */
+const struct sw_identity *sw_db_session_identity(struct sw_db *db);
+/* Whether that may be; until sw_db_key_is_known() says that a peer has stored all that is here. */
+bool sw_db_is_between_keys(const struct sw_db *db);
+int sw_db_key_is_known(struct sw_db *db) SW_MUST_CHECK;
 const char *sw_db_dir(const struct sw_db *db);
 const struct sw_env *sw_db_env(const struct sw_db *db);
 struct sw_store *sw_db_store(const struct sw_db *db);

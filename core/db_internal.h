@@ -22,6 +22,7 @@ struct sw_db {
 	const struct sw_env *env;
 	struct sw_identity *_Atomic identity; /* replaced under write_lock */
 	struct sw_identity **retired; /* those before it: whoever holds one may go on */
+	const struct sw_identity *_Atomic known; /* of these, the one that others know, if they may not know the present one; or NULL */
 	size_t n_retired;
 	_Atomic bool is_copied;
 	struct sw_hash id;

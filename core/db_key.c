@@ -15,12 +15,58 @@
 
 #define META_COPIED "copied"
 #define KEY_NEW	    "key.new" /* let in, but not the store's yet; or not let in, and of no use */
+#define KEY_OLD	    "key.old" /* the one before, as long as it may be the only one that others know */
 
 int sw_db_key_path(const char *dir, const char *name, char *out, size_t size)
 {
 	int n = snprintf(out, size, "%s/%s", dir, name);
 
 	return n < 0 || (size_t)n >= size ? sw_fail(SW_ETOOLONG, "%.64s...: path too long", dir) : 0;
+}
+
+static int retire(struct sw_db *db, struct sw_identity *id)
+{
+	struct sw_identity **v = realloc(db->retired, (db->n_retired + 1) * sizeof(struct sw_identity *));
+
+	if (!v)
+		return SW_ENOMEM;
+	db->retired = v;
+	v[db->n_retired++] = id;
+	return 0;
+}
+
+static int remove_old_key(const struct sw_db *db)
+{
+	char path[4096];
+	int rc = sw_db_key_path(sw_store_dir(db->store), KEY_OLD, path, sizeof(path));
+
+	if (rc == 0 && unlink(path) < 0 && errno != ENOENT)
+		rc = sw_fail_errno("cannot remove %s", path);
+	return rc;
+}
+
+static int load_old_key(struct sw_db *db)
+{
+	struct sw_identity *id;
+	char path[4096];
+	int rc = sw_db_key_path(sw_store_dir(db->store), KEY_OLD, path, sizeof(path));
+
+	if (rc < 0 || access(path, F_OK) < 0)
+		return rc;
+	rc = sw_keyfile_read(path, &id);
+	if (rc < 0)
+		return rc;
+	/* The process ended before the new one took its place. */
+	if (sw_key_eq(sw_identity_key(id), sw_db_key(db))) {
+		sw_identity_free(id);
+		return remove_old_key(db);
+	}
+	rc = retire(db, id);
+	if (rc < 0)
+		sw_identity_free(id);
+	else
+		db->known = id;
+	return rc;
 }
 
 int sw_db_load_key(struct sw_db *db, struct sw_txn *txn)
@@ -35,9 +81,10 @@ int sw_db_load_key(struct sw_db *db, struct sw_txn *txn)
 		rc = sw_db_key_path(sw_store_dir(db->store), "key", path, sizeof(path));
 	if (rc == 0)
 		rc = sw_keyfile_read(path, &id);
-	if (rc == 0)
-		db->identity = id;
-	return rc;
+	if (rc < 0)
+		return rc;
+	db->identity = id;
+	return load_old_key(db);
 }
 
 bool sw_db_is_copied(const struct sw_db *db)
@@ -129,19 +176,24 @@ static int clear_copied(struct sw_db *db)
 	return sw_txn_commit(txn);
 }
 
-/* The new key file takes the place of the old one. */
+/* The new key file takes the place of the old one, which stays beside it; of several before it, the first that was not known. */
 static int move_key(struct sw_db *db)
 {
 	const char *dir = sw_store_dir(db->store);
-	char from[4096], to[4096];
+	char from[4096], to[4096], old[4096];
 	int rc = sw_db_key_path(dir, KEY_NEW, from, sizeof(from));
 
 	if (rc == 0)
 		rc = sw_db_key_path(dir, "key", to, sizeof(to));
 	if (rc == 0)
+		rc = sw_db_key_path(dir, KEY_OLD, old, sizeof(old));
+	if (rc == 0)
 		rc = sw_env_fault(db->env, "key.rename");
 	if (rc < 0)
 		return rc;
+	/* EPERM: a file system without links; then it is as if the new one were known. */
+	if (link(to, old) < 0 && errno != EEXIST && errno != EPERM)
+		return sw_fail_errno("cannot keep the old key file as %s", old);
 	if (rename(from, to) < 0)
 		return sw_fail_errno("cannot replace the key file %s", to);
 	return sw_dir_sync_of(to, db->env);
@@ -150,18 +202,17 @@ static int move_key(struct sw_db *db)
 /* It is the store's from now on. write_lock is held, or nobody else is there. */
 static int adopt(struct sw_db *db, struct sw_identity *id)
 {
-	struct sw_identity **v = realloc(db->retired, (db->n_retired + 1) * sizeof(struct sw_identity *));
-	int rc;
+	struct sw_identity *old = db->identity;
+	int rc = move_key(db);
 
-	if (!v)
-		return SW_ENOMEM;
-	db->retired = v;
-	rc = move_key(db);
 	if (rc == 0)
 		rc = clear_copied(db);
+	if (rc == 0)
+		rc = retire(db, old);
 	if (rc < 0)
 		return rc;
-	v[db->n_retired++] = db->identity;
+	if (!db->known)
+		db->known = old;
 	db->identity = id;
 	db->is_copied = false;
 	return sw_db_load_own_role(db);
@@ -177,6 +228,34 @@ static int role_of(struct sw_db *db, const struct sw_key *key, int *role)
 		return rc;
 	rc = sw_db_role(&r, key, role);
 	sw_reader_end(&r);
+	return rc;
+}
+
+const struct sw_identity *sw_db_session_identity(struct sw_db *db)
+{
+	const struct sw_identity *known = db->known;
+	int role = 0;
+
+	if (!known || role_of(db, sw_identity_key(known), &role) < 0 || role < SW_ROLE_READER)
+		return db->identity;
+	return known;
+}
+
+bool sw_db_is_between_keys(const struct sw_db *db)
+{
+	return db->known != NULL;
+}
+
+int sw_db_key_is_known(struct sw_db *db)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&db->write_lock);
+	if (db->known)
+		rc = remove_old_key(db);
+	if (rc == 0)
+		db->known = NULL;
+	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }
 

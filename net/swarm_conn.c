@@ -147,7 +147,7 @@ static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const c
 	uint8_t ephemeral[SW_SESSION_SECRET_SIZE];
 	struct sw_session_options options = {.initiator = e != NULL,
 					     .database = sw_db_id(s->db),
-					     .identity = sw_db_identity(s->db),
+					     .identity = sw_db_session_identity(s->db),
 					     .static_secret = s->noise_secret,
 					     .ephemeral_secret = ephemeral,
 					     .message_max = e ? 0 : STRANGER_MESSAGE_MAX};

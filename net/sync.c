@@ -515,6 +515,8 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 			sw_sync_drop(s, p, "it says nothing any more", false);
 		else
 			tick_member(s, p, now_ms);
+		if (!p->dropped)
+			sw_sync_note_key(s, p, now_ms);
 	}
 	sw_watermarks_tick(s, now_ms);
 	sw_sync_settle(s, now_ms);

@@ -197,6 +197,8 @@ void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_me
 void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms);
 /* Take another key, since somebody else has ours. False: not now; tried again by the tick if it must be. */
 bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms);
+/* When a member has all that is here, it has what let our new key in: the old one is not needed any more to meet others. */
+void sw_sync_note_key(struct sw_sync *s, const struct peer *p, uint64_t now_ms);
 /* Own commits that are not sent to those who are connected, at most. */
 uint64_t sw_sync_count_withheld(struct sw_sync *s);
 /* Which own commits may be sent, as the clocks are now. */

@@ -103,7 +103,8 @@ static bool is_banned(struct sw_sync *s, const struct sw_key *key, uint64_t now_
 /* Two peers that dial each other need one connection: that of the smaller key, else the newer one. */
 static bool is_superfluous(struct sw_sync *s, struct peer *p)
 {
-	bool ours_is_smaller = memcmp(sw_db_key(s->db)->b, p->key.b, SW_KEY_SIZE) < 0;
+	const struct sw_key *ours = sw_identity_key(sw_db_session_identity(s->db));
+	bool ours_is_smaller = memcmp(ours->b, p->key.b, SW_KEY_SIZE) < 0;
 
 	for (struct peer *q = s->peers; q; q = q->next) {
 		if (q == p || q->dropped || !sw_key_eq(&q->key, &p->key))
@@ -149,6 +150,17 @@ bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms)
 			    "from now on its key is %.12s", old, new);
 	s->moved = true;
 	return true;
+}
+
+void sw_sync_note_key(struct sw_sync *s, const struct peer *p, uint64_t now_ms)
+{
+	int rc;
+
+	if (!sw_db_is_between_keys(s->db) || !p->has_head || sw_serve_lag(s, p) > 0)
+		return;
+	rc = sw_db_key_is_known(s->db);
+	if (rc < 0)
+		sw_sync_complain(s, "the old key of this store is not needed any more, and cannot be removed", rc, now_ms);
 }
 
 static void become_removed(struct sw_sync *s, struct peer *p, uint64_t now_ms)

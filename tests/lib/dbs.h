@@ -67,7 +67,7 @@ static inline void test_crash(struct test_db *t)
 
 static inline void test_db_close(struct test_db *t)
 {
-	static const char *const files[] = {"data.mdb", "data.mdb-lock", "lock", "key", "reserve",
+	static const char *const files[] = {"data.mdb", "data.mdb-lock", "lock", "key", "key.old", "reserve",
 					    "journal"};
 	char path[256];
 

@@ -237,7 +237,7 @@ static void establish(struct net *net, struct net_link *l)
 
 		if (!node->sync || !l->conn)
 			continue;
-		sw_sync_peer_up(node->sync, l->conn, sw_db_key(net->nodes[l->ends[1 - i]].t.db),
+		sw_sync_peer_up(node->sync, l->conn, sw_identity_key(sw_db_session_identity(net->nodes[l->ends[1 - i]].t.db)),
 				i == 0, i == 0 ? l->ticket : NULL, net_node_ms(net, at));
 		stepped(net, at, false);
 	}

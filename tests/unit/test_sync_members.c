@@ -170,14 +170,18 @@ static void a_newcomer_believes_only_its_inviter(void **state)
 	net_fini(&net);
 }
 
-static void govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role)
+static void govern_key(struct net *net, size_t by, enum sw_op_kind kind, const struct sw_key *key, enum sw_role role)
 {
-	struct sw_write_op op = {
-	    .op = {.kind = kind, .member = *sw_db_key(net->nodes[whom].t.db), .role = role}};
+	struct sw_write_op op = {.op = {.kind = kind, .member = *key, .role = role}};
 	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
 	struct sw_hash id;
 
 	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
+}
+
+static void govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role)
+{
+	govern_key(net, by, kind, sw_db_key(net->nodes[whom].t.db), role);
 }
 
 static void remove_member(struct net *net, size_t by, size_t whom)
@@ -212,6 +216,45 @@ static bool has_row(struct net *net, size_t at, const char *key)
 	char text[200];
 
 	return test_get(&net->nodes[at].t, "t", key, text, sizeof(text));
+}
+
+/* A store takes a new key, and its connections end before anybody has heard of that: it comes back with the old one, and tells. */
+static void a_new_key_is_made_known_with_the_old_one(void **state)
+{
+	struct sw_key old, new;
+	struct net net;
+
+	(void)state;
+	for (int restarts = 0; restarts < 2; restarts++) {
+		struct test_db *t;
+
+		net_make_swarm(&net, 2, test_seed());
+		net_connect(&net, 1, 0, NULL);
+		net_converge(&net, 1000);
+		t = &net.nodes[1].t;
+		net_cut(&net, &net.links[net.n_links - 1]);
+		old = *sw_db_key(t->db);
+		TEST_OK(sw_db_renew_key(t->db));
+		new = *sw_db_key(t->db);
+		assert_false(sw_key_eq(&old, &new));
+		if (restarts)
+			net_restart(&net, 1);
+		assert_true(sw_db_is_between_keys(t->db));
+		assert_true(sw_key_eq(&old, sw_identity_key(sw_db_session_identity(t->db))));
+		net_converge(&net, 5000);
+		assert_int_equal(role_at(&net, 0, 1), SW_ROLE_WRITER); /* the new one */
+		net_run(&net, 2000);
+		assert_false(sw_db_is_between_keys(t->db));
+		assert_true(sw_key_eq(&new, sw_identity_key(sw_db_session_identity(t->db))));
+		/* From now on with the new one alone. */
+		govern_key(&net, 0, SW_OP_REVOKE, &old, 0);
+		net_restart(&net, 1);
+		net_put(&net, 1, "r", "with the new key");
+		net_converge(&net, 5000);
+		net_assert_row(&net, 0, "r", "with the new key");
+		net_verify_all(&net);
+		net_fini(&net);
+	}
 }
 
 /* What a removed member signs, and an honest peer passes on before it has heard of that, is bounded: rows and all, over all connections. */
@@ -394,6 +437,7 @@ int main(void)
 	    cmocka_unit_test(who_lost_its_first_commits_may_be_fetched),
 	    cmocka_unit_test(an_answer_that_takes_long_is_waited_for),
 	    cmocka_unit_test(a_newcomer_believes_only_its_inviter),
+	    cmocka_unit_test(a_new_key_is_made_known_with_the_old_one),
 	    cmocka_unit_test(what_removed_members_sign_does_not_fill_the_disk),
 	    cmocka_unit_test(who_is_removed_learns_that_and_no_more),
 	    cmocka_unit_test(what_a_removed_member_goes_on_signing_comes_nowhere),
