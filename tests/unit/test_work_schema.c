@@ -9,6 +9,7 @@
 
 #include "core/copies.h"
 #include "core/restore.h"
+#include "core/schema_ops.h"
 #include "tests/lib/dbs.h"
 
 #define SCHEMA                                                                                     \
@@ -468,6 +469,8 @@ static void what_was_refused_survives_the_process(void **state)
 		sw_refused_each(sw_work_refused(s.w), look, &f);
 		assert_int_equal(f.n, SW_REFUSED_ROWS_MAX);
 		assert_string_equal(f.text, "{}");
+		snprintf(f.text, sizeof(f.text), "%s/" SW_REFUSED_DIR "/t/99.json", s.t.dir);
+		assert_int_equal(access(f.text, F_OK), -1);
 	}
 	end(&s);
 }
@@ -530,6 +533,53 @@ static void a_working_copy_is_looked_at_when_it_is_written_and_when_it_is_applie
 	end(&s);
 }
 
+static struct sw_write_op op(const char *key, const char *text)
+{
+	return (struct sw_write_op){.op = {.kind = text ? SW_OP_PUT : SW_OP_DELETE,
+					   .table = sw_view_str("t"),
+					   .key = sw_view_str(key)},
+				    .content = sw_view_str(text ? text : "")};
+}
+
+/* says NULL: the two are taken. */
+static void ops(struct set *s, struct sw_write_op a, struct sw_write_op b, const char *says)
+{
+	const struct sw_write_op both[] = {a, b};
+	int rc = sw_schema_check_ops(s->t.db, both, 2);
+
+	assert_int_equal(rc, says ? SW_EINVAL : 0);
+	if (says)
+		assert_string_equal(sw_fail_message(rc), says);
+}
+
+static void what_is_committed_together_is_looked_at_together(void **state)
+{
+	static const char other[] = "CREATE TABLE t(id, n CHECK (n > 1))";
+	struct set s;
+
+	(void)state;
+	begin(&s, SCHEMA);
+	TEST_OK(put(&s, "1.json", ONE));
+	pass(&s, 5000);
+	ops(&s, op("2.json", "{\"n\":1,\"up\":3}"), op("3.json", "{\"n\":1,\"up\":2}"), NULL);
+	ops(&s, op("2.json", "{\"n\":1,\"up\":3}"), op("4.json", "{\"n\":1}"),
+	    "t/2.json: its column up refers to t/3.json, which is not there");
+	ops(&s, op("2.json", "{\"n\":1,\"up\":1}"), op("1.json", NULL),
+	    "t/2.json: its column up refers to t/1.json, which is not there");
+	ops(&s, op("2.json", "{\"n\":1,\"up\":1}"), op("readme", "anything"), NULL);
+	/* A schema that comes with them counts, and is compared with the rows that stay. */
+	ops(&s, op(".schema", other), op("1.json", BAD),
+	    "t/1.json: CHECK constraint failed: n > 1");
+	ops(&s, op(".schema", other), op("1.json", TWO), NULL);
+	ops(&s, op(".schema", other), op("2.json", TWO),
+	    "t/1.json, which is there, breaks the new schema: CHECK constraint failed: n > 1");
+	ops(&s, op(".schema", other), op("1.json", NULL), NULL);
+	ops(&s, op(".schema", NULL), op("2.json", "anything"), NULL);
+	ops(&s, op(".schema", "nonsense"), op("2.json", TWO),
+	    "t/.schema: near \"nonsense\": syntax error");
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +594,7 @@ int main(void)
 	    cmocka_unit_test(a_schema_is_refused_like_a_row),
 	    cmocka_unit_test(references_are_looked_up),
 	    cmocka_unit_test(a_schema_that_is_none_here_checks_nothing),
+	    cmocka_unit_test(what_is_committed_together_is_looked_at_together),
 	    cmocka_unit_test(what_was_refused_survives_the_process),
 	    cmocka_unit_test(a_text_that_cannot_be_kept_is_told_of),
 	    cmocka_unit_test(a_working_copy_is_looked_at_when_it_is_written_and_when_it_is_applied),
