@@ -45,121 +45,6 @@ int sw_work_pin(const struct sw_work *w, struct sw_hash *state)
 	return sw_db_pin(w->db, state);
 }
 
-static size_t slot_of(const struct sw_work *w, const struct sw_cell *cell)
-{
-	size_t i = sw_get_u64(cell->b) & (w->cap_names - 1);
-
-	while (w->names[i] && memcmp(w->names[i]->cell.b, cell->b, sizeof(cell->b)) != 0)
-		i = (i + 1) & (w->cap_names - 1);
-	return i;
-}
-
-struct sw_name *sw_name_find(const struct sw_work *w, struct sw_view table, struct sw_view key)
-{
-	struct sw_cell cell;
-
-	if (w->n_names == 0)
-		return NULL;
-	sw_row_cell(table, key, &cell);
-	return w->names[slot_of(w, &cell)];
-}
-
-static int grow(struct sw_work *w)
-{
-	struct sw_name **old = w->names;
-	size_t cap = w->cap_names;
-
-	w->cap_names = cap ? cap * 2 : 64;
-	w->names = calloc(w->cap_names, sizeof(struct sw_name *));
-	if (!w->names) {
-		w->names = old;
-		w->cap_names = cap;
-		return SW_ENOMEM;
-	}
-	for (size_t i = 0; i < cap; i++)
-		if (old[i])
-			w->names[slot_of(w, &old[i]->cell)] = old[i];
-	free(old);
-	return 0;
-}
-
-/* Names that editors keep beside a file: they are nobody's rows. */
-static bool is_scratch(struct sw_view key)
-{
-	const char *p = (const char *)key.p;
-	size_t n = key.n;
-
-	if (n == 0)
-		return false;
-	if (n > 1 && (p[n - 1] == '~' || (p[0] == '#' && n > 2 && p[n - 1] == '#')))
-		return true;
-	if (p[0] != '.')
-		return false;
-	return (n > 2 && p[1] == '#') || (n > 5 && memcmp(p + n - 4, ".sw", 3) == 0) ||
-	       (n >= 12 && memcmp(p, ".fuse_hidden", 12) == 0);
-}
-
-int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out)
-{
-	struct sw_cell cell;
-	struct sw_name *n;
-
-	if ((w->n_names + 1) * 2 > w->cap_names && grow(w) < 0)
-		return SW_ENOMEM;
-	sw_row_cell(table, key, &cell);
-	n = w->names[slot_of(w, &cell)];
-	if (!n) {
-		n = calloc(1, sizeof(*n));
-		if (!n)
-			return SW_ENOMEM;
-		n->cell = cell;
-		n->is_scratch = is_scratch(key);
-		sw_buf_put_view(&n->table, table);
-		sw_buf_put_view(&n->key, key);
-		if (n->table.rc < 0 || n->key.rc < 0) {
-			sw_buf_fini(&n->table);
-			sw_buf_fini(&n->key);
-			free(n);
-			return SW_ENOMEM;
-		}
-		w->names[slot_of(w, &cell)] = n;
-		w->n_names++;
-	}
-	*out = n;
-	return 0;
-}
-
-/* Take it out of the table; those behind it in its cluster may have to move up. */
-static void name_remove(struct sw_work *w, struct sw_name *n)
-{
-	size_t i = slot_of(w, &n->cell);
-
-	w->names[i] = NULL;
-	w->n_names--;
-	for (i = (i + 1) & (w->cap_names - 1); w->names[i]; i = (i + 1) & (w->cap_names - 1)) {
-		struct sw_name *moved = w->names[i];
-
-		w->names[i] = NULL;
-		w->names[slot_of(w, &moved->cell)] = moved;
-	}
-	sw_buf_fini(&n->table);
-	sw_buf_fini(&n->key);
-	sw_buf_fini(&n->base_text);
-	sw_name_forget_good(n);
-	free(n);
-}
-
-void sw_name_settle(struct sw_work *w, struct sw_name *n)
-{
-	if (n->in_commit || n->has_edit)
-		return;
-	/* Only the name itself still refers to the file: nobody has it open. */
-	if (n->file && n->file->n_refs == 1)
-		sw_name_put_file(w, n, NULL);
-	if (!n->file && !n->is_checked)
-		name_remove(w, n);
-}
-
 static void version_of_row(const struct sw_row *row, struct sw_version *out)
 {
 	out->exists = true;
@@ -253,12 +138,13 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 		rc = find_base(w, n);
 	else
 		n->base = (struct sw_version){0};
+	if (rc == 0)
+		rc = sw_name_list(w, n);
 	if (rc < 0)
 		return rc;
 	n->has_edit = true;
 	n->first_ms = sw_env_mono_ms(w->env);
 	n->journal_seq = n->recorded_file = 0;
-	n->group = 0;
 	if (n->is_scratch) {
 		w->n_scratch++;
 		return 0;
@@ -274,7 +160,8 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 	sw_name_free_spill(w, n);
 	n->has_edit = false;
 	n->want_sync = false;
-	n->group = 0;
+	sw_name_part(n);
+	sw_name_unlist(w, n);
 	sw_buf_fini(&n->base_text);
 	n->has_base_text = false;
 	sw_name_forget_good(n);
@@ -718,11 +605,7 @@ void sw_work_close(struct sw_work *w)
 			n->file->name = NULL;
 			sw_file_unref(w, n->file);
 		}
-		sw_buf_fini(&n->table);
-		sw_buf_fini(&n->key);
-		sw_buf_fini(&n->base_text);
-		sw_name_forget_good(n);
-		free(n);
+		sw_name_free(n);
 	}
 	free(w->names);
 	sw_work_free_replaced(w);

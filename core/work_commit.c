@@ -115,49 +115,40 @@ static int add_item(struct batch *b, struct sw_name *n)
 	return rc;
 }
 
-/* Whether all names of a group are ready by then. */
-static bool group_is_ready(const struct sw_work *w, uint64_t group, uint64_t now, bool all)
+static bool is_ready_alone(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
 {
-	for (size_t i = 0; i < w->cap_names; i++) {
-		const struct sw_name *n = w->names[i];
-		uint64_t ready;
+	uint64_t ready = n->has_edit ? sw_name_ready_ms(w, n) : UINT64_MAX;
 
-		if (!n || n->group != group)
-			continue;
-		ready = sw_name_ready_ms(w, n);
-		if (ready == UINT64_MAX || (!all && ready > now))
-			return false;
-	}
-	return true;
+	return ready != UINT64_MAX && (all || ready <= now);
 }
 
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
 {
-	uint64_t ready = n->has_edit ? sw_name_ready_ms(w, n) : UINT64_MAX;
-
-	if (ready == UINT64_MAX || (!all && ready > now))
+	if (!is_ready_alone(w, n, now, all))
 		return false;
-	return n->group == 0 || group_is_ready(w, n->group, now, all);
+	for (const struct sw_name *other = n->joined_next; other != n; other = other->joined_next)
+		if (!is_ready_alone(w, other, now, all))
+			return false;
+	return true;
 }
 
 /* Whether its content, or that of a name it is joined with, is to be staged first. */
-static bool waits_for_stage(const struct sw_work *w, const struct sw_name *n)
+static bool waits_for_stage(const struct sw_name *n)
 {
-	if (w->n_spills == 0 || n->group == 0)
-		return sw_name_needs_stage(n);
-	for (size_t i = 0; i < w->cap_names; i++)
-		if (w->names[i] && w->names[i]->group == n->group && sw_name_needs_stage(w->names[i]))
-			return true;
-	return false;
+	bool waits = sw_name_needs_stage(n);
+
+	for (const struct sw_name *other = n->joined_next; !waits && other != n; other = other->joined_next)
+		waits = sw_name_needs_stage(other);
+	return waits;
 }
 
-static int add_group(struct sw_work *w, struct batch *b, uint64_t group)
+/* A name, and those that it is joined with: none of them is in a commit, since all are ready. */
+static int add_joined(struct batch *b, struct sw_name *n)
 {
-	int rc = 0;
+	int rc = add_item(b, n);
 
-	for (size_t i = 0; rc == 0 && i < w->cap_names; i++)
-		if (w->names[i] && w->names[i]->group == group && !w->names[i]->in_commit)
-			rc = add_item(b, w->names[i]);
+	for (struct sw_name *other = n->joined_next; rc == 0 && other != n; other = other->joined_next)
+		rc = add_item(b, other);
 	return rc;
 }
 
@@ -186,12 +177,10 @@ static int gather(struct sw_work *w, bool all, struct batch *b)
 	b->ops = calloc(w->n_edits, sizeof(*b->ops));
 	if (!b->items || !b->ops)
 		return SW_ENOMEM;
-	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
-		struct sw_name *n = w->names[i];
-
-		if (!n || !sw_name_is_ready(w, n, now, all) || waits_for_stage(w, n))
+	for (struct sw_name *n = w->first_edit; rc == 0 && n; n = n->next_edit) {
+		if (!sw_name_is_ready(w, n, now, all) || waits_for_stage(n))
 			continue;
-		rc = n->group ? add_group(w, b, n->group) : add_item(b, n);
+		rc = add_joined(b, n);
 		if (is_full(w, b))
 			break;
 	}
@@ -229,7 +218,7 @@ static void finish_changed(struct sw_work *w, struct item *it)
 	it->content = (struct sw_buf){0};
 	n->has_base_text = n->base.exists && n->base_text.n > 0;
 	n->first_ms = sw_env_mono_ms(w->env);
-	n->group = 0;
+	sw_name_part(n);
 	if (n->good.version <= it->version)
 		sw_name_forget_good(n);
 	if (n->key.n == 0)

@@ -63,7 +63,7 @@ struct sw_file {
 
 /* A name that somebody has open or has changed. */
 struct sw_name {
-	struct sw_cell cell;
+	uint64_t hash;
 	struct sw_buf table, key; /* key empty: the table itself */
 	struct sw_file *file;	  /* what stands there; with has_edit, NULL is 'deleted' */
 	bool has_edit;
@@ -87,8 +87,13 @@ struct sw_name {
 	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t recorded_file; /* the generation of the file whose bytes that record has, with those before it; 0: of none */
 	uint64_t recorded_bytes; /* of these records, as far as their content goes */
-	uint64_t group;	      /* names joined by a rename; 0: none */
 	struct sw_good good;
+	/* While it has an edit: the lists that it is in, by core/work_names.c. */
+	struct sw_name *next_edit, *prev_edit;		/* of all, in the order in which they began */
+	struct sw_name *dir;				/* of a row: its table's own name */
+	struct sw_name *next_sibling, *prev_sibling;	/* of those in that table, or of the tables */
+	struct sw_name *joined_next, *joined_prev;	/* a ring of names joined by a rename; itself: none */
+	struct sw_name *rows; /* of a table: the first of those in it */
 };
 
 struct sw_work {
@@ -103,10 +108,12 @@ struct sw_work {
 	pthread_mutex_t lock;
 	pthread_cond_t committed;
 	bool committing;
-	struct sw_name **names; /* hash table by cell, open addressing */
+	struct sw_name **names; /* hash table, open addressing */
 	size_t cap_names, n_names;
+	struct sw_name *first_edit, *last_edit;
+	struct sw_name *tables; /* the first of those that have an edit themselves */
 	size_t n_edits, n_scratch, n_checks;
-	uint64_t clock;		/* for versions, generations, groups and failures */
+	uint64_t clock;		/* for versions, generations and failures */
 	uint64_t journal_dirty_ms; /* when the oldest unflushed record was written */
 	uint64_t retry_ms;	/* after a failed commit: not before */
 	char *spill_dir;
@@ -136,6 +143,16 @@ struct sw_name *sw_name_find(const struct sw_work *w, struct sw_view table, stru
 int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out) SW_MUST_CHECK;
 /* Forget the name when nothing is left to know about it. */
 void sw_name_settle(struct sw_work *w, struct sw_name *n);
+/* Of one that is in no table or list any more. */
+void sw_name_free(struct sw_name *n);
+/* Into the lists of those that have an edit, and out of them. That of a row keeps its table's name. SW_ENOMEM. */
+int sw_name_list(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+void sw_name_unlist(struct sw_work *w, struct sw_name *n);
+/* The rows of a table that have an edit: the first, the others by next_sibling. */
+const struct sw_name *sw_name_edits_in(const struct sw_work *w, struct sw_view table);
+/* They are committed together, with all that either is joined with already; n: no longer. */
+void sw_name_join(struct sw_name *a, struct sw_name *b);
+void sw_name_part(struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
 /* Whether the store's own key may not write. */

@@ -273,12 +273,9 @@ static struct sw_file *find_unstaged(const struct sw_work *w, bool all, uint64_t
 {
 	uint64_t now = sw_env_mono_ms(w->env);
 
-	for (size_t i = 0; i < w->cap_names; i++) {
-		const struct sw_name *n = w->names[i];
-
-		if (n && sw_name_needs_stage(n) && n->file->unstageable < pass && sw_name_is_ready(w, n, now, all))
+	for (const struct sw_name *n = w->first_edit; n; n = n->next_edit)
+		if (sw_name_needs_stage(n) && n->file->unstageable < pass && sw_name_is_ready(w, n, now, all))
 			return n->file;
-	}
 	return NULL;
 }
 
@@ -314,22 +311,22 @@ static int gather_dirty(struct sw_work *w, struct sw_spill ***out, size_t *n)
 	size_t n_dirty = 0;
 
 	*n = 0;
-	for (size_t i = 0; i < w->cap_names; i++)
-		n_dirty += w->names[i] && needs_sync(w->names[i]);
+	for (const struct sw_name *name = w->first_edit; name; name = name->next_edit)
+		n_dirty += needs_sync(name);
 	v = calloc(n_dirty + 1, sizeof(struct sw_spill *));
 	if (!v)
 		return SW_ENOMEM;
-	for (size_t i = 0; i < w->cap_names; i++)
-		if (w->names[i] && needs_sync(w->names[i]))
-			v[(*n)++] = sw_spill_ref(w->names[i]->recorded);
+	for (const struct sw_name *name = w->first_edit; name; name = name->next_edit)
+		if (needs_sync(name))
+			v[(*n)++] = sw_spill_ref(name->recorded);
 	*out = v;
 	return 0;
 }
 
 bool sw_work_has_dirty_spills(const struct sw_work *w)
 {
-	for (size_t i = 0; i < w->cap_names; i++)
-		if (w->names[i] && needs_sync(w->names[i]))
+	for (const struct sw_name *name = w->first_edit; name; name = name->next_edit)
+		if (needs_sync(name))
 			return true;
 	return false;
 }

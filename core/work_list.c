@@ -74,17 +74,11 @@ static int collect_name(struct sw_list *l, const struct sw_reader *r, const stru
 /* Where the working set and the state differ. */
 static int collect(struct sw_list *l, const struct sw_reader *r)
 {
-	const struct sw_work *w = l->w;
+	const struct sw_name *n = l->is_tables ? l->w->tables : sw_name_edits_in(l->w, sw_buf_view(&l->table));
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < w->cap_names; i++) {
-		const struct sw_name *n = w->names[i];
-
-		if (!n || !n->has_edit || (n->key.n == 0) != l->is_tables)
-			continue;
-		if (l->is_tables || sw_view_eq(sw_buf_view(&n->table), sw_buf_view(&l->table)))
-			rc = collect_name(l, r, n);
-	}
+	for (; rc == 0 && n; n = n->next_sibling)
+		rc = collect_name(l, r, n);
 	set_finish(&l->added);
 	set_finish(&l->removed);
 	if (l->removed.n > 0)

@@ -163,14 +163,11 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 		return rc;
 	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
 	*out = t.n_rows;
-	for (size_t i = 0; (rc == 0 || rc == SW_ENOTFOUND) && i < w->cap_names; i++) {
-		const struct sw_name *n = w->names[i];
+	for (const struct sw_name *n = sw_name_edits_in(w, table); (rc == 0 || rc == SW_ENOTFOUND) && n;
+	     n = n->next_sibling) {
 		struct sw_view value;
-		int in_state;
+		int in_state = sw_tree_get(r.nodes, &t.root, sw_buf_view(&n->key), &value);
 
-		if (!n || !n->has_edit || n->key.n == 0 || !sw_view_eq(sw_buf_view(&n->table), table))
-			continue;
-		in_state = sw_tree_get(r.nodes, &t.root, sw_buf_view(&n->key), &value);
 		if (in_state < 0 && in_state != SW_ENOTFOUND)
 			rc = in_state;
 		*out += n->file && in_state == SW_ENOTFOUND;
@@ -273,19 +270,10 @@ int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 }
 
 /* Names whose values changed places belong together; an editor's own file does not count. */
-static void join(struct sw_work *w, struct sw_name *a, struct sw_name *b)
+static void join(struct sw_name *a, struct sw_name *b)
 {
-	uint64_t from;
-
-	if (a->is_scratch || b->is_scratch)
-		return;
-	if (a->group == 0)
-		a->group = b->group ? b->group : ++w->clock;
-	from = b->group;
-	b->group = a->group;
-	for (size_t i = 0; from && from != a->group && i < w->cap_names; i++)
-		if (w->names[i] && w->names[i]->group == from)
-			w->names[i]->group = a->group;
+	if (!a->is_scratch && !b->is_scratch)
+		sw_name_join(a, b);
 }
 
 static void exchange(struct sw_work *w, struct sw_name *a, struct sw_name *b)
@@ -334,7 +322,7 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 	}
 	b->file->ctime_ns = sw_work_now_ns(w);
 	if (a->file || a->base.exists)
-		join(w, a, b);
+		join(a, b);
 	/* The file is at its new name whatever comes of the journal; a failure is told. */
 	return names_done(w, both, 2);
 }

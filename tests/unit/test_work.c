@@ -120,6 +120,41 @@ static void a_busy_row_is_committed_at_the_latest_after_two_seconds(void **state
 	end(&s);
 }
 
+/* Whatever rename joined them first, and however often: while one of them is being written the others wait for it. */
+static void names_that_renames_joined_are_committed_together(void **state)
+{
+	static const char *const pairs[][2] = {{"a", "b"}, {"b", "c"}, {"c", "a"}, {"a", "c"}};
+	struct sw_handle h;
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "a", "1");
+	write_row(&s, "b", "2");
+	write_row(&s, "c", "3");
+	write_row(&s, "alone", "4");
+	pass(&s, 200);
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str(pairs[i][0]), sw_view_str("t"),
+				       sw_view_str(pairs[i][1]), SW_RENAME_EXCHANGE));
+	before = count(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("b"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("half")));
+	pass(&s, 5000);
+	assert_int_equal(count(&s), before);
+	write_row(&s, "alone", "5");
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 1);
+	assert_true(sw_work_is_edited(s.w, sw_view_str("t"), sw_view_str("a")));
+	assert_true(sw_work_is_edited(s.w, sw_view_str("t"), sw_view_str("c")));
+	TEST_OK(sw_handle_flush(s.w, &h));
+	sw_handle_release(s.w, &h);
+	pass(&s, 200);
+	assert_int_equal(count(&s), before + 2);
+	end(&s);
+}
+
 static void what_is_open_and_not_flushed_waits(void **state)
 {
 	struct set s;
@@ -815,6 +850,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_row_is_committed_after_its_quiet_time),
 	    cmocka_unit_test(a_busy_row_is_committed_at_the_latest_after_two_seconds),
+	    cmocka_unit_test(names_that_renames_joined_are_committed_together),
 	    cmocka_unit_test(what_is_open_and_not_flushed_waits),
 	    cmocka_unit_test(only_the_net_effect_of_a_name_counts),
 	    cmocka_unit_test(a_sync_commits_a_row_that_exists_and_keeps_a_new_one),
