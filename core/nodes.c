@@ -17,6 +17,7 @@ struct slot {
 struct sw_nodes {
 	struct sw_txn *txn;
 	struct sw_memtable *memtable;
+	struct sw_node_cache *cache;
 	const struct sw_nodes *under[2];
 	const struct sw_nodes *below; /* read through; see sw_nodes_read_through() */
 	struct sw_hash *missing; /* what was not found; NULL: nobody asks */
@@ -72,6 +73,11 @@ void sw_nodes_stack(struct sw_nodes *s, const struct sw_nodes *under)
 void sw_nodes_set_memtable(struct sw_nodes *s, struct sw_memtable *m)
 {
 	s->memtable = m;
+}
+
+void sw_nodes_set_cache(struct sw_nodes *s, struct sw_node_cache *c)
+{
+	s->cache = c;
 }
 
 void sw_nodes_read_through(struct sw_nodes *s, const struct sw_nodes *below)
@@ -199,6 +205,18 @@ int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw
 		return sw_fail(SW_ECORRUPT,
 			       "record %s is missing from the store; run 'swarmfs verify'", hex);
 	}
+	return rc;
+}
+
+int sw_nodes_search(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out)
+{
+	int rc;
+
+	if (s->cache && sw_node_cache_get(s->cache, hash, out))
+		return 0;
+	rc = sw_nodes_get(s, hash, out);
+	if (rc == 0 && s->cache)
+		sw_node_cache_put(s->cache, hash, *out);
 	return rc;
 }
 

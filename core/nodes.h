@@ -11,6 +11,7 @@
 
 #include "core/memtable.h"
 #include "core/node.h"
+#include "core/node_cache.h"
 #include "core/store.h"
 
 struct sw_nodes;
@@ -30,12 +31,17 @@ void sw_nodes_set_memtable(struct sw_nodes *s, struct sw_memtable *m);
  */
 void sw_nodes_read_through(struct sw_nodes *s, const struct sw_nodes *below);
 
+/* Let searches pass through a cache (borrowed; NULL for none). What sw_nodes_search() finds is then borrowed until its next call. */
+void sw_nodes_set_cache(struct sw_nodes *s, struct sw_node_cache *c);
+
 /*
  * The record's bytes, borrowed: from memory until the set is freed, from the store until its
  * transaction ends or writes. SW_ENOTFOUND is reported as SW_ECORRUPT with a sentence, since
  * whoever asks holds a reference; sw_nodes_has() asks without that.
  */
 int sw_nodes_get(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out) SW_MUST_CHECK;
+/* The same for a node on the way down a tree, which a cache may know. */
+int sw_nodes_search(const struct sw_nodes *s, const struct sw_hash *hash, struct sw_view *out) SW_MUST_CHECK;
 /* From now on the hash of a record that sw_nodes_get() did not find goes to *to; borrowed. */
 void sw_nodes_note_missing(struct sw_nodes *s, struct sw_hash *to);
 bool sw_nodes_has(const struct sw_nodes *s, const struct sw_hash *hash);

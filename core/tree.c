@@ -31,7 +31,7 @@ int sw_tree_get(const struct sw_nodes *nodes, const struct sw_hash *root, struct
 	if (sw_hash_is_zero(root))
 		return SW_ENOTFOUND;
 	for (int depth = 0; depth <= SW_TREE_LEVEL_MAX; depth++) {
-		rc = sw_nodes_get(nodes, &child.hash, &bytes);
+		rc = sw_nodes_search(nodes, &child.hash, &bytes);
 		if (rc < 0)
 			return rc;
 		rc = sw_node_find(bytes, key, &level, key_buf, &found, value);

@@ -12,7 +12,7 @@
 #include "core/cut.h"
 #include "core/nodes.h"
 
-/* The value of a key, borrowed as sw_nodes_get() says. SW_ENOTFOUND. */
+/* The value of a key, borrowed as sw_nodes_get() says; in the state's own tree, as sw_nodes_search() does. SW_ENOTFOUND. */
 int sw_tree_get(const struct sw_nodes *nodes, const struct sw_hash *root, struct sw_view key,
 		struct sw_view *value) SW_MUST_CHECK;
 /* The number of entries: the root knows it. */

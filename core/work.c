@@ -30,9 +30,12 @@ int sw_work_read(const struct sw_work *w, struct sw_reader *out)
 {
 	int rc = w->is_damaged ? SW_ECORRUPT : sw_reader_begin(w->db, out);
 
-	if (rc == 0 && w->is_copy)
+	if (rc < 0)
+		return rc;
+	sw_nodes_set_cache(out->nodes, w->cache);
+	if (w->is_copy)
 		out->head.state = w->base;
-	return rc;
+	return 0;
 }
 
 int sw_work_pin(const struct sw_work *w, struct sw_hash *state)
@@ -438,8 +441,10 @@ static struct sw_work *work_new(struct sw_db *db)
 {
 	struct sw_work *w = calloc(1, sizeof(*w));
 
-	if (!w)
+	if (!w || sw_node_cache_new(&w->cache) < 0) {
+		free(w);
 		return NULL;
+	}
 	w->db = db;
 	w->env = sw_db_env(db);
 	pthread_mutex_init(&w->lock, NULL);
@@ -618,6 +623,7 @@ void sw_work_close(struct sw_work *w)
 	if (w->spill_dir)
 		(void)rmdir(w->spill_dir); /* unless something waits in it */
 	free(w->spill_dir);
+	sw_node_cache_free(w->cache);
 	if (w->is_copy)
 		sw_db_unpin(w->db, &w->base);
 	pthread_mutex_destroy(&w->lock);

@@ -107,6 +107,7 @@ struct sw_work {
 	uint32_t settle_ms, settle_max_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t committed;
+	struct sw_node_cache *cache; /* of what its readers search */
 	bool committing;
 	struct sw_name **names; /* hash table, open addressing */
 	size_t cap_names, n_names;
@@ -133,7 +134,7 @@ struct sw_work {
 	void *on_merge_arg;
 };
 
-/* A reader on the state that the set stands on: the newest, or that of the working copy. */
+/* A reader on the state that the set stands on: the newest, or that of the working copy. The lock is held for as long as it is used. */
 int sw_work_read(const struct sw_work *w, struct sw_reader *out) SW_MUST_CHECK;
 /* Pin that state. */
 int sw_work_pin(const struct sw_work *w, struct sw_hash *state) SW_MUST_CHECK;

@@ -223,6 +223,47 @@ static void get_seek_and_rank_agree_with_the_model(void **state)
 	free(b);
 }
 
+/* Many trees, so that each place of the cache has had several nodes: what is found is what is found without it. */
+static void a_cache_changes_nothing_that_a_search_finds(void **state)
+{
+	enum { N_TREES = 60 };
+	struct rng rng = {test_seed()};
+	struct batch *b = calloc(1, sizeof(*b));
+	struct sw_nodes *nodes = memory();
+	struct sw_node_cache *cache;
+	struct sw_hash roots[N_TREES] = {0};
+	struct sw_view found;
+	size_t n_kept = 0;
+	char text[64];
+
+	(void)state;
+	assert_int_equal(sw_node_cache_new(&cache), 0);
+	for (size_t t = 0; t < N_TREES; t++) {
+		b->n = 0;
+		for (uint32_t i = 0; i < N_KEYS; i++)
+			if (t == 0 || rng_below(&rng, 50) == 0)
+				batch_add(b, i, rng_below(&rng, 3) == 0, (uint32_t)rng_next(&rng));
+		roots[t] = apply(nodes, t ? roots[t - 1] : sw_hash_zero, b);
+	}
+	for (size_t k = 0; k < 20000; k++) {
+		const struct sw_hash *root = &roots[rng_below(&rng, N_TREES)];
+		struct sw_view key = sw_view(text, make_key((uint32_t)rng_below(&rng, N_KEYS), text)), with, without;
+		int rc;
+
+		sw_nodes_set_cache(nodes, cache);
+		rc = sw_tree_get(nodes, root, key, &with);
+		n_kept += sw_node_cache_get(cache, root, &found);
+		sw_nodes_set_cache(nodes, NULL);
+		assert_int_equal(sw_tree_get(nodes, root, key, &without), rc);
+		assert_true(rc < 0 || sw_view_eq(with, without));
+	}
+	/* Not always: a node further down may have taken its place. */
+	assert_true(n_kept > 10000);
+	sw_node_cache_free(cache);
+	sw_nodes_free(nodes);
+	free(b);
+}
+
 struct diff_check {
 	const struct model *a, *b;
 	size_t n;
@@ -351,6 +392,7 @@ int main(void)
 	    cmocka_unit_test(root_ignores_order_and_batches),
 	    cmocka_unit_test(one_by_one_equals_bulk),
 	    cmocka_unit_test(get_seek_and_rank_agree_with_the_model),
+	    cmocka_unit_test(a_cache_changes_nothing_that_a_search_finds),
 	    cmocka_unit_test(diff_names_exactly_what_differs),
 	    cmocka_unit_test(an_edit_touches_few_nodes),
 	    cmocka_unit_test(checker_notices_every_flipped_byte),
