@@ -26,7 +26,6 @@ struct sw_hash {
 	X(COMMIT, "swarmfs.commit")                                                                \
 	X(SALT, "swarmfs.salt")                                                                    \
 	X(TICKET, "swarmfs.ticket")                                                                \
-	X(INODE, "swarmfs.inode")                                                                  \
 	X(JOURNAL, "swarmfs.journal")
 
 enum sw_hash_domain {

@@ -4,6 +4,10 @@
 #include <stdlib.h>
 
 #define BUCKETS_MIN 1024
+#define IDENT_MAX   (1 + SW_ORDER_SIZE + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1)
+
+/* Numbers must be the same after a remount, so this is. */
+static const struct sw_sip_key hash_key = {{'i', 'n', 'o', 'd', 'e', 's'}};
 
 int sw_inodes_init(struct sw_inodes *t, struct sw_work *work)
 {
@@ -58,16 +62,6 @@ void sw_inodes_fini(struct sw_inodes *t)
 	free(t->by_id);
 	free(t->by_ident);
 	pthread_mutex_destroy(&t->lock);
-}
-
-/* FNV-1a is good enough: the names are the database's own, and a full bucket is only slow. */
-static uint64_t ident_hash(struct sw_view ident)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < ident.n; i++)
-		h = (h ^ ident.p[i]) * 0x100000001b3u;
-	return h ^ h >> 32;
 }
 
 static void link_inode(struct sw_inodes *t, struct sw_inode *i)
@@ -135,75 +129,156 @@ struct wanted {
 	uint64_t generation;
 };
 
-static void make_ident(const struct wanted *w, struct sw_buf *out)
+/* The same as bytes. */
+struct ident {
+	uint8_t b[IDENT_MAX];
+	size_t n;
+	uint64_t hash;
+};
+
+static void put(struct ident *id, const void *p, size_t n)
 {
-	sw_buf_put_u8(out, (uint8_t)w->type);
+	assert(n <= sizeof(id->b) - id->n);
+	if (n > 0)
+		memcpy(id->b + id->n, p, n);
+	id->n += n;
+}
+
+static void put_u8(struct ident *id, uint8_t v)
+{
+	put(id, &v, 1);
+}
+
+static void put_u64(struct ident *id, uint64_t v)
+{
+	uint8_t b[8];
+
+	sw_set_u64(b, v);
+	put(id, b, sizeof(b));
+}
+
+static void make_ident(const struct wanted *w, struct ident *out)
+{
+	out->n = 0;
+	put_u8(out, (uint8_t)w->type);
 	if (w->snap) {
-		sw_buf_put(out, w->snap->order.b, SW_ORDER_SIZE);
-		sw_buf_put_u64(out, w->snap->rank);
+		put(out, w->snap->order.b, SW_ORDER_SIZE);
+		put_u64(out, w->snap->rank);
 	}
 	/* Its first byte is zero, as that of no table's name. */
 	if (w->copy)
-		sw_buf_put_u64(out, sw_copy_number(w->copy));
+		put_u64(out, sw_copy_number(w->copy));
 	if (w->conflict) {
-		sw_buf_put_hash(out, &w->conflict->record.commit);
-		sw_buf_put_u8(out, (uint8_t)w->conflict->file);
-		sw_buf_put_hash(out, &w->conflict->value);
+		put(out, w->conflict->record.commit.b, SW_HASH_SIZE);
+		put_u8(out, (uint8_t)w->conflict->file);
+		put(out, w->conflict->value.b, SW_HASH_SIZE);
 	}
-	sw_buf_put_view(out, w->table);
-	sw_buf_put_u8(out, 0);
-	sw_buf_put_view(out, w->key);
+	put(out, w->table.p, w->table.n);
+	put_u8(out, 0);
+	put(out, w->key.p, w->key.n);
+	out->hash = sw_sip(&hash_key, sw_view(out->b, out->n));
 }
 
-void sw_inode_ident(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy, struct sw_view table,
-		    struct sw_view key, struct sw_buf *out)
+static bool has_ident(const struct sw_inode *i, const struct ident *id)
 {
-	struct wanted w = {.type = type, .snap = snap, .copy = copy, .table = table, .key = key};
-
-	make_ident(&w, out);
-}
-
-static struct sw_inode *find_ident(const struct sw_inodes *t, struct sw_view ident)
-{
-	uint64_t hash = ident_hash(ident);
-	struct sw_inode *i = t->by_ident[hash & (t->n_buckets - 1)];
-
 	/* The text is elsewhere in memory: it is looked at when it is likely the one. */
-	while (i && (i->is_orphan || i->ident_hash != hash || !sw_view_eq(sw_buf_view(&i->ident), ident)))
+	return i->ident_hash == id->hash && sw_view_eq(sw_buf_view(&i->ident), sw_view(id->b, id->n));
+}
+
+static struct sw_inode *find_ident(const struct sw_inodes *t, const struct ident *id)
+{
+	struct sw_inode *i = t->by_ident[id->hash & (t->n_buckets - 1)];
+
+	while (i && (i->is_orphan || !has_ident(i, id)))
 		i = i->next_by_ident;
 	return i;
 }
 
-/* Whether somebody has a row open that stood at that name before: its number is taken. */
-static bool has_open_orphan(const struct sw_inodes *t, struct sw_view ident)
+/* 63 bits of a hash of what it stands for. While an orphan is open its name has another, so that 'tail -F' sees the change. */
+static uint64_t number_of(enum sw_node_type type, uint64_t hash, uint64_t salt)
 {
-	uint64_t hash = ident_hash(ident);
-	const struct sw_inode *i = t->by_ident[hash & (t->n_buckets - 1)];
+	uint8_t b[16];
 
-	while (i && !(i->is_orphan && i->n_open > 0 && i->ident_hash == hash &&
-		      sw_view_eq(sw_buf_view(&i->ident), ident)))
+	if (type == SW_NODE_ROOT_DIR)
+		return SW_INODE_ROOT;
+	sw_set_u64(b, hash);
+	sw_set_u64(b + 8, salt);
+	if (salt)
+		hash = sw_sip(&hash_key, sw_view(b, sizeof(b)));
+	return (hash >> 1) | 2;
+}
+
+uint64_t sw_inode_number(struct sw_inodes *t, const struct sw_inode *i)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&t->lock);
+	number = number_of(i->type, i->ident_hash, i->salt);
+	pthread_mutex_unlock(&t->lock);
+	return number;
+}
+
+uint64_t sw_inode_number_of(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			    struct sw_view table, struct sw_view key)
+{
+	struct wanted w = {.type = type, .snap = snap, .copy = copy, .table = table, .key = key};
+	const struct sw_inode *i = NULL;
+	struct ident id;
+	uint64_t salt;
+
+	make_ident(&w, &id);
+	pthread_mutex_lock(&t->lock);
+	if (t->n_salted > 0)
+		i = find_ident(t, &id);
+	salt = i ? i->salt : 0;
+	pthread_mutex_unlock(&t->lock);
+	return number_of(type, id.hash, salt);
+}
+
+/* Whether somebody has a row open that stood at that name before: its number is taken. */
+static bool has_open_orphan(const struct sw_inodes *t, const struct ident *id)
+{
+	const struct sw_inode *i = t->by_ident[id->hash & (t->n_buckets - 1)];
+
+	while (i && !(i->is_orphan && i->n_open > 0 && has_ident(i, id)))
 		i = i->next_by_ident;
 	return i != NULL;
 }
 
-/* It is found by what it stands for from now on. */
-static void name_inode(struct sw_inodes *t, struct sw_inode *i)
+static void set_salt(struct sw_inodes *t, struct sw_inode *i, uint64_t salt)
 {
-	i->salt = has_open_orphan(t, sw_buf_view(&i->ident)) ? i->id : 0;
+	t->n_salted -= i->salt != 0;
+	i->salt = salt;
+	t->n_salted += i->salt != 0;
+}
+
+/* It is found by what it stands for from now on. SW_ENOMEM: it is as before. */
+static int name_inode(struct sw_inodes *t, struct sw_inode *i, const struct wanted *w, const struct ident *id)
+{
+	struct sw_buf text = {0};
+
+	sw_buf_put(&text, id->b, id->n);
+	if (text.rc < 0)
+		return text.rc;
+	if (i->ident.p)
+		unlink_ident(t, i);
+	sw_buf_fini(&i->ident);
+	i->ident = text;
+	i->ident_hash = id->hash;
+	i->table_n = w->table.n;
+	i->key_n = w->key.n;
+	set_salt(t, i, has_open_orphan(t, id) ? i->id : 0);
 	i->is_orphan = i->is_unlinked = false;
-	i->number = 0;
 	link_ident(t, i);
+	return 0;
 }
 
 static struct sw_inode *find_wanted(const struct sw_inodes *t, const struct wanted *w)
 {
-	struct sw_inode *i = NULL;
-	SW_BUF ident = {0};
+	struct ident id;
 
-	make_ident(w, &ident);
-	if (ident.rc == 0)
-		i = find_ident(t, sw_buf_view(&ident));
-	return i;
+	make_ident(w, &id);
+	return find_ident(t, &id);
 }
 
 /* A table or row of a tree, which is that of a working copy or the live one. */
@@ -241,10 +316,8 @@ static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inod
 		}
 		*i->conflict = *w->conflict;
 	}
-	i->id = w->type == SW_NODE_ROOT_DIR ? 1 : t->next_id++;
+	i->id = w->type == SW_NODE_ROOT_DIR ? SW_INODE_ROOT : t->next_id++;
 	i->type = w->type;
-	i->table_n = w->table.n;
-	i->key_n = w->key.n;
 	i->snap = w->snap;
 	if (i->snap)
 		i->snap->n_refs++;
@@ -256,13 +329,11 @@ static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inod
 static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
 {
 	struct sw_inode *i;
-	SW_BUF ident = {0};
+	struct ident id;
 	int rc;
 
-	make_ident(w, &ident);
-	if (ident.rc < 0)
-		return ident.rc;
-	i = find_ident(t, sw_buf_view(&ident));
+	make_ident(w, &id);
+	i = find_ident(t, &id);
 	if (i && i->handle.file && sw_handle_generation(&i->handle) != w->generation) {
 		i->is_orphan = true;
 		i = NULL;
@@ -273,11 +344,12 @@ static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_ino
 		rc = inode_new(t, w, &i);
 		if (rc < 0)
 			return rc;
-		i->ident = ident;
-		i->ident_hash = ident_hash(sw_buf_view(&ident));
-		ident = (struct sw_buf){0};
+		rc = name_inode(t, i, w, &id);
+		if (rc < 0) {
+			inode_free(t, i);
+			return rc;
+		}
 		link_inode(t, i);
-		name_inode(t, i);
 		t->n++;
 	}
 	i->n_lookup++;
@@ -379,6 +451,7 @@ void sw_inode_forget(struct sw_inodes *t, uint64_t id, uint64_t n)
 		} else {
 			*p = i->next_by_id;
 			unlink_ident(t, i);
+			set_salt(t, i, 0);
 			t->n--;
 			inode_free(t, i);
 		}
@@ -405,6 +478,7 @@ void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inod
 	out->key = sw_view(out->buf + i->table_n, i->key_n);
 	out->is_orphan = i->is_orphan;
 	out->is_unlinked = i->is_unlinked;
+	out->has_file = i->handle.file != NULL;
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -418,18 +492,6 @@ uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_vie
 	id = i ? i->id : 0;
 	pthread_mutex_unlock(&t->lock);
 	return id;
-}
-
-uint64_t sw_inode_salt_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
-{
-	const struct sw_inode *i;
-	uint64_t salt;
-
-	pthread_mutex_lock(&t->lock);
-	i = find_in(t, copy, table, key);
-	salt = i ? i->salt : 0;
-	pthread_mutex_unlock(&t->lock);
-	return salt;
 }
 
 uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
@@ -467,25 +529,15 @@ void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view t
 static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view table, struct sw_view key)
 {
 	struct wanted w = {.table = table, .key = key};
-	struct sw_buf ident = {0};
+	struct ident id;
 
 	if (!i)
 		return;
 	w.type = i->type;
 	w.copy = i->copy;
-	make_ident(&w, &ident);
-	if (ident.rc < 0) {
-		sw_buf_fini(&ident);
+	make_ident(&w, &id);
+	if (name_inode(t, i, &w, &id) < 0)
 		i->is_orphan = true;
-		return;
-	}
-	unlink_ident(t, i);
-	sw_buf_fini(&i->ident);
-	i->ident = ident;
-	i->ident_hash = ident_hash(sw_buf_view(&ident));
-	i->table_n = table.n;
-	i->key_n = key.n;
-	name_inode(t, i);
 }
 
 void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key,

@@ -34,6 +34,8 @@ enum sw_node_type {
 	SW_NODE_COPY_FILE,     /* .check and .message; the key tells which */
 };
 
+#define SW_INODE_ROOT 1 /* the id of the root, and its number */
+
 enum sw_conflict_file { SW_FILE_BASE, SW_FILE_WON, SW_FILE_LOST, SW_FILE_ABOUT, SW_N_CONFLICT_FILES };
 
 /* What an inode below .conflicts stands for. */
@@ -56,27 +58,29 @@ struct sw_snapdir {
 	struct sw_snap *snap; /* opened when somebody looks inside; under lock */
 };
 
+/* There may be millions: what a search looks at comes first, in one line of the processor's cache. */
 struct sw_inode {
+	/* Under inodes.lock: */
+	struct sw_inode *next_by_ident;
+	uint64_t ident_hash;
+	struct sw_buf ident;	/* what it is found by; table and key are parts of it */
+	bool is_orphan;
+	bool is_unlinked; /* an orphan because its name was taken from it here: the kernel has no
+			     name for it either */
+	uint64_t n_lookup;
+	struct sw_inode *next_by_id;
+	uint64_t salt; /* of its number; not 0: its id, since the number of its name was taken when
+			  it got that */
+	size_t table_n, key_n;
+	size_t n_open;
+	struct sw_handle handle; /* ROW that is open, held, or an orphan that was open: its file */
+	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here; 0: never */
+	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
+	/* These stay: */
 	uint64_t id;
 	enum sw_node_type type;
 	struct sw_snapdir *snap; /* SNAP_*: counted */
 	struct sw_copy *copy;	 /* what is in a working copy: counted; else NULL */
-	/* Under inodes.lock: */
-	uint64_t n_lookup;
-	struct sw_buf ident;	/* what it is found by; table and key are parts of it */
-	uint64_t ident_hash;
-	size_t table_n, key_n;
-	bool is_orphan;
-	uint64_t salt; /* of its number; not 0: its id, since the number of its name was taken when
-			  it got that */
-	bool is_unlinked; /* an orphan because its name was taken from it here: the kernel has no
-			     name for it either */
-	size_t n_open;
-	struct sw_handle handle; /* ROW that is open, held, or an orphan that was open: its file */
-	uint64_t number;	 /* st_ino; 0: not computed yet */
-	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here; 0: never */
-	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
-	struct sw_inode *next_by_id, *next_by_ident;
 };
 
 #define SW_STALE_MAX 64
@@ -86,6 +90,7 @@ struct sw_inodes {
 	struct sw_work *work;
 	struct sw_inode **by_id, **by_ident;
 	size_t n_buckets, n;
+	size_t n_salted; /* inodes whose number is not that of their name */
 	uint64_t next_id;
 	uint64_t stale[SW_STALE_MAX]; /* hashes of what was told to be stale, each in its place */
 };
@@ -95,15 +100,17 @@ struct sw_inode_name {
 	uint8_t buf[2 * SW_NAME_MAX];
 	struct sw_view table, key;
 	bool is_orphan, is_unlinked;
+	bool has_file; /* ROW: sw_inode_handle() had found one */
 };
 
 int sw_inodes_init(struct sw_inodes *t, struct sw_work *work) SW_MUST_CHECK;
 void sw_inodes_fini(struct sw_inodes *t);
 
-/* What the inode of a name is found by, appended; its number is made of it. snap: as the type has
- * it, or NULL. */
-void sw_inode_ident(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy, struct sw_view table,
-		    struct sw_view key, struct sw_buf *out);
+/* What stat tells as its number: made of what it stands for, so the same after a remount. */
+uint64_t sw_inode_number(struct sw_inodes *t, const struct sw_inode *i);
+/* The number of what stands there, whether the kernel knows it or not. snap, copy: as the type has it, or NULL. */
+uint64_t sw_inode_number_of(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			    struct sw_view table, struct sw_view key);
 
 /* By node id: valid while the kernel holds a lookup on it, as it does during a request. Never NULL for those. */
 struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
@@ -132,9 +139,6 @@ void sw_inode_name(struct sw_inodes *t, const struct sw_inode *i, struct sw_inod
  * The node id that the kernel may know a table or row by; 0: it knows none.
  */
 uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
-
-/* The salt of the inode that a row is known by, 0 if it has none. */
-uint64_t sw_inode_salt_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 
 /* A row was removed or replaced elsewhere: its inode is no longer found by name. Returns its id, or
  * 0. */

@@ -453,6 +453,7 @@ struct fill {
 	struct sw_mount *m;
 	fuse_req_t req;
 	struct sw_inode *dir;
+	struct sw_inode_name dir_name;
 	bool plus;
 	char *buf;
 	size_t size, n;
@@ -499,33 +500,21 @@ static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const
 	return 0;
 }
 
-static uint64_t inode_number(struct sw_mount *m, struct sw_inode *i)
-{
-	uint64_t number;
-
-	pthread_mutex_lock(&m->inodes.lock);
-	number = sw_node_number(i);
-	pthread_mutex_unlock(&m->inodes.lock);
-	return number;
-}
-
 /* What stat would say. Rows are many, so no inode is made for them; other directories are small. */
 static uint64_t entry_number(struct fill *f, struct sw_view name)
 {
-	struct sw_inode_name dir;
+	struct sw_inodes *t = &f->m->inodes;
 	struct sw_inode *i;
 	uint64_t number;
 
-	sw_inode_name(&f->m->inodes, f->dir, &dir);
 	if (f->dir->type == SW_NODE_TABLE)
-		return sw_node_number_of(SW_NODE_ROW, NULL, f->dir->copy, dir.table, name,
-					 sw_inode_salt_of(&f->m->inodes, f->dir->copy, dir.table, name));
+		return sw_inode_number_of(t, SW_NODE_ROW, NULL, f->dir->copy, f->dir_name.table, name);
 	if (f->dir->type == SW_NODE_SNAP_TABLE)
-		return sw_node_number_of(SW_NODE_SNAP_ROW, f->dir->snap, NULL, dir.table, name, 0);
+		return sw_inode_number_of(t, SW_NODE_SNAP_ROW, f->dir->snap, NULL, f->dir_name.table, name);
 	if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
 		return 0;
-	number = inode_number(f->m, i);
-	sw_inode_forget(&f->m->inodes, i->id, 1);
+	number = sw_inode_number(t, i);
+	sw_inode_forget(t, i->id, 1);
 	return number;
 }
 
@@ -547,7 +536,6 @@ static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t 
 static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
 {
 	struct fill *f = arg;
-	struct sw_inode_name dir;
 	char text[SW_NAME_MAX + 1];
 	struct sw_inode *i;
 	int rc;
@@ -558,11 +546,11 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 		return fill_name(f, name, attr->is_table ? S_IFDIR : S_IFREG, next);
 	memcpy(text, name.p, name.n);
 	text[name.n] = '\0';
-	sw_inode_name(&f->m->inodes, f->dir, &dir);
 	if (attr->is_table)
 		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_TABLE, f->dir->copy, name, sw_view(NULL, 0), 0, &i);
 	else
-		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_ROW, f->dir->copy, dir.table, name, attr->generation, &i);
+		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_ROW, f->dir->copy, f->dir_name.table, name, attr->generation,
+				     &i);
 	if (rc < 0)
 		return 0;
 	return fill_plus(f, i, text, attr->is_now && !attr->is_table ? attr : NULL, next);
@@ -590,7 +578,7 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 		sw_commit_name(&dir.order, name);
 		from++;
 		full = fill_plain(f, name, S_IFDIR,
-				  sw_node_number_of(SW_NODE_SNAP, &dir, NULL, none, none, 0), from + 10);
+				  sw_inode_number_of(&f->m->inodes, SW_NODE_SNAP, &dir, NULL, none, none), from + 10);
 		if (!full)
 			rc = sw_cursor_next(&c);
 	}
@@ -613,7 +601,8 @@ static void fill_links(struct fill *f, const struct sw_open *o, uint64_t from)
 			continue;
 		memcpy(text, name.p, name.n);
 		text[name.n] = '\0';
-		if (fill_plain(f, text, S_IFLNK, sw_node_number_of(SW_NODE_ALIAS, NULL, NULL, none, name, 0), i + 1 + 10))
+		if (fill_plain(f, text, S_IFLNK,
+			       sw_inode_number_of(&f->m->inodes, SW_NODE_ALIAS, NULL, NULL, none, name), i + 1 + 10))
 			return;
 	}
 }
@@ -699,9 +688,9 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 			: type == SW_NODE_SNAP	 ? snap
 			: type == SW_NODE_COPY	 ? sw_copy_files
 						 : NULL;
-	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, inode_number(f->m, o->inode), ++*offset))
+	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, sw_inode_number(&f->m->inodes, o->inode), ++*offset))
 		return 1;
-	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, SW_ROOT_NUMBER, ++*offset))
+	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, SW_INODE_ROOT, ++*offset))
 		return 1;
 	for (; *offset < 10; ++*offset) {
 		uint64_t i = *offset - 2;
@@ -763,6 +752,7 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 	if (offset == 0 && o->was_read)
 		rc = reopen_dir(f.m, o);
 	o->was_read = true;
+	sw_inode_name(&f.m->inodes, o->inode, &f.dir_name);
 	if (rc == 0 && (from >= 10 || !fill_first(&f, o, &from)))
 		rc = fill_rest(&f, o, from - 10);
 	if (rc < 0 && f.n == 0)

@@ -72,36 +72,6 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 	}
 }
 
-/* 63 bits of a hash: the same after a remount. While an orphan is open its name has another, so
- * that 'tail -F' sees the change. */
-static uint64_t make_number(struct sw_view ident, uint64_t salt)
-{
-	uint8_t id[8];
-	struct sw_hash h;
-
-	sw_set_u64(id, salt);
-	sw_hash_compute2(SW_DOMAIN_INODE, sw_view(id, sizeof(id)), ident, &h);
-	return (sw_get_u64(h.b) >> 1) | 2;
-}
-
-uint64_t sw_node_number(struct sw_inode *i)
-{
-	if (i->type == SW_NODE_ROOT_DIR)
-		return SW_ROOT_NUMBER;
-	if (i->number == 0)
-		i->number = make_number(sw_buf_view(&i->ident), i->salt);
-	return i->number;
-}
-
-uint64_t sw_node_number_of(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
-			   struct sw_view table, struct sw_view key, uint64_t salt)
-{
-	SW_BUF ident = {0};
-
-	sw_inode_ident(type, snap, copy, table, key, &ident);
-	return ident.rc < 0 ? 0 : make_number(sw_buf_view(&ident), salt);
-}
-
 static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
 {
 	const int64_t second = 1000000000;
@@ -150,7 +120,7 @@ static int stat_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inod
 	struct sw_attr attr;
 	int rc = 0;
 
-	if (sw_inode_handle(&m->inodes, i, &h)) {
+	if (name->has_file && sw_inode_handle(&m->inodes, i, &h)) {
 		sw_handle_stat(work, &h, &attr);
 		sw_handle_release(work, &h);
 	} else if (name->is_orphan) {
@@ -169,9 +139,7 @@ void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_att
 {
 	*st = (struct stat){0};
 	sw_fill_row_stat(m, attr, st);
-	pthread_mutex_lock(&m->inodes.lock);
-	st->st_ino = sw_node_number(i);
-	pthread_mutex_unlock(&m->inodes.lock);
+	st->st_ino = sw_inode_number(&m->inodes, i);
 }
 
 static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct stat *st)
@@ -225,9 +193,7 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("commit")))
 			st->st_mode = S_IFREG | 0644;
 	}
-	pthread_mutex_lock(&m->inodes.lock);
-	st->st_ino = sw_node_number(i);
-	pthread_mutex_unlock(&m->inodes.lock);
+	st->st_ino = sw_inode_number(&m->inodes, i);
 	return rc;
 }
 

@@ -10,8 +10,6 @@
 
 #define SW_TIMEOUT_LONG 86400.0 /* what is cached is invalidated exactly, so it may be cached for long */
 
-#define SW_ROOT_NUMBER 1 /* st_ino of the root */
-
 struct sw_notice;
 struct sw_event_reader;
 
@@ -100,14 +98,6 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr);
 /* The same of a row that has a name, with attributes that are known. */
 void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st);
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
-/* A stable inode number for what a name stands for; inodes.lock is held. */
-uint64_t sw_node_number(struct sw_inode *i);
-/*
- * The number of an inode with that salt; snap, copy: as the type has it, or NULL. 0 without memory.
- */
-uint64_t sw_node_number_of(enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
-			   struct sw_view table, struct sw_view key, uint64_t salt);
-
 /* Notices */
 int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
 void sw_notifier_stop(struct sw_mount *m);
