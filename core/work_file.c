@@ -94,6 +94,12 @@ uint64_t sw_file_size(const struct sw_file *f)
 	return f->in_memory ? f->bytes.n : f->row.size;
 }
 
+/* Whether the content is in the store alone. */
+static bool is_in_store(const struct sw_file *f)
+{
+	return !f->spill && !f->in_memory && f->row.is_blob;
+}
+
 int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, void *out, size_t n,
 		 size_t *got)
 {
@@ -103,7 +109,7 @@ int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, vo
 	*got = 0;
 	if (f->spill)
 		return sw_spill_read(f->spill, offset, out, n, got);
-	if (f->in_memory || !f->row.is_blob) {
+	if (!is_in_store(f)) {
 		struct sw_view all = sw_buf_view(&f->bytes);
 
 		if (offset < all.n) {
@@ -404,11 +410,26 @@ int sw_handle_reopen(struct sw_work *w, const struct sw_handle *h, unsigned flag
 int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
 		   size_t *got)
 {
+	struct sw_reader r;
+	struct sw_hash blob;
 	int rc;
 
+	*got = 0;
 	pthread_mutex_lock(&w->lock);
-	rc = sw_file_read(w, h->file, offset, out, n, got);
+	if (!is_in_store(h->file)) {
+		rc = sw_file_read(w, h->file, offset, out, n, got);
+		pthread_mutex_unlock(&w->lock);
+		return rc;
+	}
+	blob = h->file->row.blob;
+	rc = sw_work_read(w, &r);
 	pthread_mutex_unlock(&w->lock);
+	if (rc < 0)
+		return rc;
+	/* What the reader has seen stays readable, whatever becomes of the file: nobody need wait for this. */
+	sw_nodes_set_cache(r.nodes, NULL);
+	rc = sw_blob_read(r.nodes, &blob, offset, out, n, got);
+	sw_reader_end(&r);
 	return rc;
 }
 
