@@ -2,7 +2,7 @@
 # usage: load.sh [--rows K] [--bytes B] [--pin]
 #
 # Loading and listing a table of many small rows: through the mount with cp -r and with a tight loop
-# in C, by swarmfs import of JSON Lines, then ls -f, ls and ls -l on a fresh mount. Beside it,
+# in C, by swarmfs import of JSON Lines, then ls -f, ls, ls -l and grep -r on a fresh mount, the last two twice. Beside it,
 # in the same run: the minimal in-memory FUSE file system, the file system below with sync,
 # and an import into SQLite.
 #
@@ -60,10 +60,29 @@ list_all() {
 	line "$what" "$(awk -v ns=$((end - begin)) 'BEGIN { printf "%.3f", ns / 1e9 }')"
 }
 
-list_three() {
+# The second time the kernel knows the names, and may know what stat tells.
+list_four() {
 	list_all "$1: ls -f" "$2" -f
 	list_all "$1: ls" "$2"
 	list_all "$1: ls -l" "$2" -l
+	list_all "$1: ls -l again" "$2" -l
+}
+
+# Every row is read, and the pattern is in none of them.
+grep_all() {
+	local what=$1 dir=$2 begin end status=0
+
+	begin=$(date +%s%N)
+	"${pin[@]}" grep -r 'no row has this' "$dir" >/dev/null || status=$?
+	end=$(date +%s%N)
+	((status == 1)) || die "$what: grep ended with $status"
+	line "$what" "$(awk -v ns=$((end - begin)) 'BEGIN { printf "%.3f", ns / 1e9 }')"
+}
+
+look_at() {
+	list_four "$1" "$2"
+	grep_all "$1: grep -r" "$2"
+	grep_all "$1: grep -r again" "$2"
 }
 
 writer() {
@@ -79,12 +98,13 @@ printf '%-52s %10s %12s\n' "what ($rows rows of $bytes bytes)" seconds "rows/s"
 # ---- references ----
 timed "plain directory: cp -r, then sync" \
 	bash -c "cp -r \"\$1\" \"\$2\" && sync -f \"\$2\"" bash "$tmp/source" "$tmp/copy"
+look_at "plain directory" "$tmp/copy"
 start_minfs "$tmp/minfs"
 timed "minimal FUSE: cp -r" cp -r "$tmp/source" "$tmp/minfs/copied"
 writer "minimal FUSE: C loop" "$tmp/minfs/written"
 stop_mount "$tmp/minfs"
 start_minfs "$tmp/minfs" -o "prefill=$rows"
-list_three "minimal FUSE" "$tmp/minfs/cold-list"
+look_at "minimal FUSE" "$tmp/minfs/cold-list"
 stop_mount "$tmp/minfs"
 printf '%s\n' 'PRAGMA journal_mode=WAL;' 'PRAGMA synchronous=FULL;' \
 	'CREATE TABLE lines(line TEXT);' '.mode ascii' '.separator "\037" "\n"' \
@@ -109,4 +129,4 @@ fi
 # Writing has filled the kernel's caches: list what a new mount has never seen.
 stop_mount "$tmp/mnt"
 start_swarmfs "$tmp/mnt" "$tmp/store"
-list_three "swarmfs" "$tmp/mnt/copied"
+look_at "swarmfs" "$tmp/mnt/copied"
