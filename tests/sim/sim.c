@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "tests/lib/toysign.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
@@ -351,6 +352,7 @@ int main(int argc, char **argv)
 	struct options o = {0};
 	bool is_good;
 
+	toysign_use();
 	parse(argc, argv, &o);
 	printf("seed %llu\n", (unsigned long long)o.seed);
 	stats =

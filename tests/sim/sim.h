@@ -5,6 +5,8 @@
  * brings its own randomness, so that a plan with some of its actions left out is a plan too: that is how
  * a failing one is made short. At the end everything is healed and all must agree.
  *
+ * Signatures are toys (tests/lib/toysign.h): true ones would take more than half of the time.
+ *
  * A *step* is a message delivered, a tick of an engine, or an action.
  *
  * Invariants, by the names under which a failure is reported; those of core/FORMAT.md first:
