@@ -1,4 +1,4 @@
-/* `swarmfs show`: a commit, or a row as it was then. */
+/* `swarmfs show`: a commit, with what it changed if asked, or a row as it was then. */
 #include <stdlib.h>
 
 #include "core/blob.h"
@@ -7,6 +7,7 @@
 #include "fs/cmd.h"
 #include "fs/commit_name.h"
 #include "fs/commit_text.h"
+#include "fs/diff_out.h"
 #include "fs/json_out.h"
 #include "fs/text.h"
 
@@ -136,32 +137,47 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	if (args->n_operands > 2 && !strchr(args->operands[2], '/'))
 		return sw_ctx_usage(ctx, args, "a row is named TABLE/ROW, not '%s'", args->operands[2]);
-	return 0;
+	if (args->n_operands > 2 && (sw_args_has(args, "patch") || sw_args_has(args, "stat")))
+		return sw_ctx_usage(ctx, args, "--patch and --stat say what a commit changed; name no row");
+	return sw_diff_form_check(ctx, args);
+}
+
+/* As other tools have it: the commit, an empty line, what it changed. */
+static int show_changes(struct sw_ctx *ctx, const struct sw_order *order, enum sw_diff_form form)
+{
+	fputc('\n', ctx->out);
+	return sw_diff_put(ctx, NULL, order, form);
 }
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
-	bool is_json = sw_args_has(args, "json");
+	enum sw_diff_form form = sw_diff_form_of(args);
+	bool is_json = form == SW_DIFF_JSON;
 	struct sw_order order;
 	int rc = sw_commit_find_all(ctx->owner->db, &args->operands[1], 1, &order);
 
 	if (rc == 0)
 		rc = args->n_operands > 2 ? show_row(ctx, &order, args->operands[2], is_json)
 					  : show_commit(ctx, &order, is_json);
+	if (rc == 0 && (form == SW_DIFF_PATCH || form == SW_DIFF_STAT))
+		rc = show_changes(ctx, &order, form);
 	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
 }
 
 static const struct sw_option options[] = {
     {"json", 0, NULL, "one JSON object"},
+    SW_DIFF_OPTION_PATCH,
+    SW_DIFF_OPTION_STAT,
     {0},
 };
 
 const struct sw_cmd sw_cmd_show = {
     .name = "show",
-    .synopsis = "TARGET COMMIT [TABLE/ROW] [--json]",
+    .synopsis = "TARGET COMMIT [TABLE/ROW] [--json | --patch | --stat]",
     .summary = "show a commit, or the bytes of a row as of it",
     .details = "COMMIT is the beginning of an id (at least 4 digits), the name of a snapshot, HEAD, HEAD~N,\n"
 	       "latest, a tag, or @TIME (UTC, as in @2026-11-21T01:33).\n"
+	       "With --patch or --stat what the commit changed follows, in the form that 'swarmfs diff' has for it.\n"
 	       "With --json a commit has what 'log --json' gives of it, a row: table, row, size, mode, mtime_ns, and\n"
 	       "its bytes as text or, if they are none, base64.\n",
     .options = options,

@@ -244,6 +244,22 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 	"$sf" show "$DIR/s" HEAD b/raw --json | jq -r .base64 | base64 -d | cmp - "$DIR/raw/b/raw"
 }
 
+@test "show --stat and --patch: the commit, and what it changed as diff has it" {
+	setup_history
+	local form n
+	for form in --stat --patch -p; do
+		for n in HEAD HEAD~1; do
+			diff <("$sf" show "$DIR/s" "$n" && echo && diff_of "$n" "$form") <("$sf" show "$DIR/s" "$n" "$form")
+		done
+	done
+	"$sf" show "$DIR/s" HEAD~1 --patch | grep -x '+{"id":1,"n":2,"c":true}'
+	[ "$("$sf" show "$DIR/s" HEAD --stat | tail -n 1)" = "1 added, 0 changed, 0 removed" ]
+	run "$sf" show "$DIR/s" HEAD --json --stat
+	[ "$status" = 2 ]
+	run "$sf" show "$DIR/s" HEAD t/1.json --patch
+	[ "$status" = 2 ]
+}
+
 @test "show: a row as of a commit" {
 	setup_history
 	[ "$("$sf" show "$DIR/s" HEAD t/1.json)" = '{"id":1,"n":2,"c":true}' ]
