@@ -5,11 +5,9 @@
 #include "core/columns.h"
 #include "core/schema_ops.h"
 
-/* One operation, and the texts that it borrows, one after the other. */
-struct item {
-	struct sw_write_op op;
-	struct sw_buf text;
-};
+#define TEXTS_MAX ((size_t)64 << 20)	/* held for one commit */
+#define OP_SIZE	  ((size_t)128)		/* of an operation in a changeset, beside its names and an inline row; less columns */
+#define SIZE_FULL (SW_CHANGESET_SIZE_MAX - OP_SIZE - 2 * SW_NAME_MAX - SW_INLINE_MAX)
 
 struct restore {
 	struct sw_db *db;
@@ -20,78 +18,83 @@ struct restore {
 	struct sw_hash then;
 	struct sw_view in;	/* the table whose rows are compared */
 	bool is_there;		/* there is something by that name, then or now */
-	struct item *items;
-	size_t n, cap, bytes;
+	struct sw_write_op *ops;
+	size_t n, cap;
+	size_t n_max;		/* no more than these fit into one commit */
+	size_t size;		/* of the changeset, about */
+	struct sw_buf texts;	/* of the operations: each one's table, key and content */
 };
 
 static void clear(struct restore *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		sw_buf_fini(&s->items[i].text);
+	sw_buf_reset(&s->texts);
 	s->n = 0;
-	s->bytes = 0;
+	s->size = 0;
 }
 
 static bool is_full(const struct restore *s)
 {
-	return s->n >= SW_RESTORE_BATCH_ROWS || s->bytes >= SW_RESTORE_BATCH_BYTES;
+	return s->n >= s->n_max || s->size >= SIZE_FULL || s->texts.n >= TEXTS_MAX;
 }
 
-static int add(struct restore *s, enum sw_op_kind kind, struct sw_view key, struct item **out)
+static int add(struct restore *s, enum sw_op_kind kind, struct sw_view key, struct sw_write_op **out)
 {
-	struct item *i;
+	struct sw_write_op *w;
 
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 64;
-		struct item *v = realloc(s->items, cap * sizeof(*v));
+		struct sw_write_op *v = realloc(s->ops, cap * sizeof(*v));
 
 		if (!v)
 			return SW_ENOMEM;
-		s->items = v;
+		s->ops = v;
 		s->cap = cap;
 	}
-	i = &s->items[s->n];
-	*i = (struct item){.op.op.kind = kind};
-	sw_buf_put_view(&i->text, s->in);
-	sw_buf_put_view(&i->text, key);
-	i->op.op.table.n = s->in.n;
-	i->op.op.key.n = key.n;
-	s->n++;
-	*out = i;
-	return i->text.rc;
+	w = &s->ops[s->n++];
+	*w = (struct sw_write_op){.op.kind = kind, .op.table.n = s->in.n, .op.key.n = key.n};
+	sw_buf_put_view(&s->texts, s->in);
+	sw_buf_put_view(&s->texts, key);
+	s->size += OP_SIZE + s->in.n + key.n;
+	*out = w;
+	return s->texts.rc;
 }
 
-/* Where the texts have come to lie. */
-static void place(struct item *i)
+/* Where the texts lie, now that no more come. */
+static void place(struct restore *s)
 {
-	struct sw_write_op *op = &i->op;
-	const uint8_t *p = i->text.p;
+	const uint8_t *p = s->texts.p;
 
-	op->op.table.p = p;
-	op->op.key.p = p + op->op.table.n;
-	if (op->op.kind == SW_OP_PUT && !op->is_made)
-		op->content = sw_view(p + op->op.table.n + op->op.key.n,
-				      i->text.n - op->op.table.n - op->op.key.n);
+	for (size_t i = 0; i < s->n; i++) {
+		struct sw_write_op *w = &s->ops[i];
+
+		w->op.table.p = p;
+		w->op.key.p = p + w->op.table.n;
+		w->content.p = w->op.key.p + w->op.key.n;
+		p = w->content.p + w->content.n;
+	}
 }
 
 /*
- * A row that is large enough was written by some commit as it is, which keeps its records. Smaller ones may have come out of a
- * merge, so they are written anew.
+ * A row that is large, and could not come out of a merge, was written by some commit as it is, which keeps its records. Others
+ * are written anew.
  */
 static int add_put(struct restore *s, struct sw_view key, const struct sw_row *row, const struct sw_hash *old)
 {
-	struct item *i;
-	int rc = add(s, SW_OP_PUT, key, &i);
+	struct sw_write_op *w;
+	size_t before;
+	int rc = add(s, SW_OP_PUT, key, &w);
 
 	if (rc < 0)
 		return rc;
-	i->op.op.old = *old;
-	i->op.op.row = *row;
-	i->op.op.row.bytes = sw_view(NULL, 0);
-	i->op.is_made = row->is_blob && row->size > SW_COLUMNS_TEXT_MAX;
-	if (!i->op.is_made)
-		rc = sw_row_read(s->r.nodes, row, &i->text);
-	s->bytes += i->text.n;
+	w->op.old = *old;
+	w->op.row = *row;
+	w->op.row.bytes = sw_view(NULL, 0);
+	w->is_made = row->is_blob && !sw_columns_possible(key, (size_t)row->size);
+	s->size += row->is_blob ? 0 : (size_t)row->size;
+	before = s->texts.n;
+	if (!w->is_made)
+		rc = sw_row_read(s->r.nodes, row, &s->texts);
+	w->content.n = s->texts.n - before;
 	return rc;
 }
 
@@ -101,7 +104,7 @@ static int on_row(void *arg, struct sw_view key, const struct sw_view *now, cons
 	struct restore *s = arg;
 	struct sw_hash old = sw_hash_zero;
 	struct sw_row row;
-	struct item *i;
+	struct sw_write_op *w;
 	int rc = 0;
 
 	if (now) {
@@ -116,21 +119,21 @@ static int on_row(void *arg, struct sw_view key, const struct sw_view *now, cons
 	if (then) {
 		rc = add_put(s, key, &row, &old);
 	} else {
-		rc = add(s, SW_OP_DELETE, key, &i);
+		rc = add(s, SW_OP_DELETE, key, &w);
 		if (rc == 0)
-			i->op.op.old = old;
+			w->op.old = old;
 	}
 	return rc < 0 ? rc : is_full(s);
 }
 
 static int add_table(struct restore *s, enum sw_op_kind kind, const struct sw_table *t)
 {
-	struct item *i;
-	int rc = add(s, kind, sw_view(NULL, 0), &i);
+	struct sw_write_op *w;
+	int rc = add(s, kind, sw_view(NULL, 0), &w);
 
 	if (rc == 0) {
-		i->op.op.row.mode = t->mode;
-		i->op.op.row.mtime_ns = t->mtime_ns;
+		w->op.row.mode = t->mode;
+		w->op.row.mtime_ns = t->mtime_ns;
 	}
 	return rc;
 }
@@ -216,7 +219,7 @@ static int collect(struct restore *s, struct sw_snap *snap)
 static int check_closed(const struct restore *s)
 {
 	for (size_t i = 0; s->work && i < s->n; i++) {
-		const struct sw_op *op = &s->items[i].op.op;
+		const struct sw_op *op = &s->ops[i].op;
 
 		if (sw_work_is_edited(s->work, op->table, op->key))
 			return sw_fail(SW_EBUSY, "%.*s/%.*s is being written by a program that has it open; try again when "
@@ -227,34 +230,30 @@ static int check_closed(const struct restore *s)
 	return 0;
 }
 
-/* 1, or 0 when that changed nothing. */
+/* 1, or 0 when that changed nothing. SW_ELIMIT: it is too much for one commit, as columns that changed take room of their own. */
 static int commit(struct restore *s, struct sw_view message, struct sw_restored *out)
 {
 	bool drops = sw_db_conflict_mode(s->db) == SW_CONFLICT_DROP;
 	struct sw_write w = {
-	    .mode = drops ? SW_MODE_STRICT : SW_MODE_MERGE, .n = s->n, .message = message};
+	    .mode = drops ? SW_MODE_STRICT : SW_MODE_MERGE, .ops = s->ops, .n = s->n, .message = message};
+	uint64_t n_rows = 0;
 	struct sw_hash id;
 	int rc;
 
-	w.ops = calloc(s->n, sizeof(*w.ops));
-	if (!w.ops)
-		return SW_ENOMEM;
-	for (size_t i = 0; i < s->n; i++) {
-		place(&s->items[i]);
-		w.ops[i] = s->items[i].op;
-		out->n_rows += w.ops[i].op.key.n > 0;
-	}
+	place(s);
+	for (size_t i = 0; i < s->n; i++)
+		n_rows += s->ops[i].op.key.n > 0;
 	rc = check_closed(s);
 	/* A table, and all of them, bring their schemas along. */
 	if (rc == 0 && s->key.n > 0)
 		rc = sw_schema_check_ops(s->db, w.ops, w.n);
 	if (rc == 0)
 		rc = sw_db_commit(s->db, &w, &id);
-	free(w.ops);
 	if (rc < 0 || sw_hash_is_zero(&id))
 		return rc;
 	out->id = id;
 	out->n_commits++;
+	out->n_rows += n_rows;
 	return 1;
 }
 
@@ -270,7 +269,13 @@ static int restore_all(struct restore *s, struct sw_snap *snap, struct sw_view m
 			rc = SW_ENOTFOUND;
 		if (rc == 0 && s->n > 0)
 			rc = commit(s, message, out);
-		more = more && rc > 0; /* what changed nothing would not the next time either */
+		if (rc == SW_ELIMIT && s->n > 1) {
+			s->n_max = s->n / 2;
+			more = true;
+			rc = 0;
+		} else {
+			more = more && rc > 0; /* what changed nothing would not the next time either */
+		}
 		rc = rc < 0 ? rc : 0;
 		clear(s);
 	}
@@ -280,7 +285,7 @@ static int restore_all(struct restore *s, struct sw_snap *snap, struct sw_view m
 int sw_restore(struct sw_db *db, struct sw_work *work, const struct sw_hash *commit_id, struct sw_view table,
 	       struct sw_view key, struct sw_view message, struct sw_restored *out)
 {
-	struct restore s = {.db = db, .work = work, .table = table, .key = key};
+	struct restore s = {.db = db, .work = work, .table = table, .key = key, .n_max = SW_CHANGESET_OPS_MAX};
 	struct sw_snap *snap = NULL;
 	struct sw_hash id;
 	int rc = work ? sw_work_commit(work, sw_view("", 0), &id) : 0;
@@ -290,8 +295,8 @@ int sw_restore(struct sw_db *db, struct sw_work *work, const struct sw_hash *com
 		rc = sw_snap_open(db, commit_id, &snap);
 	if (rc == 0)
 		rc = restore_all(&s, snap, message, out);
-	clear(&s);
-	free(s.items);
+	sw_buf_fini(&s.texts);
+	free(s.ops);
 	sw_snap_unref(snap);
 	return rc;
 }

@@ -6,13 +6,10 @@
 
 #include "core/work.h"
 
-#define SW_RESTORE_BATCH_ROWS  10000
-#define SW_RESTORE_BATCH_BYTES ((size_t)8 << 20)
-
 /* What was done. */
 struct sw_restored {
 	struct sw_hash id;   /* of the last commit; zero: all was like that already */
-	uint64_t n_commits;  /* more than one when there was much to do */
+	uint64_t n_commits;  /* more than one when it was too much for one: some 100,000 rows */
 	uint64_t n_rows;
 };
 

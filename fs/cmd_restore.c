@@ -110,8 +110,8 @@ const struct sw_cmd sw_cmd_restore = {
     .summary = "bring back a row, a table or everything as it was in a commit",
     .details = "Bytes, permission bits and mtime are written again as they were, and what was not there then is removed, in a new\n"
 	       "commit: nothing of the history is lost, and a restore can be undone by another one. COMMIT is as in 'swarmfs\n"
-	       "show'. What is written and not committed yet is committed before. Prints the commit's id. More than 10,000\n"
-	       "rows or 8 MiB come back in several commits.\n",
+	       "show'. What is written and not committed yet is committed before. Prints the commit's id. What\n"
+	       "does not fit into one commit, some 100,000 small rows, comes back in several.\n",
     .options = options,
     .min_operands = 2,
     .max_operands = 3,
