@@ -77,7 +77,7 @@ static void send_input(int fd, const struct sw_call *call)
 		rc = flush_rows(&s);
 	if (rc == 0)
 		rc = sw_frame_send(fd, SW_FRAME_ROWS_END, sw_view("", 0));
-	else if (rc != SW_ECLOSED)
+	else if (rc != SW_ECLOSED && rc != SW_EBUSY)
 		rc = send_failure(fd, rc);
 	if (rc == 0 && report.note[0])
 		fprintf(call->err, "swarmfs: %s\n", report.note);
@@ -105,6 +105,8 @@ static int receive_output(int fd, const struct sw_call *call)
 						   "swarmfs; restart it");
 		}
 	}
+	if (rc < 0 && rc != SW_ECLOSED)
+		return rc;
 	return sw_fail(SW_ECLOSED, "the process that serves the store went away; look at its log, and start "
 				   "it again");
 }
@@ -116,6 +118,7 @@ int sw_control_call(int fd, const struct sw_call *call)
 	SW_BUF b = {0};
 	int rc = sw_frame_call_encode(&frame, &b);
 
+	sw_frame_watch(fd);
 	if (rc == 0)
 		rc = sw_frame_send(fd, SW_FRAME_CALL, sw_buf_view(&b));
 	if (rc == 0 && call->args->cmd->feed)
@@ -136,6 +139,7 @@ int sw_control_quiet(const char *dir, int *out)
 
 	if (rc < 0)
 		return rc;
+	sw_frame_watch(fd);
 	rc = sw_frame_call_encode(&call, &b);
 	if (rc == 0)
 		rc = sw_frame_send(fd, SW_FRAME_CALL, sw_buf_view(&b));

@@ -1,13 +1,63 @@
 #include "fs/frame.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "fs/cmd.h"
 
 #define HEAD_SIZE 5
+#define LOOK_MS	  500 /* after which time without a byte the other process is looked at */
+
+void sw_frame_watch(int fd)
+{
+	struct timeval look = {.tv_usec = LOOK_MS * 1000};
+
+	/* Without it, it would only wait for longer. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof(look));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &look, sizeof(look));
+}
+
+static bool is_stopped(int pid)
+{
+	char path[64], stat[512];
+	const char *p;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, stat, sizeof(stat) - 1);
+		close(fd);
+	}
+	stat[n < 0 ? 0 : n] = '\0';
+	p = strrchr(stat, ')'); /* the program's name may have one */
+	return p && (p[1] == ' ' && (p[2] == 'T' || p[2] == 't'));
+}
+
+/* Nothing came for a while: 0 to go on waiting. *stopped_ms counts, and begins as 0. */
+static int look_at_peer(int fd, int *stopped_ms)
+{
+	struct ucred peer = {0};
+	socklen_t n = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || !is_stopped(peer.pid)) {
+		*stopped_ms = 0;
+		return 0;
+	}
+	*stopped_ms += LOOK_MS;
+	if (*stopped_ms < SW_FRAME_STOPPED_MS)
+		return 0;
+	return sw_fail(SW_EBUSY, "process %d, which serves the store, is stopped and does not answer; let it go on with "
+				 "'kill -CONT %d'", peer.pid, peer.pid);
+}
 
 int sw_frame_send(int fd, enum sw_frame_type type, struct sw_view payload)
 {
@@ -20,11 +70,19 @@ int sw_frame_send(int fd, enum sw_frame_type type, struct sw_view payload)
 	struct iovec iov[2] = {{head, HEAD_SIZE}, {cast.to, payload.n}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
+	int stopped_ms = 0, rc;
+
 	if (payload.n > SW_FRAME_SIZE_MAX)
 		return SW_ELIMIT;
 	while (iov[0].iov_len + iov[1].iov_len > 0) {
 		ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);
 
+		if (n < 0 && errno == EAGAIN) {
+			rc = look_at_peer(fd, &stopped_ms);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -46,10 +104,17 @@ static int receive_all(int fd, void *out, size_t n)
 {
 	char *p = out;
 	size_t got = 0;
+	int stopped_ms = 0, rc;
 
 	while (got < n) {
 		ssize_t k = recv(fd, p + got, n - got, 0);
 
+		if (k < 0 && errno == EAGAIN) {
+			rc = look_at_peer(fd, &stopped_ms);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)

@@ -37,6 +37,13 @@ enum sw_frame_type {
 
 enum sw_frame_row { SW_FRAME_ROW_TABLE = 1, SW_FRAME_ROW_ROW = 2 };
 
+/*
+ * For a client, once it is connected: sending and receiving then fail with SW_EBUSY and a sentence when the process at the other
+ * end was stopped, as by SIGSTOP or a debugger, and was not let go on for SW_FRAME_STOPPED_MS. One that is only slow is waited for.
+ */
+#define SW_FRAME_STOPPED_MS 5000
+void sw_frame_watch(int fd);
+
 /* Blocks until all is in the kernel. SW_ECLOSED: the other side is gone. */
 int sw_frame_send(int fd, enum sw_frame_type type, struct sw_view payload) SW_MUST_CHECK;
 /* 1 and a frame, 0 at the end, SW_EFORMAT for more than SW_FRAME_SIZE_MAX or an unknown type. */

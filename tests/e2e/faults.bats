@@ -112,6 +112,7 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	mkdir "$A/t"
 	for i in 1 2 3; do echo "$i" >"$A/t/$i"; done
 	"$sf" commit "$A" -m rows
+	seq 200000 | awk '{ printf "{\"id\":%d}\n", $1 }' >"$DIR/large"
 	local pid reader writer
 	pid=$(pid_of "$A")
 	kill -STOP "$pid"
@@ -123,6 +124,15 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	kill -0 "$reader"
 	kill -0 "$writer"
 	[ ! -s "$DIR/read" ]
+	# Commands wait a little, and say what is the matter.
+	local command
+	for command in "status $A" "status $DIR/store-A --json" "commit $A" "import $A --table t $DIR/large"; do
+		# shellcheck disable=SC2086
+		run timeout 60 "$sf" $command
+		[ "$status" = 1 ]
+		[ "${#lines[@]}" = 1 ]
+		[[ $output == *"process $pid, which serves the store, is stopped"*"kill -CONT $pid"* ]]
+	done
 	kill -CONT "$pid"
 	wait "$reader"
 	wait "$writer"
@@ -130,6 +140,42 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	[ "$(cat "$A/t/new")" = new ]
 	until_true 10 settled "$A"
 	"$sf" verify "$A"
+}
+
+@test "what was read before is read again without the process: it is in the kernel" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	head -c 3000000 /dev/urandom | tee "$DIR/large" >"$A/t/large"
+	echo small >"$A/t/small"
+	"$sf" commit "$A" -m rows
+	local pid
+	pid=$(pid_of "$A")
+	# Who waits for an answer of a stopped process waits for ever; that ends the test.
+	timeout 60 python3 - "$A" "$pid" "$DIR/large" 3>&- <<'PY' || { kill -CONT "$pid"; false; }
+import mmap, os, signal, sys
+a, pid, want = sys.argv[1], int(sys.argv[2]), open(sys.argv[3], "rb").read()
+paths = [a + "/t/small", a + "/.commits/HEAD/t/small", a + "/t/large"]
+files = [os.open(p, os.O_RDONLY) for p in paths]
+def all(fd):
+    text = b""
+    while piece := os.pread(fd, 1 << 20, len(text)):
+        text += piece
+    return text
+texts = [all(fd) for fd in files]
+assert texts == [b"small\n", b"small\n", want]
+sizes = [os.stat(a + "/t/" + n).st_size for n in ("small", "large")]
+m = mmap.mmap(files[2], 0, prot=mmap.PROT_READ)
+assert m[:] == want
+os.kill(pid, signal.SIGSTOP)
+assert f"{chr(10)}State:{chr(9)}T" in open(f"/proc/{pid}/status").read()
+for _ in range(100):
+    assert os.pread(files[0], 100, 0) == texts[0] and os.pread(files[1], 100, 0) == texts[1]
+assert m[:] == want
+for at in range(0, len(want), 100000):
+    assert os.pread(files[2], 4096, at) == want[at:at + 4096]
+os.kill(pid, signal.SIGCONT)
+PY
 }
 
 @test "umount of a mount in use is refused and changes nothing; later it works" {
