@@ -705,6 +705,7 @@ void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 	*out = (struct sw_work_status){.n_edits = w->n_edits,
 				       .n_scratch = w->n_scratch,
 				       .n_checks = w->n_checks,
+				       .n_held = w->n_names,
 				       .journal_bytes = w->journal ? sw_journal_size(w->journal) : 0};
 	snprintf(out->error, sizeof(out->error), "%s", w->error);
 	pthread_mutex_unlock(&w->lock);

@@ -183,6 +183,7 @@ struct sw_work_status {
 	size_t n_edits;	  /* rows not yet committed */
 	size_t n_scratch; /* editors' temporary files, which stay local */
 	size_t n_checks;  /* of a working copy */
+	size_t n_held;	  /* names that it has in memory: of rows that are open, edited or checked */
 	uint64_t journal_bytes;
 	char error[512];  /* why the last commit failed; empty: it did not */
 };

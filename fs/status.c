@@ -17,6 +17,7 @@ struct standing {
 	struct sw_head head;
 	int role;
 	uint64_t used, file;
+	uint64_t resident;
 	uint64_t n_conflicts; /* open */
 	struct sw_standing_settled settled;
 	struct sw_work_status work;
@@ -24,6 +25,21 @@ struct standing {
 	const char *const *listen;
 	size_t n_listen;
 };
+
+/* Bytes of this process that are not pages of files; 0: the kernel does not say. */
+static uint64_t resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
 
 static int count_conflicts(const struct sw_reader *r, uint64_t *out)
 {
@@ -50,6 +66,7 @@ static int look(struct sw_owner *o, struct standing *s)
 	sw_reader_end(&r);
 	if (rc == 0)
 		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
+	s->resident = resident_bytes();
 	if (rc == 0 && o->work)
 		sw_work_status(o->work, &s->work);
 	if (rc == 0 && o->swarm) {
@@ -169,13 +186,22 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "schema", sw_schema_json(o), "listen", listen, "peers", peers);
 }
 
+/* Of a command without a process it is its own, and says little. */
+static json_t *with_memory(json_t *j, const struct standing *s)
+{
+	json_object_set_new(j, "memory",
+			    json_pack("{s:I, s:I}", "resident_bytes", (json_int_t)s->resident, "rows",
+				      (json_int_t)s->work.n_held));
+	return j;
+}
+
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
 {
 	struct standing s;
 	int rc = look(o, &s);
 
 	if (rc == 0)
-		rc = put_json(standing_json(o, &s), out);
+		rc = put_json(with_memory(standing_json(o, &s), &s), out);
 	standing_fini(&s);
 	return rc;
 }
@@ -260,7 +286,7 @@ static void put_copies(struct sw_owner *o, struct sw_buf *out)
 
 static void put_standing(struct sw_owner *o, const struct standing *s, struct sw_buf *out)
 {
-	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE];
+	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE], memory[SW_TEXT_SIZE_SIZE];
 
 	sw_hex(sw_db_id(o->db)->b, SW_HASH_SIZE, hex);
 	sw_buf_printf(out, "database  %s\n", hex);
@@ -282,6 +308,8 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	sw_text_size(s->file, size);
 	sw_text_size(s->work.journal_bytes, journal);
 	sw_buf_printf(out, "size      %s, journal %s\n", size, journal);
+	sw_text_size(s->resident, memory);
+	sw_buf_printf(out, "memory    %s, with %zu rows that are open or not committed yet\n", memory, s->work.n_held);
 	sw_buf_printf(out, "pending   %zu rows written and not committed yet, %zu of editors\n", s->work.n_edits,
 		      s->work.n_scratch);
 	if (s->work.error[0])

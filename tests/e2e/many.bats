@@ -62,9 +62,9 @@ PY
 	local pid
 	pid=$(pid_of "$A")
 	ulimit -n 20000 || skip "no right to open so many"
-	python3 - "$A/t" "$pid" "$(is_plain && echo 4 || echo 100)" <<'PY'
-import os, sys
-d, pid, most = sys.argv[1], sys.argv[2], int(sys.argv[3])
+	python3 - "$A/t" "$pid" "$(is_plain && echo 4 || echo 100)" "$sf" <<'PY'
+import json, os, subprocess, sys
+d, pid, most, sf = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 def fds(): return len(os.listdir(f"/proc/{pid}/fd"))
 def rss(): return int([l for l in open(f"/proc/{pid}/status") if l.startswith("RssAnon")][0].split()[1])
 for i in range(10000):
@@ -76,6 +76,9 @@ for i, fd in enumerate(files):
     assert os.pread(fd, 100, 0) == f"row {i}\n".encode()
 for i, fd in enumerate(files):
     os.pwrite(fd, b"ROW", 0)
+# Status tells it, too.
+said = json.loads(subprocess.run([sf, "status", os.path.dirname(d), "--json"], capture_output=True).stdout)["memory"]
+assert said["rows"] >= 10000 and rss() / 2 < said["resident_bytes"] / 1024 < 2 * rss(), said
 for i in range(0, 10000, 2):
     os.unlink(f"{d}/{i}")
 for i, fd in enumerate(files):

@@ -27,8 +27,16 @@ has_iso_codes() { [ "$(find "$DIR/qs/iso-codes" -type f | wc -l)" -gt 14000 ]; }
 	# One edit for each row that was copied or imported, and one for the edit.
 	[ "$("$sf" log "$DIR/qs/A" --json | jq -s 'map(.rows) | add')" = \
 		$(($(find "$DIR/qs/iso-codes" "$DIR/qs/A/currencies" -type f | wc -l) + 1)) ]
+	# One of the two may have died without a word.
+	local pid
+	pid=$(pid_of "$DIR/qs/A")
+	kill -9 "$pid"
+	until_true 10 ends "$pid"
+	is_mounted "$DIR/qs/A"
 	./contrib/quickstart --stop "$DIR/qs"
 	[ ! -e "$DIR/qs" ]
+	not_mounted "$DIR/qs/A"
+	not_mounted "$DIR/qs/B"
 }
 
 @test "quickstart without /dev/fuse says so, and shows the same with two headless peers" {
