@@ -129,6 +129,12 @@ bool sw_work_is_read_only(const struct sw_work *w)
 	return !w->is_copy && w->journal && sw_db_own_role(w->db) < SW_ROLE_WRITER;
 }
 
+static void count_edit(struct sw_work *w)
+{
+	if (w->n_edits++ == 0 && w->on_due)
+		w->on_due(w->on_due_arg);
+}
+
 int sw_name_edit(struct sw_work *w, struct sw_name *n)
 {
 	int rc = 0;
@@ -137,7 +143,7 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 		return SW_EROFS;
 	if (n->has_edit)
 		return 0;
-	if (n->key.n > 0 && !n->is_scratch)
+	if (n->key.n > 0)
 		rc = find_base(w, n);
 	else
 		n->base = (struct sw_version){0};
@@ -145,21 +151,34 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 		rc = sw_name_list(w, n);
 	if (rc < 0)
 		return rc;
+	if (n->base.exists) /* whatever it is called, it is somebody's row */
+		n->is_scratch = false;
 	n->has_edit = true;
 	n->first_ms = sw_env_mono_ms(w->env);
 	n->journal_seq = n->recorded_file = 0;
-	if (n->is_scratch) {
+	if (n->is_scratch)
 		w->n_scratch++;
-		return 0;
-	}
-	if (w->n_edits++ == 0 && w->on_due)
-		w->on_due(w->on_due_arg);
+	else
+		count_edit(w);
+	return 0;
+}
+
+int sw_name_be_row(struct sw_work *w, struct sw_name *n)
+{
+	int rc = find_base(w, n);
+
+	if (rc < 0)
+		return rc;
+	n->is_scratch = false;
+	w->n_scratch--;
+	count_edit(w);
 	return 0;
 }
 
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 {
 	assert(n->has_edit);
+	sw_name_forget_aside(n);
 	sw_name_free_spill(w, n);
 	n->has_edit = false;
 	n->want_sync = false;
@@ -402,6 +421,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 		n->is_checked = true;
 		return 0;
 	}
+	n->is_scratch = false; /* as such it would not be recorded */
 	if (rc == 0)
 		rc = sw_name_edit(w, n);
 	if (rc < 0)

@@ -169,10 +169,10 @@ static bool is_full(const struct sw_work *w, const struct batch *b)
 static int gather(struct sw_work *w, bool all, struct batch *b)
 {
 	uint64_t now = sw_env_mono_ms(w->env);
-	int rc = 0;
+	int rc = sw_work_adopt(w, all);
 
-	if (w->n_edits == 0)
-		return 0;
+	if (rc < 0 || w->n_edits == 0)
+		return rc;
 	b->items = calloc(w->n_edits, sizeof(*b->items));
 	b->ops = calloc(w->n_edits, sizeof(*b->ops));
 	if (!b->items || !b->ops)
@@ -405,8 +405,10 @@ int sw_work_run(struct sw_work *w)
 	pthread_mutex_lock(&w->lock);
 	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
 	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms) {
-		int staged = sw_work_stage(w, false);
+		int staged = sw_work_adopt(w, false);
 
+		if (staged == 0)
+			staged = sw_work_stage(w, false);
 		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
 			;
 		rc = staging_done(w, staged, rc);
@@ -429,7 +431,9 @@ int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id
 
 	*id = sw_hash_zero;
 	pthread_mutex_lock(&w->lock);
-	staged = sw_work_stage(w, true);
+	staged = sw_work_adopt(w, true);
+	if (staged == 0)
+		staged = sw_work_stage(w, true);
 	while ((rc = commit_batch(w, true, message, &one)) > 0)
 		if (!sw_hash_is_zero(&one))
 			*id = one;

@@ -82,7 +82,9 @@ int sw_work_apply(struct sw_work *w, uint64_t number, struct sw_view message, st
 	int rc;
 
 	pthread_mutex_lock(&w->lock);
-	rc = sw_work_stage(w, true);
+	rc = sw_work_adopt(w, true);
+	if (rc == 0)
+		rc = sw_work_stage(w, true);
 	if (rc == 0)
 		rc = freeze(w, &write);
 	pthread_mutex_unlock(&w->lock);

@@ -46,6 +46,7 @@ void sw_name_put_file(struct sw_work *w, struct sw_name *n, struct sw_file *f)
 		f->name = n;
 	}
 	n->file = f;
+	sw_name_forget_aside(n);
 	if (old) {
 		if (old->name == n)
 			old->name = NULL;

@@ -68,6 +68,8 @@ struct sw_name {
 	struct sw_file *file;	  /* what stands there; with has_edit, NULL is 'deleted' */
 	bool has_edit;
 	bool is_scratch; /* an editor's own file: stays local */
+	struct sw_name *moved_from; /* is_scratch: what stands there was a row before, at a name where nothing has stood since */
+	struct sw_name *aside;	    /* the other way round */
 	bool in_commit;	 /* being committed: must not be freed */
 	bool is_checked; /* of a working copy: it must not move on before that is applied */
 	bool want_sync;
@@ -156,6 +158,12 @@ void sw_name_join(struct sw_name *a, struct sw_name *b);
 void sw_name_part(struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+/* The edit of an editor's name is one of a row from now on; its base is what the newest state has there. */
+int sw_name_be_row(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+/* Neither was anything put aside from that name, nor is what stands there. */
+void sw_name_forget_aside(struct sw_name *n);
+/* Rows that were renamed to an editor's name, and are missed, are rows there. all: whether their time has come or not. */
+int sw_work_adopt(struct sw_work *w, bool all) SW_MUST_CHECK;
 /* Whether the store's own key may not write. */
 bool sw_work_is_read_only(const struct sw_work *w);
 /* Something happened to it. */

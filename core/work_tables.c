@@ -246,6 +246,20 @@ static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
 	return rc;
 }
 
+static int unlink_name(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_name *names[2] = {n, n->moved_from};
+	int rc = sw_name_edit(w, n);
+
+	if (rc < 0) {
+		sw_name_settle(w, n);
+		return rc;
+	}
+	sw_name_put_file(w, n, NULL);
+	/* With what was put aside the row is gone for good. */
+	return names_done(w, names, names[1] ? 2 : 1);
+}
+
 int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 {
 	struct sw_attr attr;
@@ -256,15 +270,8 @@ int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 	rc = sw_row_stat(w, table, key, &attr);
 	if (rc == 0)
 		rc = sw_name_get(w, table, key, &n);
-	if (rc == 0) {
-		rc = sw_name_edit(w, n);
-		if (rc == 0) {
-			sw_name_put_file(w, n, NULL);
-			rc = names_done(w, &n, 1);
-		} else {
-			sw_name_settle(w, n);
-		}
-	}
+	if (rc == 0)
+		rc = unlink_name(w, n);
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }
@@ -288,9 +295,23 @@ static void exchange(struct sw_work *w, struct sw_name *a, struct sw_name *b)
 	sw_file_unref(w, g);
 }
 
+/* Nothing is recorded yet: core/work_aside.c says what it is. */
+static void put_aside(struct sw_work *w, struct sw_name *a, struct sw_name *b, struct sw_name *from)
+{
+	b->moved_from = from;
+	from->aside = b;
+	sw_name_touch(w, a);
+	sw_name_touch(w, b);
+	if (!a->is_scratch)
+		return;
+	sw_name_end_edit(w, a);
+	sw_name_settle(w, a);
+}
+
 static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b, unsigned flags)
 {
 	struct sw_name *both[2] = {a, b};
+	struct sw_name *from = a->is_scratch ? a->moved_from : a;
 	int rc = sw_name_load(w, a), there = sw_name_load(w, b);
 
 	if (rc == 0 && there < 0 && there != SW_ENOTFOUND)
@@ -323,6 +344,10 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 	b->file->ctime_ns = sw_work_now_ns(w);
 	if (a->file || a->base.exists)
 		join(a, b);
+	if (b->is_scratch && from && !(flags & SW_RENAME_EXCHANGE)) {
+		put_aside(w, a, b, from);
+		return 0;
+	}
 	/* The file is at its new name whatever comes of the journal; a failure is told. */
 	return names_done(w, both, 2);
 }

@@ -716,6 +716,117 @@ static void a_journal_that_cannot_begin_anew_goes_on(void **state)
 		assert_false(check_failed_trim(i, i % 2 == 0));
 }
 
+static void rename_row(struct set *s, const char *from, const char *to)
+{
+	TEST_OK(sw_work_rename(s->w, sw_view_str("t"), sw_view_str(from), sw_view_str("t"), sw_view_str(to), 0));
+}
+
+static size_t n_scratch(struct set *s)
+{
+	struct sw_work_status st;
+
+	sw_work_status(s->w, &st);
+	return st.n_scratch;
+}
+
+/* Committed or only closed; then time passes, or the set is closed or the process killed at once. */
+static void check_put_aside(bool is_committed, int then)
+{
+	struct set s;
+	char text[32];
+
+	begin(&s);
+	write_row(&s, "notes", "mine");
+	if (is_committed)
+		pass(&s, 5000);
+	rename_row(&s, "notes", "notes~");
+	rename_row(&s, "notes~", "#notes#");
+	assert_int_equal(n_scratch(&s), 1);
+	if (then == 1) {
+		sw_work_close(s.w);
+		open_set(&s);
+	} else if (then == 2) {
+		crash(&s);
+	}
+	pass(&s, 5000);
+	/* A crash may bring it back to where it was. */
+	assert_true(test_get(&s.t, "t", then == 2 ? "notes" : "#notes#", text, sizeof(text)));
+	assert_string_equal(text, "mine");
+	assert_false(test_get(&s.t, "t", then == 2 ? "#notes#" : "notes", text, sizeof(text)));
+	assert_int_equal(n_scratch(&s), 0);
+	if (then == 2) {
+		end(&s);
+		return;
+	}
+	/* From now on it is a row like any other. */
+	write_row(&s, "#notes#", "changed");
+	crash(&s);
+	pass(&s, 5000);
+	assert_true(test_get(&s.t, "t", "#notes#", text, sizeof(text)));
+	assert_string_equal(text, "changed");
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("#notes#")));
+	pass(&s, 5000);
+	assert_false(test_get(&s.t, "t", "#notes#", text, sizeof(text)));
+	end(&s);
+}
+
+static void a_row_that_is_renamed_to_a_name_of_editors_is_kept(void **state)
+{
+	(void)state;
+	for (int then = 0; then < 3; then++) {
+		check_put_aside(true, then);
+		check_put_aside(false, then);
+	}
+}
+
+/* It was recorded, but the commit failed. */
+static void what_was_put_aside_is_a_row_in_the_journal(void **state)
+{
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "mine");
+	pass(&s, 5000);
+	rename_row(&s, "r", "r~");
+	s.t.env.now_ms += 200;
+	s.t.env.fail_in = 2;
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_work_run(s.w), SW_EIO);
+	crash(&s);
+	pass(&s, 5000);
+	assert_true(test_get(&s.t, "t", "r~", text, sizeof(text)));
+	assert_string_equal(text, "mine");
+	assert_false(test_get(&s.t, "t", "r", text, sizeof(text)));
+	end(&s);
+}
+
+static void what_an_editor_puts_aside_stays_here(void **state)
+{
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "old");
+	pass(&s, 5000);
+	rename_row(&s, "r", "r~");
+	write_row(&s, "r", "new");
+	pass(&s, 5000);
+	assert_int_equal(n_scratch(&s), 1);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "new");
+	assert_false(test_get(&s.t, "t", "r~", text, sizeof(text)));
+	/* The row and its backup are removed: that is recorded when it is. */
+	rename_row(&s, "r", "r~");
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r~")));
+	crash(&s);
+	pass(&s, 5000);
+	assert_false(test_get(&s.t, "t", "r", text, sizeof(text)));
+	end(&s);
+}
+
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
 static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 {
@@ -863,6 +974,9 @@ int main(void)
 	    cmocka_unit_test(what_is_added_builds_on_what_is_there),
 	    cmocka_unit_test(what_waits_does_not_make_the_journal_grow),
 	    cmocka_unit_test(a_journal_that_cannot_begin_anew_goes_on),
+	    cmocka_unit_test(a_row_that_is_renamed_to_a_name_of_editors_is_kept),
+	    cmocka_unit_test(what_was_put_aside_is_a_row_in_the_journal),
+	    cmocka_unit_test(what_an_editor_puts_aside_stays_here),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),

@@ -1,0 +1,43 @@
+/*
+ * Rows that were renamed to a name of editors. Nothing says yet that they are gone: an editor writes the row anew within
+ * moments, and what was put aside is its backup. But where nothing takes its place in the quiet time, somebody has renamed the row.
+ */
+#include "core/work_internal.h"
+
+void sw_name_forget_aside(struct sw_name *n)
+{
+	if (n->aside)
+		n->aside->moved_from = NULL;
+	if (n->moved_from)
+		n->moved_from->aside = NULL;
+	n->aside = n->moved_from = NULL;
+}
+
+static int adopt(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_name *from = n->moved_from, *both[2] = {from, n};
+	struct sw_file *f = n->file;
+	int rc;
+
+	n->file = NULL; /* the version before is what the name had, not what was moved to it */
+	rc = sw_name_be_row(w, n);
+	n->file = f;
+	if (rc < 0)
+		return rc;
+	sw_name_forget_aside(n);
+	sw_name_join(from, n);
+	return sw_name_journal_whole(w, both, 2);
+}
+
+int sw_work_adopt(struct sw_work *w, bool all)
+{
+	uint64_t now = sw_env_mono_ms(w->env);
+	int rc = 0;
+
+	if (w->n_scratch == 0)
+		return 0;
+	for (struct sw_name *n = w->first_edit; rc == 0 && n; n = n->next_edit)
+		if (n->moved_from && sw_name_is_ready(w, n->moved_from, now, all))
+			rc = adopt(w, n);
+	return rc;
+}
