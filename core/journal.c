@@ -23,6 +23,7 @@ struct sw_journal {
 	uint64_t next;
 	uint64_t size;
 	bool dirty;
+	bool is_broken;	 /* a flush has failed: what it was about may be nowhere, and the next one would not know */
 	bool is_unnamed; /* the directory is to be flushed, too: until then a power loss may bring back the one before */
 };
 
@@ -319,14 +320,23 @@ int sw_journal_sync(struct sw_journal *j)
 {
 	int rc = sync_name(j);
 
-	if (rc == 0)
-		rc = sw_env_fault(j->env, "journal.sync");
 	if (rc < 0)
 		return rc;
-	if (j->dirty && fdatasync(j->fd) < 0)
-		return sw_fail_errno("cannot flush the journal %s", j->path);
-	j->dirty = false;
-	return 0;
+	if (j->is_broken)
+		return sw_fail(SW_EIO, "the journal %s could not be flushed, and is to be written anew", j->path);
+	rc = sw_env_fault(j->env, "journal.sync");
+	if (rc == 0 && j->dirty && fdatasync(j->fd) < 0)
+		rc = sw_fail_errno("cannot flush the journal %s", j->path);
+	if (rc < 0)
+		j->is_broken = true;
+	else
+		j->dirty = false;
+	return rc;
+}
+
+bool sw_journal_is_broken(const struct sw_journal *j)
+{
+	return j->is_broken;
 }
 
 bool sw_journal_needs_sync(const struct sw_journal *j)
@@ -396,7 +406,7 @@ int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 	j->fd = by->fd;
 	j->next = by->next;
 	j->size = by->size;
-	j->dirty = false;
+	j->dirty = j->is_broken = false;
 	by->fd = old;
 	sw_journal_close(by);
 	j->is_unnamed = true;

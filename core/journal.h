@@ -56,8 +56,12 @@ void sw_journal_close(struct sw_journal *j);
 /* Append a record; in the kernel when it returns. *seq gets its number. A failure leaves no part of it. */
 int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names, size_t n,
 		      uint64_t *seq) SW_MUST_CHECK;
-/* Flush to the disk what was appended. */
+/*
+ * Flush to the disk what was appended. When that has failed, the system may count as written what is not: it fails from then on,
+ * until another journal has replaced this one.
+ */
 int sw_journal_sync(struct sw_journal *j) SW_MUST_CHECK;
+bool sw_journal_is_broken(const struct sw_journal *j);
 bool sw_journal_needs_sync(const struct sw_journal *j);
 uint64_t sw_journal_size(const struct sw_journal *j);
 /* The number of the next record. */

@@ -371,7 +371,7 @@ static int flush_journal(struct sw_work *w)
 		return 0;
 	rc = sw_work_sync_spills(w, NULL);
 	if (rc == 0)
-		rc = sw_journal_sync(w->journal);
+		rc = sw_work_sync_journal(w);
 	if (rc == 0 && !journal_is_flushed(w))
 		w->journal_dirty_ms = sw_env_mono_ms(w->env);
 	return rc;
@@ -475,7 +475,7 @@ static int sync_journal(struct sw_work *w, struct sw_name *n)
 	if (rc == 0)
 		rc = sw_work_sync_spills(w, n->file);
 	if (rc == 0)
-		rc = sw_journal_sync(w->journal);
+		rc = sw_work_sync_journal(w);
 	if (rc == 0)
 		(void)journal_is_flushed(w);
 	return rc;

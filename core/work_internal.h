@@ -180,6 +180,8 @@ void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct s
 /* That record is in the journal: seq is its number, f what it is about, or NULL. */
 void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
 		      const struct sw_journal_name *record);
+/* Flush the journal; one that cannot be flushed is written anew, if that is possible. */
+int sw_work_sync_journal(struct sw_work *w) SW_MUST_CHECK;
 /* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */

@@ -116,6 +116,15 @@ static int write_again(struct sw_work *w)
 	return rc;
 }
 
+int sw_work_sync_journal(struct sw_work *w)
+{
+	int rc = sw_journal_sync(w->journal);
+
+	if (rc == 0 || !sw_journal_is_broken(w->journal) || w->is_frozen || w->committing || !all_recorded(w))
+		return rc;
+	return write_again(w);
+}
+
 /* Nothing waits: what the journal has, on the disk or not, is nothing any more. */
 static int begin_empty(struct sw_work *w)
 {

@@ -424,6 +424,17 @@ static void an_edit_made_during_a_commit_follows_it_after_a_crash(void **state)
 	check_meanwhile("there", NULL, "second");
 }
 
+static void crash(struct set *s)
+{
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.is_dead = true;
+	sw_work_close(s->w);
+	sw_db_close(s->t.db);
+	s->t.env.is_dead = false;
+	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
+	open_set(s);
+}
+
 static void note_flush(void *arg, const char *step)
 {
 	if (strcmp(step, "journal.sync") == 0)
@@ -458,10 +469,52 @@ static void a_flush_of_the_directory_makes_a_rename_durable(void **state)
 	TEST_OK(sw_work_sync(s.w)); /* nothing is left to do */
 	assert_int_equal(n_flushes, 2);
 	TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0755));
-	s.t.env.fail_in = 1;
 	s.t.env.fail_rc = SW_EIO;
+	s.t.env.is_dead = true;
 	assert_int_equal(sw_work_sync(s.w), SW_EIO);
+	s.t.env.is_dead = false;
 	s.t.env.on_step = NULL;
+	end(&s);
+}
+
+static void note_step(void *arg, const char *step)
+{
+	struct sw_buf *steps = arg;
+
+	sw_buf_printf(steps, "%s ", step);
+}
+
+/* After a flush that failed the next one may succeed without having written anything: only another file helps. */
+static void a_journal_that_cannot_be_flushed_is_written_anew(void **state)
+{
+	SW_BUF steps = {0};
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "closed");
+	s.t.env.fail_rc = SW_EIO;
+	s.t.env.is_dead = true;
+	assert_int_equal(sw_work_sync(s.w), SW_EIO);
+	s.t.env.is_dead = false;
+	s.t.env.on_step = note_step;
+	s.t.env.on_step_arg = &steps;
+	TEST_OK(sw_work_sync(s.w));
+	sw_buf_put_u8(&steps, 0);
+	assert_string_equal((char *)steps.p, "journal.reset journal.append journal.replace dir.sync ");
+	/* At once, if it is the first. */
+	write_row(&s, "r", "again");
+	sw_buf_reset(&steps);
+	s.t.env.fail_in = 1;
+	TEST_OK(sw_work_sync(s.w));
+	sw_buf_put_u8(&steps, 0);
+	assert_string_equal((char *)steps.p, "journal.reset journal.append journal.replace dir.sync ");
+	s.t.env.on_step = NULL;
+	crash(&s);
+	pass(&s, 5000);
+	assert_true(test_get(&s.t, "t", "r", text, sizeof(text)));
+	assert_string_equal(text, "again");
 	end(&s);
 }
 
@@ -477,17 +530,6 @@ static void fill(char *to, size_t n, unsigned seed)
 {
 	for (size_t i = 0; i < n; i++)
 		to[i] = (char)('a' + (i * 7 + seed + i / 100) % 26);
-}
-
-static void crash(struct set *s)
-{
-	s->t.env.fail_rc = SW_EIO;
-	s->t.env.is_dead = true;
-	sw_work_close(s->w);
-	sw_db_close(s->t.db);
-	s->t.env.is_dead = false;
-	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
-	open_set(s);
 }
 
 static void check_row(struct set *s, const char *key, const char *want, size_t n)
@@ -970,6 +1012,7 @@ int main(void)
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
+	    cmocka_unit_test(a_journal_that_cannot_be_flushed_is_written_anew),
 	    cmocka_unit_test(what_is_appended_costs_what_it_adds),
 	    cmocka_unit_test(what_is_added_builds_on_what_is_there),
 	    cmocka_unit_test(what_waits_does_not_make_the_journal_grow),
