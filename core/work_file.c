@@ -166,14 +166,22 @@ void sw_file_stat(const struct sw_file *f, struct sw_attr *out)
 				.generation = f->generation};
 }
 
+/* Where time ends it stands still. */
+static int64_t later(int64_t than, int64_t now)
+{
+	if (now > than)
+		return now;
+	return than < INT64_MAX ? than + 1 : than;
+}
+
 /* A write moves mtime strictly forward; ctime always grows. */
 static void bump_times(struct sw_work *w, struct sw_file *f, bool mtime)
 {
 	int64_t now = sw_work_now_ns(w);
 
 	if (mtime)
-		f->mtime_ns = now > f->mtime_ns ? now : f->mtime_ns + 1;
-	f->ctime_ns = now > f->ctime_ns ? now : f->ctime_ns + 1;
+		f->mtime_ns = later(f->mtime_ns, now);
+	f->ctime_ns = later(f->ctime_ns, now);
 }
 
 /* Before the first change of a file: its name gets an edit, based on what it shows. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/import_internal.h"
+#include "fs/time_ns.h"
 
 struct entry {
 	char *name;
@@ -137,7 +138,7 @@ static int read_file(struct sw_import *im, int fd, const char *name)
 		return rc;
 	meta = (struct sw_import_meta){
 	    .mode = (uint16_t)(st.st_mode & SW_MODE_MASK),
-	    .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+	    .mtime_ns = sw_time_ns(&st.st_mtim),
 	};
 	return sw_import_emit(im, sw_view_str(name), sw_buf_view(&im->row), &meta);
 }

@@ -1,5 +1,6 @@
 /* Handlers that change the live tree, or a working copy: names and attributes. Everything else is read-only. */
 #include "fs/mount_internal.h"
+#include "fs/time_ns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -299,7 +300,7 @@ static const int64_t *wanted_mtime(const struct sw_mount *m, const struct stat *
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		*buf = now_ns(m);
 	else if (to_set & FUSE_SET_ATTR_MTIME)
-		*buf = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+		*buf = sw_time_ns(&st->st_mtim);
 	else
 		return NULL;
 	return buf;

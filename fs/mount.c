@@ -1,5 +1,6 @@
 /* The session with the kernel: mounting, the loop, stopping; lookup and attributes. */
 #include "fs/mount_internal.h"
+#include "fs/time_ns.h"
 
 #include "core/log.h"
 #include "fs/mountinfo.h"
@@ -74,13 +75,8 @@ void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
 
 static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
 {
-	const int64_t second = 1000000000;
-
-	st->st_mtim.tv_sec = mtime_ns / second - (mtime_ns % second < 0);
-	st->st_mtim.tv_nsec = mtime_ns - st->st_mtim.tv_sec * second;
-	st->st_ctim.tv_sec = ctime_ns / second - (ctime_ns % second < 0);
-	st->st_ctim.tv_nsec = ctime_ns - st->st_ctim.tv_sec * second;
-	st->st_atim = st->st_mtim;
+	st->st_mtim = st->st_atim = sw_time_of_ns(mtime_ns);
+	st->st_ctim = sw_time_of_ns(ctime_ns);
 }
 
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st)

@@ -869,6 +869,24 @@ static void what_an_editor_puts_aside_stays_here(void **state)
 	end(&s);
 }
 
+static void time_ends_without_harm(void **state)
+{
+	int64_t last = INT64_MAX;
+	struct sw_attr attr;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "x");
+	TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("r"), NULL, &last, NULL));
+	pass(&s, 5000);
+	write_row(&s, "r", "y");
+	TEST_OK(sw_work_stat(s.w, sw_view_str("t"), sw_view_str("r"), &attr));
+	assert_true(attr.mtime_ns == last && attr.ctime_ns == last);
+	pass(&s, 5000);
+	end(&s);
+}
+
 /* Nobody hears of a failure when a file is closed that was not flushed, but status: until there is nothing to lose. */
 static void an_error_ends_with_the_rows_that_it_was_about(void **state)
 {
@@ -1020,6 +1038,7 @@ int main(void)
 	    cmocka_unit_test(a_row_that_is_renamed_to_a_name_of_editors_is_kept),
 	    cmocka_unit_test(what_was_put_aside_is_a_row_in_the_journal),
 	    cmocka_unit_test(what_an_editor_puts_aside_stays_here),
+	    cmocka_unit_test(time_ends_without_harm),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
 	    cmocka_unit_test(a_line_that_is_appended_to_a_new_row_is_whole),
