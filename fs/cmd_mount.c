@@ -127,12 +127,20 @@ static void on_ready(void *arg)
 	sw_live_ready(&m->live);
 }
 
+static void on_ending(void *arg)
+{
+	struct mounting *m = arg;
+
+	sw_live_ending(&m->live);
+}
+
 static int serve_mount(struct mounting *m, struct sw_mount *mount)
 {
+	const struct sw_mount_hooks hooks = {.arg = m, .ready = on_ready, .ending = on_ending};
 	int rc;
 
 	atomic_store(&m->mount, mount);
-	rc = sw_mount_run(mount, on_ready, m);
+	rc = sw_mount_run(mount, &hooks);
 	/* Whoever commits must have stopped before the mount that is told of it goes. */
 	sw_live_stop(&m->live);
 	atomic_store(&m->mount, NULL);

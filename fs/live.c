@@ -281,11 +281,19 @@ void sw_live_ready(struct sw_live *live)
 			live->options.mount_point ? live->options.mount_point : "");
 }
 
+void sw_live_ending(struct sw_live *live)
+{
+	if (live->owner->has_stopped_programs)
+		return;
+	sw_service_tell(live->service_fd, "STOPPING=1\nSTATUS=committing what is whole");
+	sw_owner_stop_programs(live->owner);
+}
+
 void sw_live_stop(struct sw_live *live)
 {
 	if (!live->owner || live->owner->has_stopped)
 		return;
-	sw_service_tell(live->service_fd, "STOPPING=1\nSTATUS=committing what is whole");
+	sw_live_ending(live);
 	sw_owner_stop(live->owner);
 }
 

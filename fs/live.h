@@ -45,7 +45,9 @@ int sw_live_open(struct sw_live *live) SW_MUST_CHECK;
 int sw_live_start(struct sw_live *live) SW_MUST_CHECK;
 /* All is well: the parent may go, and a service manager is told. */
 void sw_live_ready(struct sw_live *live);
-/* The end begins: stop the owner's threads. Twice is fine. */
+/* The end begins: stop what runs for others. Twice is fine. */
+void sw_live_ending(struct sw_live *live);
+/* The same, and stop the owner's threads. Twice is fine. */
 void sw_live_stop(struct sw_live *live);
 /* Say why it failed, to whoever waits; SW_EXIT_FAILED. */
 int sw_live_fail(struct sw_live *live, struct sw_ctx *ctx, int rc);

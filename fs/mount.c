@@ -4,6 +4,7 @@
 
 #include "core/log.h"
 #include "fs/mountinfo.h"
+#include "fs/thread.h"
 #include "fs/unmount.h"
 
 #include <errno.h>
@@ -34,8 +35,7 @@ static void ll_init(void *userdata, struct fuse_conn_info *conn)
 		conn->want |= FUSE_CAP_PARALLEL_DIROPS;
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS);
 	conn->time_gran = 1;
-	if (m->ready)
-		m->ready(m->ready_arg);
+	m->hooks.ready(m->hooks.arg);
 }
 
 void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
@@ -605,35 +605,86 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copie
 	return 0;
 }
 
-int sw_mount_run(struct sw_mount *m, void (*ready)(void *arg), void *arg)
-{
-	struct fuse_loop_config *config;
-	int rc;
+/* Ends the wait that libfuse's loop is in. */
+#define SIGNAL_WAKE SIGUSR1
 
-	m->ready = ready;
-	m->ready_arg = arg;
-	m->main_thread = pthread_self();
-	rc = sw_notifier_start(m);
-	if (rc < 0)
-		return rc;
-	if (fuse_set_signal_handlers(m->se) < 0)
-		return sw_fail(SW_EIO, "cannot set signal handlers");
-	config = fuse_loop_cfg_create();
-	if (!config)
-		return SW_ENOMEM;
-	fuse_loop_cfg_set_clone_fd(config, 0);
-	fuse_loop_cfg_set_idle_threads(config, 10);
-	rc = fuse_session_loop_mt(m->se, config);
-	fuse_loop_cfg_destroy(config);
-	fuse_remove_signal_handlers(m->se);
-	/* A positive value is the signal that ended it. */
-	return rc < 0 ? sw_fail(SW_EIO, "the FUSE loop ended with error %d", -rc) : 0;
+static void on_wake(int signal)
+{
+	(void)signal;
 }
 
-void sw_mount_stop(struct sw_mount *m)
+/* Those that end it; one that whoever started the process has it ignore, as nohup does, stays so. */
+static void ending_signals(sigset_t *out)
 {
-	fuse_session_exit(m->se);
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction now;
+
+	sigemptyset(out);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signals[i] == SIGTERM || sigaction(signals[i], NULL, &now) < 0 || now.sa_handler != SIG_IGN)
+			sigaddset(out, signals[i]);
+}
+
+static void *loop_main(void *arg)
+{
+	struct sw_mount *m = arg;
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	sigset_t wake;
+
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGNAL_WAKE);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+	m->loop_rc = -ENOMEM;
+	if (config) {
+		fuse_loop_cfg_set_clone_fd(config, 0);
+		fuse_loop_cfg_set_idle_threads(config, 10);
+		m->loop_rc = fuse_session_loop_mt(m->se, config);
+		fuse_loop_cfg_destroy(config);
+	}
+	atomic_store(&m->loop_ended, true);
 	pthread_kill(m->main_thread, SIGTERM);
+	return NULL;
+}
+
+/*
+ * A signal came. Until nobody here waits for the kernel any more the loop goes on: the kernel may hold a directory for a
+ * program whose request nobody else would answer, and a notice about that directory waits for it.
+ */
+static void end_loop(struct sw_mount *m, const sigset_t *signals)
+{
+	const struct timespec again = {.tv_nsec = 20000000};
+
+	m->hooks.ending(m->hooks.arg);
+	sw_notifier_stop(m);
+	fuse_session_exit(m->se);
+	/* It looks at that when it is woken; a signal before it waits is lost. */
+	while (!atomic_load(&m->loop_ended)) {
+		pthread_kill(m->loop, SIGNAL_WAKE);
+		(void)sigtimedwait(signals, NULL, &again);
+	}
+}
+
+int sw_mount_run(struct sw_mount *m, const struct sw_mount_hooks *hooks)
+{
+	struct sigaction wake = {.sa_handler = on_wake};
+	sigset_t signals;
+	int rc, got;
+
+	m->hooks = *hooks;
+	m->main_thread = pthread_self();
+	ending_signals(&signals);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	sigaction(SIGNAL_WAKE, &wake, NULL);
+	rc = sw_notifier_start(m);
+	if (rc == 0)
+		rc = sw_thread_start(&m->loop, loop_main, m);
+	if (rc < 0)
+		return rc;
+	sigwait(&signals, &got);
+	if (!atomic_load(&m->loop_ended))
+		end_loop(m, &signals);
+	pthread_join(m->loop, NULL);
+	return m->loop_rc < 0 ? sw_fail(SW_EIO, "the FUSE loop ended with error %d", -m->loop_rc) : 0;
 }
 
 void sw_mount_free(struct sw_mount *m)

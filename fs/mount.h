@@ -35,6 +35,17 @@ struct sw_mount_options {
 	struct sw_mount_texts texts;
 };
 
+/* What sw_mount_run() tells; arg comes first. */
+struct sw_mount_hooks {
+	void *arg;
+	void (*ready)(void *arg); /* the kernel has said hello */
+	/*
+	 * A signal has come. Whatever may wait for the mount is to stop now, while it still answers. Not called when somebody
+	 * unmounts: then nothing waits for it any more.
+	 */
+	void (*ending)(void *arg);
+};
+
 struct sw_mount;
 
 /* Whether something can be mounted there: before a daemon forks and a store is made. Same failures. */
@@ -46,14 +57,12 @@ int sw_mount_check(const char *mountpoint) SW_MUST_CHECK;
 int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copies, const struct sw_mount_options *options,
 		 struct sw_mount **out) SW_MUST_CHECK;
 /*
- * Serve until the file system is unmounted, or SIGTERM, SIGINT or SIGHUP comes; on the main thread.
- * ready() is called once the kernel has said hello.
+ * Serve until the file system is unmounted, or SIGTERM, SIGINT or SIGHUP comes: on the main thread, which alone takes signals,
+ * and leaves these three blocked. It returns in bounded time after a signal.
  */
-int sw_mount_run(struct sw_mount *m, void (*ready)(void *arg), void *arg) SW_MUST_CHECK;
+int sw_mount_run(struct sw_mount *m, const struct sw_mount_hooks *hooks) SW_MUST_CHECK;
 /* Unmounts if it still is; frees. The working set can be closed afterwards. */
 void sw_mount_free(struct sw_mount *m);
-/* Ask sw_mount_run() to return; any thread. */
-void sw_mount_stop(struct sw_mount *m);
 
 /* The database's listener: commits that the working set did not make. Any thread. */
 void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,

@@ -4,6 +4,7 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
+#include <stdatomic.h>
 
 #include "fs/inode.h"
 #include "fs/mount.h"
@@ -22,9 +23,12 @@ struct sw_mount {
 	struct fuse_session *se;
 	struct sw_inodes inodes;
 	int64_t started_ns;
-	pthread_t main_thread;
-	void (*ready)(void *arg);
-	void *ready_arg;
+	struct sw_mount_hooks hooks;
+
+	/* The thread that libfuse's loop runs in. */
+	pthread_t main_thread, loop;
+	atomic_bool loop_ended;
+	int loop_rc; /* once it has */
 
 	/* The notifier: a queue of what the kernel must forget. */
 	pthread_t notifier;
@@ -100,6 +104,10 @@ void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_att
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
 /* Notices */
 int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
+/*
+ * Notices that come later are dropped. While it is told one the kernel may wait for an answer of a handler: so either the loop
+ * still runs, or nothing is mounted any more.
+ */
 void sw_notifier_stop(struct sw_mount *m);
 void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data);
 void sw_notify_entry(struct sw_mount *m, uint64_t parent, struct sw_view name);

@@ -4,8 +4,9 @@
  */
 #include "fs/mount_internal.h"
 
+#include "fs/thread.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,14 +23,29 @@ struct sw_notice {
 	char name[];
 };
 
+/* When the mount ends nothing is told any more, but whoever waits is answered. */
+static void drop(struct sw_notice *n)
+{
+	if (n->reply)
+		fuse_reply_err(n->reply, n->error);
+	free(n);
+}
+
 static void enqueue(struct sw_mount *m, struct sw_notice *n)
 {
+	bool is_taken;
+
 	pthread_mutex_lock(&m->notice_lock);
-	*m->notices_end = n;
-	m->notices_end = &n->next;
-	m->n_notices++;
-	pthread_cond_signal(&m->notice_cond);
+	is_taken = !m->stopping;
+	if (is_taken) {
+		*m->notices_end = n;
+		m->notices_end = &n->next;
+		m->n_notices++;
+		pthread_cond_signal(&m->notice_cond);
+	}
 	pthread_mutex_unlock(&m->notice_lock);
+	if (!is_taken)
+		drop(n);
 }
 
 static void push(struct sw_mount *m, uint64_t id, bool data, struct sw_view table, struct sw_view name)
@@ -150,15 +166,10 @@ static void *notifier(void *arg)
 
 int sw_notifier_start(struct sw_mount *m)
 {
-	sigset_t all, before;
-	int rc;
+	int rc = sw_thread_start(&m->notifier, notifier, m);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&m->notifier, NULL, notifier, m);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	m->notifier_runs = rc == 0;
-	return rc == 0 ? 0 : sw_fail(SW_ENOMEM, "cannot start a thread");
+	return rc;
 }
 
 void sw_notifier_stop(struct sw_mount *m)
@@ -175,9 +186,7 @@ void sw_notifier_stop(struct sw_mount *m)
 		struct sw_notice *n = m->notices;
 
 		m->notices = n->next;
-		if (n->reply)
-			fuse_reply_err(n->reply, n->error);
-		free(n);
+		drop(n);
 	}
 }
 

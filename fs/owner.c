@@ -184,15 +184,23 @@ void sw_owner_arrived(struct sw_owner *o)
 	atomic_store(&o->has_arrived, true);
 }
 
+void sw_owner_stop_programs(struct sw_owner *o)
+{
+	if (o->has_stopped_programs)
+		return;
+	o->has_stopped_programs = true;
+	o->is_idle = sw_control_stop(o->control, COMMANDS_STOP_MS);
+	sw_on_conflict_stop(o->on_conflict);
+}
+
 void sw_owner_stop(struct sw_owner *o)
 {
 	if (o->has_stopped)
 		return;
 	o->has_stopped = true;
-	o->is_idle = sw_control_stop(o->control, COMMANDS_STOP_MS);
+	sw_owner_stop_programs(o);
 	sw_owner_swarm_stop(o);
 	sw_committer_stop(o->committer);
-	sw_on_conflict_stop(o->on_conflict);
 }
 
 void sw_owner_close(struct sw_owner *o)

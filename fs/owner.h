@@ -76,7 +76,7 @@ struct sw_owner {
 	atomic_bool has_arrived;	    /* the database is here: what comes from now on is news */
 
 	struct sw_committer *committer;
-	bool has_stopped;
+	bool has_stopped, has_stopped_programs;
 	bool is_idle; /* no command ran any more when it stopped */
 	struct sw_owner_options options;
 };
@@ -95,6 +95,11 @@ void sw_owner_arrived(struct sw_owner *o);
 void sw_owner_divergence(struct sw_owner *o, struct sw_buf *out);
 /* Let the swarm sign a watermark soon: somebody waits until what is here is settled. */
 void sw_owner_sign(struct sw_owner *o);
+/*
+ * Only what runs for others: commands, and --on-conflict programs. They may wait for the mount, so this comes before it answers
+ * no more.
+ */
+void sw_owner_stop_programs(struct sw_owner *o);
 /* Stop what was started; what is open stays so until sw_owner_close(). */
 void sw_owner_stop(struct sw_owner *o);
 /*

@@ -151,3 +151,47 @@ PY
 	echo alive >"$A/t/r"
 	until_true 10 test -e "$B/t/r"
 }
+
+# The kernel holds a directory while it asks for a name in it, and what it is told about that directory waits for the answer.
+@test "SIGTERM while names are looked up in a table that others change: the process ends" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	mount_b
+	until_true 30 test -d "$B/t"
+	local pid writer lookers=() i
+	pid=$(pid_of "$A")
+	python3 - "$B/t" 3>&- <<'PY' &
+import itertools, sys
+
+for i in itertools.count():
+    for row in range(100):
+        with open(f"{sys.argv[1]}/r{row}", "w") as f:
+            f.write(str(i))
+PY
+	writer=$!
+	for i in 1 2 3 4; do
+		# Until the mount is gone.
+		python3 - "$A/t" "$i" 3>&- <<'PY' &
+import itertools, os, sys
+
+for n in itertools.count():
+    try:
+        os.stat(f"{sys.argv[1]}/none-{sys.argv[2]}-{n}")
+    except FileNotFoundError:
+        pass
+    except OSError:
+        break
+PY
+		lookers+=($!)
+	done
+	until_true 30 test -s "$A/t/r99"
+	kill -TERM "$pid"
+	until_true 30 ends "$pid" || i=hung
+	# Without them what hung goes on.
+	kill -9 "$writer" "${lookers[@]}" || true
+	[ "$i" != hung ]
+	until_true 10 not_mounted "$A"
+	mount_a
+	"$sf" verify "$A"
+}
