@@ -81,3 +81,21 @@ int sw_name_check(struct sw_view name)
 		return SW_EINVAL;
 	return 0;
 }
+
+bool sw_name_is_control(struct sw_view name)
+{
+	static const char names[][12] = {".commits", ".conflicts", ".swarm", ".txn",
+					 ".commit",  ".diff",	   ".check", ".message"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (sw_view_eq(name, sw_view_str(names[i])))
+			return true;
+	return false;
+}
+
+int sw_table_name_check(struct sw_view name)
+{
+	int rc = sw_name_check(name);
+
+	return rc == 0 && sw_name_is_control(name) ? SW_EPERM : rc;
+}

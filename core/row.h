@@ -48,4 +48,12 @@ void sw_table_encode(const struct sw_table *t, struct sw_buf *out);
  */
 int sw_name_check(struct sw_view name) SW_MUST_CHECK;
 
+/*
+ * Whether a mount has that name for itself beside tables: in the root, in a snapshot or in a working copy. The format allows
+ * tables of such names, so those that peers made are there; none is made here, and none is shown where it would stand in the way.
+ */
+bool sw_name_is_control(struct sw_view name);
+/* Whether a table of that name may be made here: as sw_name_check(), and SW_EPERM for a control name. */
+int sw_table_name_check(struct sw_view name) SW_MUST_CHECK;
+
 #endif

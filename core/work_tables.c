@@ -142,7 +142,7 @@ static int mkdir_locked(struct sw_work *w, struct sw_view table, uint16_t mode)
 
 int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode)
 {
-	int rc = sw_name_check(table);
+	int rc = sw_table_name_check(table);
 
 	if (rc < 0)
 		return rc;
@@ -440,7 +440,7 @@ int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view 
 	struct names names = {0};
 	struct sw_attr attr = {0}, there;
 	uint64_t n_there = 0;
-	int rc = sw_name_check(to);
+	int rc = sw_table_name_check(to);
 
 	if (rc == 0)
 		rc = list_names(w, from, &names);

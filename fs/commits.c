@@ -104,7 +104,8 @@ int sw_snap_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 		return rc;
 	sw_inode_name(&m->inodes, dir, &table);
 	if (dir->type == SW_NODE_SNAP) {
-		rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, name, &t);
+		rc = sw_name_is_control(name) ? SW_ENOTFOUND
+					      : sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, name, &t);
 		if (rc == 0)
 			rc = sw_inode_get(&m->inodes, SW_NODE_SNAP_TABLE, dir->snap, name, none, 0, out);
 	} else {

@@ -105,7 +105,7 @@ static int take_table(struct rows *s, const struct sw_import_sink *sink)
 	int rc = take_bytes(s, SW_NAME_MAX, &s->table);
 
 	if (rc == 0)
-		rc = sw_name_check(sw_buf_view(&s->table));
+		rc = sw_table_name_check(sw_buf_view(&s->table));
 	return rc < 0 ? rc : sink->table(sink->arg, sw_buf_view(&s->table));
 }
 

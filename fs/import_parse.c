@@ -88,10 +88,14 @@ int sw_import_check_name(const struct sw_import *im, uint64_t where, const char 
 
 int sw_import_begin_table(struct sw_import *im, struct sw_view table)
 {
+	char shown[SW_IMPORT_SHOW_SIZE];
 	int rc = sw_import_check_name(im, 0, "table name", table);
 
 	if (rc < 0)
 		return rc;
+	if (sw_name_is_control(table))
+		return sw_import_fail(im, SW_EPERM, 0, "no table can be named \"%s\": a mount has that name for itself; give it "
+						       "another", sw_import_show(table, shown));
 	im->table = table;
 	im->report->n_tables++;
 	return im->sink->table ? im->sink->table(im->sink->arg, table) : 0;

@@ -36,16 +36,6 @@ static bool is_in_conflicts(const struct sw_inode *dir)
 	       dir->type == SW_NODE_CONFLICT_ROW || dir->type == SW_NODE_CONFLICT;
 }
 
-/* Names of the root that cannot be those of tables; nor in a working copy, which will be the root. */
-static bool is_control_name(const struct sw_inode *dir, const char *name)
-{
-	for (size_t i = 0; dir->copy && sw_copy_files[i]; i++)
-		if (strcmp(name, sw_copy_files[i]) == 0)
-			return true;
-	return strcmp(name, ".commits") == 0 || strcmp(name, ".swarm") == 0 ||
-	       strcmp(name, ".conflicts") == 0 || strcmp(name, ".txn") == 0;
-}
-
 /* In a working copy that was applied or discarded nothing can be made, as in a directory that was removed. */
 static int check_there(const struct sw_inode *dir)
 {
@@ -77,8 +67,6 @@ void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 		rc = sw_txn_mkdir(m, sw_view_str(name));
 	else if (rc == 0 && !sw_node_has_tables(dir))
 		rc = refuse_in(dir);
-	else if (rc == 0 && is_control_name(dir, name))
-		rc = SW_EEXIST;
 	else if (rc == 0)
 		rc = sw_work_mkdir(sw_node_work(m, dir), sw_view_str(name), mode & SW_MODE_MASK);
 	if (rc == 0)
@@ -103,7 +91,7 @@ void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		reply_rc(req, sw_txn_rmdir(m, sw_view_str(name)));
 		return;
 	}
-	if (!sw_node_has_tables(dir) || is_control_name(dir, name))
+	if (!sw_node_has_tables(dir) || sw_name_is_control(sw_view_str(name)))
 		rc = refuse_in(dir);
 	else
 		rc = sw_work_rmdir(sw_node_work(m, dir), sw_view_str(name));
@@ -144,7 +132,7 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 	struct sw_attr attr;
 	int rc;
 
-	if (is_control_name(dir, name) || is_control_name(dir, new_name))
+	if (sw_name_is_control(sw_view_str(name)) || sw_name_is_control(sw_view_str(new_name)))
 		return SW_EPERM;
 	if ((flags & RENAME_NOREPLACE) && sw_work_stat_table(work, to, &attr) == 0)
 		return SW_EEXIST;

@@ -540,6 +540,8 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 	struct sw_inode *i;
 	int rc;
 
+	if (attr->is_table && sw_name_is_control(name))
+		return 0;
 	/* Cookies 0 to 9 are for the dots and the control directories. */
 	next += 10;
 	if (!f->plus)
@@ -629,13 +631,13 @@ static int fill_snap(struct fill *f, const struct sw_open *o, uint64_t from)
 		return rc;
 	rc = sw_cursor_seek_rank(&c, r.nodes, &o->table_root, from);
 	while (rc > 0 && !full) {
-		struct sw_view key = sw_cursor_entry(&c)->key;
+		struct sw_view key = sw_cursor_entry(&c)->key, table = sw_view(key.p + 1, key.n - 1);
 
 		from++;
 		if (o->inode->type == SW_NODE_SNAP_TABLE)
 			full = fill_name(f, key, S_IFREG, from + 10);
-		else if (key.p[0] == SW_CLASS_USER)
-			full = fill_name(f, sw_view(key.p + 1, key.n - 1), S_IFDIR, from + 10);
+		else if (key.p[0] == SW_CLASS_USER && !sw_name_is_control(table))
+			full = fill_name(f, table, S_IFDIR, from + 10);
 		if (!full)
 			rc = sw_cursor_next(&c);
 	}

@@ -209,7 +209,7 @@ int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc)
 static int lookup_table(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
 {
 	struct sw_attr attr;
-	int rc = sw_work_stat_table(sw_node_work(m, dir), name, &attr);
+	int rc = sw_name_is_control(name) ? SW_ENOTFOUND : sw_work_stat_table(sw_node_work(m, dir), name, &attr);
 
 	return rc < 0 ? rc : sw_inode_get_in(&m->inodes, SW_NODE_TABLE, dir->copy, name, sw_view(NULL, 0), 0, out);
 }

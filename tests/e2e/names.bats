@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Names of tables and rows are bytes, not text: everything that shows or takes one does so without loss.
 
+bats_require_minimum_version 1.5.0
 load mounts
 
 setup_file() { export LC_ALL=C.UTF-8; }
@@ -155,4 +156,55 @@ assert names == set(os.listdir(os.fsencode(sys.argv[1]))), names' "$A/$table"
 	diff -r "$DIR/in" "$A/$table"
 	"$sf" import "$A" --table other "$DIR/in"
 	diff -r "$DIR/in" "$A/other"
+}
+
+# A program that knows of no control names, as somebody else's may: this one, with other names in the list that it asks.
+make_other() {
+	python3 - "$sf" "$1" <<'PY'
+import sys
+
+names = b".commits", b".conflicts", b".swarm", b".txn", b".commit", b".diff", b".check", b".message"
+program = open(sys.argv[1], "rb").read()
+table = b"".join(name.ljust(12, b"\0") for name in names)
+assert program.count(table) == 1
+open(sys.argv[2], "wb").write(program.replace(table, table.replace(b".", b":")))
+PY
+	chmod +x "$1"
+}
+
+@test "tables that are named as control files: none is made here, and those of others stand in nobody's way" {
+	require_fuse
+	local name names=(.commits .conflicts .swarm .txn .commit .diff .check .message)
+	make_other "$DIR/other"
+	for name in "${names[@]}"; do
+		mkdir -p "$DIR/in/$name"
+		echo theirs >"$DIR/in/$name/status"
+	done
+	mkdir "$DIR/in/t"
+	echo one >"$DIR/in/t/r"
+	"$sf" init "$DIR/store-A"
+	run -1 "$sf" import "$DIR/store-A" "$DIR/in"
+	[[ "$output" == *"no table can be named"*"a mount has that name for itself"* ]]
+	"$DIR/other" import "$DIR/store-A" "$DIR/in"
+	mount_a
+	run -1 "$sf" import "$A" "$DIR/in"
+	[[ "$output" == *"no table can be named"* ]]
+	# A listing with attributes tells the kernel what each name is.
+	[ "$(ls -lA "$A" | awk 'NR > 1 { print $NF }')" = t ]
+	run -1 grep theirs "$A/.swarm/status"
+	[ -z "$(ls -A "$A/.txn")" ]
+	mkdir "$A/.txn/new"
+	[ "$(ls -lA "$A/.txn/new" | awk 'NR > 1 { print $NF }')" = t ]
+	[ -f "$A/.txn/new/.check" ]
+	[ "$(ls -lA "$A/.commits/latest/" | awk 'NR > 1 { print $NF }')" = t ]
+	[ -f "$A/.commits/latest/.diff" ]
+	for name in "${names[@]}"; do
+		run -1 mkdir "$A/$name"
+		run -1 mkdir "$A/.txn/new/$name"
+		run -1 mv "$A/t" "$A/$name"
+		[ "$("$sf" show "$A" HEAD "$name/status")" = theirs ]
+	done
+	rmdir "$A/.txn/new"
+	[ "$(cat "$A/t/r")" = one ]
+	"$sf" verify "$A"
 }
