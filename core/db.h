@@ -147,6 +147,11 @@ void sw_db_unpin(struct sw_db *db, const struct sw_hash *root);
  */
 struct sw_snap;
 int sw_snap_open(struct sw_db *db, const struct sw_hash *commit, struct sw_snap **out) SW_MUST_CHECK;
+/*
+ * How often the line has changed at or before that place since the database was opened: a snapshot of it that was opened under
+ * another number may show something else. Any thread.
+ */
+uint64_t sw_snap_version(struct sw_db *db, const struct sw_order *at);
 struct sw_snap *sw_snap_ref(struct sw_snap *s);
 void sw_snap_unref(struct sw_snap *s);
 const struct sw_hash *sw_snap_state(const struct sw_snap *s);

@@ -433,8 +433,10 @@ static void publish(struct sw_db *db, const struct sw_head *head, uint64_t hlc, 
 	db->n_forgotten += moving->n_forgotten;
 	if (moving->n_forgotten > 0)
 		db->has_unpinned = true;
-	if (moving->first)
-		sw_snaps_take(db, moving->first, stale);
+	if (!moving->first)
+		return;
+	sw_snaps_take(db, moving->first, stale);
+	sw_snaps_changed(db, moving->first);
 }
 
 /* The same as a checkpoint, together with what fn does, if there is one. */

@@ -16,6 +16,7 @@ struct sw_pin {
 };
 
 #define SW_SNAPS_KEPT 16
+#define SW_LINE_CHANGES_MAX 64 /* places; with more, the first are taken together */
 
 struct sw_db {
 	struct sw_store *store;
@@ -53,6 +54,14 @@ struct sw_db {
 	_Atomic bool has_unpinned; /* perhaps some of them can go */
 	uint64_t n_forgotten;	   /* milestones, ever */
 	struct sw_snap *snaps[SW_SNAPS_KEPT]; /* kept for who looks again; NULL: a free place */
+	/* Since when the line is as it is: from each place on, up to the next. Ascending, as are the versions. */
+	struct sw_line_change {
+		struct sw_order from;
+		uint64_t version;
+	} line_changes[SW_LINE_CHANGES_MAX];
+	size_t n_line_changes;
+	uint64_t line_version;
+	struct sw_order asked_at; /* the last place that a version was asked for: what changes behind it concerns nobody */
 
 	/* Under write_lock, but for the pointer, which readers copy under memtable_lock. See db_checkpoint.c. */
 	struct sw_memtable *memtable; /* what the head needs beyond what is written */
@@ -168,6 +177,8 @@ int sw_db_fold_at(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, 
  * while). head_lock is held; the caller gives them to sw_snaps_free() when it is not any more.
  */
 void sw_snaps_take(struct sw_db *db, const struct sw_order *from, struct sw_snap *out[static SW_SNAPS_KEPT]);
+/* The line is another from that place on. head_lock is held. */
+void sw_snaps_changed(struct sw_db *db, const struct sw_order *from);
 void sw_snaps_free(struct sw_snap *snaps[static SW_SNAPS_KEPT]);
 
 /* db_checkpoint.c */

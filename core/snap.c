@@ -189,6 +189,35 @@ void sw_snaps_take(struct sw_db *db, const struct sw_order *from, struct sw_snap
 	}
 }
 
+void sw_snaps_changed(struct sw_db *db, const struct sw_order *from)
+{
+	struct sw_line_change *v = db->line_changes;
+
+	if (sw_order_cmp(from, &db->asked_at) > 0)
+		return;
+	while (db->n_line_changes > 0 && sw_order_cmp(&v[db->n_line_changes - 1].from, from) >= 0)
+		db->n_line_changes--;
+	if (db->n_line_changes == SW_LINE_CHANGES_MAX) {
+		/* What is between the first two counts as changed once more, which does no harm. */
+		v[0].version = v[1].version;
+		memmove(&v[1], &v[2], --db->n_line_changes * sizeof(*v) - sizeof(*v));
+	}
+	v[db->n_line_changes++] = (struct sw_line_change){*from, ++db->line_version};
+}
+
+uint64_t sw_snap_version(struct sw_db *db, const struct sw_order *at)
+{
+	uint64_t version = 0;
+
+	pthread_mutex_lock(&db->head_lock);
+	if (sw_order_cmp(at, &db->asked_at) > 0)
+		db->asked_at = *at;
+	for (size_t i = 0; i < db->n_line_changes && sw_order_cmp(&db->line_changes[i].from, at) <= 0; i++)
+		version = db->line_changes[i].version;
+	pthread_mutex_unlock(&db->head_lock);
+	return version;
+}
+
 void sw_snaps_free(struct sw_snap *snaps[static SW_SNAPS_KEPT])
 {
 	for (size_t i = 0; i < SW_SNAPS_KEPT; i++)

@@ -7,16 +7,17 @@
 #include "core/tags.h"
 #include "fs/commit_name.h"
 
-/* The directory of a commit: its place in the line is part of what it is. */
+/* The directory of a commit: the line up to it is part of what it is. */
 static int snap_inode(struct sw_mount *m, const struct sw_reader *r, const struct sw_order *order,
 		      struct sw_inode **out)
 {
+	/* Before anything is opened: what is opened later is as new as that, or newer. */
+	uint64_t rank, version = sw_snap_version(m->db, order);
 	struct sw_snapdir *d;
-	uint64_t rank;
 	int rc = sw_tree_rank(r->nodes, &r->head.line, sw_order_view(order), &rank);
 
 	if (rc == 0)
-		rc = sw_snapdir_new(order, rank, &d);
+		rc = sw_snapdir_new(order, rank, version, &d);
 	if (rc < 0)
 		return rc;
 	rc = sw_inode_get(&m->inodes, SW_NODE_SNAP, d, sw_view(NULL, 0), sw_view(NULL, 0), 0, out);

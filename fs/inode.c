@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define BUCKETS_MIN 1024
-#define IDENT_MAX   (1 + SW_ORDER_SIZE + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1)
+#define IDENT_MAX   (1 + SW_ORDER_SIZE + 8 + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1)
 
 /* Numbers must be the same after a remount, so this is. */
 static const struct sw_sip_key hash_key = {{'i', 'n', 'o', 'd', 'e', 's'}};
@@ -164,6 +164,7 @@ static void make_ident(const struct wanted *w, struct ident *out)
 	if (w->snap) {
 		put(out, w->snap->order.b, SW_ORDER_SIZE);
 		put_u64(out, w->snap->rank);
+		put_u64(out, w->snap->version);
 	}
 	/* Its first byte is zero, as that of no table's name. */
 	if (w->copy)
@@ -660,7 +661,7 @@ void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view ta
 	pthread_mutex_unlock(&t->lock);
 }
 
-int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdir **out)
+int sw_snapdir_new(const struct sw_order *order, uint64_t rank, uint64_t version, struct sw_snapdir **out)
 {
 	struct sw_snapdir *d = calloc(1, sizeof(*d));
 
@@ -669,6 +670,7 @@ int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdi
 	d->n_refs = 1;
 	d->order = *order;
 	d->rank = rank;
+	d->version = version;
 	pthread_mutex_init(&d->lock, NULL);
 	*out = d;
 	return 0;

@@ -49,11 +49,14 @@ struct sw_conflict_node {
 	pid_t emptied_by;  /* who removed the last record in a table or row, and will want to remove that, too */
 };
 
-/* A snapshot as a directory: the commit and its place in the line. Shared by the inodes in it. */
+/*
+ * A snapshot as a directory: the commit, its place in the line, and how often the line has changed up to there. What is void by
+ * now changes snapshots in their place. Shared by the inodes in it.
+ */
 struct sw_snapdir {
 	size_t n_refs; /* under inodes.lock */
 	struct sw_order order;
-	uint64_t rank;
+	uint64_t rank, version;
 	pthread_mutex_t lock;
 	struct sw_snap *snap; /* opened when somebody looks inside; under lock */
 };
@@ -172,8 +175,8 @@ void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_hand
 /* An entry of a table came or went here and now. */
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
 
-/* A snapdir with one reference, to be given back with sw_snapdir_put(). SW_ENOMEM. */
-int sw_snapdir_new(const struct sw_order *order, uint64_t rank, struct sw_snapdir **out) SW_MUST_CHECK;
+/* A snapdir with one reference, to be given back with sw_snapdir_put(). version: sw_snap_version() of it. SW_ENOMEM. */
+int sw_snapdir_new(const struct sw_order *order, uint64_t rank, uint64_t version, struct sw_snapdir **out) SW_MUST_CHECK;
 void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d);
 /* The snapshot inside a snapdir, opened on first use; owned by it. */
 int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out) SW_MUST_CHECK;

@@ -577,6 +577,7 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 		char name[64];
 
 		memcpy(dir.order.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+		dir.version = sw_snap_version(f->m->db, &dir.order);
 		sw_commit_name(&dir.order, name);
 		from++;
 		full = fill_plain(f, name, S_IFDIR,

@@ -197,3 +197,29 @@ url_of() { "$sf" status "$1" --json | jq -r '.listen[0]'; }
 	run -0 "$sf" members "$A"
 	[ "${#lines[@]}" -eq 1 ]
 }
+
+@test "a snapshot that was looked at shows what is void now no more" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	mount_b
+	until_true 10 test -d "$B/t"
+	echo b >"$B/t/x"
+	until_same "$A" "$B"
+	echo own >"$A/t/y"
+	"$sf" commit "$A" -m y
+	local snap number
+	snap=$A/.commits/$(readlink "$A/.commits/latest")
+	[ "$(ls "$snap/t" | tr '\n' ' ')" = "x y " ]
+	number=$(stat -c %i "$snap")
+	exec 9<"$snap/t"
+	"$sf" revoke "$A" "$(key_of "$B")" --all
+	until_true 10 test ! -e "$A/t/x"
+	[ "$(ls "$snap/t")" = y ]
+	[ ! -e "$snap/t/x" ]
+	[ "$(stat -c %i "$snap")" != "$number" ]
+	[ "$(ls -i "$A/.commits" | awk -v name="${snap##*/}" '$2 == name { print $1 }')" = "$(stat -c %i "$snap")" ]
+	# Who has the old one open keeps it.
+	[ "$(ls /proc/self/fd/9/ | tr '\n' ' ')" = "x y " ]
+	exec 9<&-
+}
