@@ -130,7 +130,9 @@ int sw_snap_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 
 	if (i->type == SW_NODE_SNAP_FILE) {
 		attr.is_table = false;
-		attr.mode = 0444;
+		/* The first may say what is in rows that others may not read. */
+		sw_inode_name(&m->inodes, i, &name);
+		attr.mode = sw_view_eq(name.key, sw_view_str(".diff")) ? 0400 : 0444;
 	} else if (i->type != SW_NODE_SNAP) {
 		rc = read_snap(m, i, &r);
 		if (rc < 0)

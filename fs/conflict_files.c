@@ -99,7 +99,7 @@ static int file_node(struct sw_mount *m, const struct sw_reader *r, const struct
 	struct sw_view raw;
 	int rc = sw_conflict_check(r->nodes, root, record);
 
-	*out = (struct sw_conflict_node){.record = *record, .file = file, .attr = {.mode = 0644}};
+	*out = (struct sw_conflict_node){.record = *record, .file = file, .attr = {.mode = 0600}};
 	if (rc == 0)
 		rc = sw_db_get_commit(r, &record->commit, &commit, &raw, NULL);
 	if (rc < 0)
@@ -204,14 +204,27 @@ int sw_conflicts_lookup_emptied(struct sw_mount *m, const struct sw_inode *dir, 
 	return *out ? 0 : SW_ENOTFOUND;
 }
 
+/* What was lost in a table is for those who may look into the table; the owner can always remove it. */
+static uint16_t mode_in_table(struct sw_mount *m, const struct sw_conflict *record)
+{
+	struct sw_attr table = {0};
+
+	if (sw_work_stat_table(m->work, sw_conflict_table(record), &table) < 0)
+		return 0700;
+	return table.mode | 0700;
+}
+
 void sw_conflicts_stat(struct sw_mount *m, const struct sw_inode *i, struct stat *st)
 {
 	struct sw_attr attr = {.is_table = true, .mode = 0755, .mtime_ns = m->started_ns};
 
-	if (i->type == SW_NODE_CONFLICT_FILE)
+	if (i->type == SW_NODE_CONFLICT_FILE) {
 		attr = i->conflict->attr;
-	else if (i->type == SW_NODE_CONFLICT)
-		attr.mtime_ns = i->conflict->attr.mtime_ns;
+	} else if (i->type != SW_NODE_CONFLICTS) {
+		attr.mode = mode_in_table(m, &i->conflict->record);
+		if (i->type == SW_NODE_CONFLICT)
+			attr.mtime_ns = i->conflict->attr.mtime_ns;
+	}
 	attr.ctime_ns = attr.mtime_ns;
 	sw_fill_row_stat(m, &attr, st);
 	st->st_nlink = 1; /* not counted: says nothing about subdirectories */

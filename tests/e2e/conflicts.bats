@@ -623,3 +623,20 @@ clone_a_part() {
 	[ "$(cat "$B/t/r")" = mine ]
 	[ "$(cat "$B"/.conflicts/t/r/*/lost)" = theirs ]
 }
+
+@test "who may not read a row, or look into its table, sees nothing of it in its conflicts or in what a commit changed" {
+	setup_conflict
+	local record
+	record=$(dir_of "$A")
+	chmod 640 "$A/t/r"
+	chmod 750 "$A/t"
+	until_same "$A" "$B"
+	[ "$(stat -c %a "$A/.conflicts/t" "$A/.conflicts/t/r" "$record" | tr '\n' ' ')" = "750 750 750 " ]
+	[ "$(stat -c %a "$record/won" "$record/about" | tr '\n' ' ')" = "640 600 " ]
+	[ "$(stat -c %a "$A/.commits/latest/t" "$A/.commits/latest/t/r" "$A/.commits/latest/.diff" | tr '\n' ' ')" = "750 640 400 " ]
+	# Whose table it is can always remove it.
+	chmod 0 "$A/t"
+	[ "$(stat -c %a "$A/.conflicts/t" "$record" | tr '\n' ' ')" = "700 700 " ]
+	chmod 755 "$A/t"
+	rm -r "$record"
+}
