@@ -129,18 +129,19 @@ static void answer_events(struct sw_event_reader *e, fuse_req_t req, size_t size
 	}
 }
 
+/* Whoever it waits for may be gone: it is looked for, by the request alone. */
 static void event_interrupted(fuse_req_t req, void *arg)
 {
-	struct sw_mount *m = sw_req_mount(req);
-	struct sw_event_reader *e = arg;
-	bool mine;
+	struct sw_mount *m = arg;
+	struct sw_event_reader *e;
 
 	pthread_mutex_lock(&m->event_lock);
-	mine = e->waiting == req;
-	if (mine)
+	for (e = m->event_readers; e && e->waiting != req; e = e->next)
+		;
+	if (e)
 		e->waiting = NULL;
 	pthread_mutex_unlock(&m->event_lock);
-	if (mine)
+	if (e)
 		fuse_reply_err(req, EINTR);
 }
 
@@ -149,7 +150,7 @@ static void read_events(struct sw_mount *m, fuse_req_t req, struct sw_event_read
 	int error = 0;
 
 	/* Before the lock: it may call back at once, and the call back takes the lock. */
-	fuse_req_interrupt_func(req, event_interrupted, e);
+	fuse_req_interrupt_func(req, event_interrupted, m);
 	pthread_mutex_lock(&m->event_lock);
 	if (e->lines.n > e->read)
 		answer_events(e, req, size);
