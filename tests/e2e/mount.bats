@@ -235,3 +235,26 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	wait "$reader" || true
 	jq -e . "$DIR/events" >/dev/null
 }
+
+@test "times that do not fit are stored as the nearest that do" {
+	require_fuse
+	mount_a
+	mkdir "$A/t" "$DIR/in" "$DIR/in/u"
+	echo x >"$A/t/r"
+	local far=9223372036.854775807 early=-9223372036.854775808
+	touch -d 2300-01-01T00:00:00Z "$A/t/r" "$A/t"
+	[ "$(stat -c %.9Y "$A/t/r" "$A/t" | uniq)" = $far ]
+	echo y >"$A/t/r" # nothing is later than that
+	[ "$(stat -c %.9Y "$A/t/r")" = $far ]
+	touch -d 1600-01-01T00:00:00Z "$A/t/r" "$A/t"
+	[ "$(stat -c %.9Y "$A/t/r" "$A/t" | uniq)" = $early ]
+	touch -d 1969-12-31T23:59:59.25Z "$A/t"
+	[ "$(stat -c %.2Y "$A/t")" = -0.75 ]
+	"$sf" commit "$A" -m times
+	[ "$(stat -c %.9Y "$A/.commits/latest/t/r")" = $early ]
+	echo z >"$DIR/in/u/r"
+	touch -d 2300-01-01T00:00:00Z "$DIR/in/u/r"
+	"$sf" import "$A" "$DIR/in"
+	[ "$(stat -c %.9Y "$A/u/r")" = $far ]
+	"$sf" verify "$A"
+}
