@@ -1,5 +1,7 @@
 #include "core/err.h"
 
+#include "core/plain.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,7 +9,7 @@
 
 static _Thread_local struct {
 	int rc;
-	char text[1024];
+	char text[SW_PLAIN_SIZE];
 } last;
 
 const char *sw_err_text(int rc)
@@ -81,6 +83,7 @@ int sw_fail(int rc, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(last.text, sizeof(last.text), format, ap);
 	va_end(ap);
+	sw_plain(last.text, sizeof(last.text));
 	last.rc = rc;
 	return rc;
 }
@@ -109,6 +112,7 @@ int sw_fail_errno(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(last.text, sizeof(last.text), format, ap);
 	va_end(ap);
+	sw_plain(last.text, sizeof(last.text));
 	n = strlen(last.text);
 	snprintf(last.text + n, sizeof(last.text) - n, ": %s%s", strerror(sys), remedy_for(sys));
 	last.rc = sw_err_from_errno(sys);

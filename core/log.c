@@ -1,5 +1,7 @@
 #include "core/log.h"
 
+#include "core/plain.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,7 +29,7 @@ void sw_log_set_sink(sw_log_sink_fn sink)
 void sw_log(enum sw_log_level level, const char *format, ...)
 {
 	sw_log_sink_fn sink = atomic_load(&log_sink);
-	char line[1024];
+	char line[SW_PLAIN_SIZE];
 	va_list ap;
 
 	if ((int)level > atomic_load(&max_level))
@@ -35,6 +37,7 @@ void sw_log(enum sw_log_level level, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
+	sw_plain(line, sizeof(line));
 	if (sink)
 		sink(level, line);
 	else

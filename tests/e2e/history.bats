@@ -473,3 +473,46 @@ tags_of() { "$sf" tag "$1" --json | jq -r '"\(.tag) \(.commit[0:12])"' | tr '\n'
 	[ ! -e "$A/.commits/second" ]
 	[ "$(find "$A/.commits" -maxdepth 1 -type l -printf '%f ')" = "latest first " ]
 }
+
+# holds FILE: a program that is writing it; HOLDER is its process.
+holds() {
+	python3 -c 'import os, sys, time
+f = os.open(sys.argv[1], os.O_WRONLY)
+os.write(f, b"half")
+print("written", flush=True)
+time.sleep(60)' "$1" >"$DIR/held" 3>&- &
+	HOLDER=$!
+	until_true 10 grep -q written "$DIR/held"
+}
+let_go() {
+	kill "$HOLDER"
+	wait "$HOLDER" || true
+}
+
+@test "nor can names in messages, in status and in the log" {
+	require_fuse
+	local name=$'\033]0;title\a\033[31m\303\251' copy=$'x\033[31m'
+	mount_a
+	mkdir "$A/t"
+	echo x >"$A/t/$name"
+	"$sf" commit "$A" -m one
+	echo y >"$A/t/$name"
+	"$sf" commit "$A" -m two
+	holds "$A/t/$name"
+	run "$sf" restore "$A" HEAD~1
+	let_go
+	[ "$status" = 1 ]
+	[[ "$output" == *'t/\x1b]0;title\x07\x1b[31m'$'\303\251 is being written'* ]]
+	mkdir "$A/.txn/$copy"
+	holds "$A/.txn/$copy/t/$name"
+	run mv "$A/.txn/$copy" "$A/.txn/commit"
+	let_go
+	[ "$status" = 1 ]
+	{
+		"$sf" status "$A"
+		cat "$A/.swarm/status" "$DIR/store-A/log"
+	} >"$DIR/out"
+	grep -F 'transaction x\x1b[31m was not applied: a program is writing t/\x1b]0;title\x07' "$DIR/store-A/log"
+	run grep -c -e $'\033' -e $'\a' "$DIR/out"
+	[ "$output" = 0 ]
+}
