@@ -19,7 +19,6 @@ struct sw_spill {
 	atomic_size_t n_refs;
 	const struct sw_env *env;
 	char *dir, *path;
-	int fd;
 	uint64_t number;
 	uint64_t size;
 	size_t n_fixers;
@@ -28,7 +27,97 @@ struct sw_spill {
 	pthread_mutex_t sync_lock;	 /* one flush at a time */
 	atomic_uint_least64_t n_changes; /* what was there already counts as one: nobody knows whether it was flushed */
 	atomic_uint_least64_t n_flushed; /* so many of them are on the disk */
+	/* Under opened.lock: */
+	int fd;			      /* -1: not open */
+	size_t n_users;		      /* of fd, which stays open for them */
+	struct sw_spill *next, *prev; /* in opened, while it is open */
 };
+
+/*
+ * Rows above the limit of memory may be many, and descriptors are few: only those that were used last are open, of all journals
+ * of the process together. One that somebody uses is never closed, so there may be more of them for a moment.
+ */
+#define OPEN_MAX 64
+
+static struct {
+	pthread_mutex_t lock;
+	struct sw_spill *first, *last; /* the first was used last */
+	size_t n;
+} opened = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* opened.lock is held for these. */
+
+static void link_first(struct sw_spill *s)
+{
+	s->prev = NULL;
+	s->next = opened.first;
+	*(s->next ? &s->next->prev : &opened.last) = s;
+	opened.first = s;
+	opened.n++;
+}
+
+static void unlink_opened(struct sw_spill *s)
+{
+	*(s->prev ? &s->prev->next : &opened.first) = s->next;
+	*(s->next ? &s->next->prev : &opened.last) = s->prev;
+	opened.n--;
+}
+
+static void close_fd(struct sw_spill *s)
+{
+	unlink_opened(s);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static void close_idle(void)
+{
+	struct sw_spill *prev;
+
+	for (struct sw_spill *s = opened.last; s && opened.n > OPEN_MAX; s = prev) {
+		prev = s->prev;
+		if (s->n_users == 0)
+			close_fd(s);
+	}
+}
+
+static int open_fd(struct sw_spill *s, int flags)
+{
+	s->fd = open(s->path, O_RDWR | O_CLOEXEC | flags, 0600);
+	if (s->fd < 0)
+		return errno == ENOENT ? SW_ENOTFOUND : sw_fail_errno("cannot open %s", s->path);
+	link_first(s);
+	return 0;
+}
+
+/* Its descriptor, to be given back with let_go(). flags: for open(2), if it comes to that. */
+static int use(struct sw_spill *s, int flags, int *out)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&opened.lock);
+	if (s->fd >= 0) {
+		unlink_opened(s);
+		link_first(s);
+	} else {
+		rc = open_fd(s, flags);
+	}
+	if (rc == 0) {
+		s->n_users++;
+		*out = s->fd;
+		close_idle();
+	}
+	pthread_mutex_unlock(&opened.lock);
+	return rc;
+}
+
+static void let_go(struct sw_spill *s)
+{
+	pthread_mutex_lock(&opened.lock);
+	s->n_users--;
+	close_idle();
+	pthread_mutex_unlock(&opened.lock);
+}
 
 static int make_path(const char *dir, struct sw_spill *s)
 {
@@ -42,7 +131,7 @@ static int spill_open(const char *dir, uint64_t number, const struct sw_env *env
 {
 	struct sw_spill *s = calloc(1, sizeof(*s));
 	struct stat st;
-	int rc;
+	int rc, fd;
 
 	if (!s)
 		return SW_ENOMEM;
@@ -55,12 +144,14 @@ static int spill_open(const char *dir, uint64_t number, const struct sw_env *env
 	s->fd = -1;
 	atomic_init(&s->is_kept, true); /* until it is ours */
 	rc = make_path(dir, s);
+	if (rc == 0)
+		rc = use(s, flags, &fd);
 	if (rc == 0) {
-		s->fd = open(s->path, O_RDWR | O_CLOEXEC | flags, 0600);
-		if (s->fd < 0 || fstat(s->fd, &st) < 0)
-			rc = errno == ENOENT ? SW_ENOTFOUND : sw_fail_errno("cannot open %s", s->path);
+		if (fstat(fd, &st) < 0)
+			rc = sw_fail_errno("cannot open %s", s->path);
 		else
 			s->size = (uint64_t)st.st_size;
+		let_go(s);
 	}
 	if (rc < 0) {
 		sw_spill_unref(s);
@@ -111,8 +202,10 @@ void sw_spill_unref(struct sw_spill *s)
 		return;
 	if (!s->is_kept)
 		unlink(s->path);
+	pthread_mutex_lock(&opened.lock);
 	if (s->fd >= 0)
-		close(s->fd);
+		close_fd(s);
+	pthread_mutex_unlock(&opened.lock);
 	pthread_mutex_destroy(&s->sync_lock);
 	free(s->dir);
 	free(s->path);
@@ -183,11 +276,10 @@ uint64_t sw_spill_size(const struct sw_spill *s)
 	return s->size;
 }
 
-int sw_spill_read(const struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got)
+static int read_all(const struct sw_spill *s, int fd, uint64_t offset, void *out, size_t n, size_t *got)
 {
-	*got = 0;
 	while (*got < n) {
-		ssize_t k = pread(s->fd, (uint8_t *)out + *got, n - *got, (off_t)(offset + *got));
+		ssize_t k = pread(fd, (uint8_t *)out + *got, n - *got, (off_t)(offset + *got));
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -200,10 +292,22 @@ int sw_spill_read(const struct sw_spill *s, uint64_t offset, void *out, size_t n
 	return 0;
 }
 
-static int write_all(const struct sw_spill *s, uint64_t offset, struct sw_view bytes)
+int sw_spill_read(struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got)
+{
+	int fd, rc = use(s, 0, &fd);
+
+	*got = 0;
+	if (rc < 0)
+		return rc;
+	rc = read_all(s, fd, offset, out, n, got);
+	let_go(s);
+	return rc;
+}
+
+static int write_all(const struct sw_spill *s, int fd, uint64_t offset, struct sw_view bytes)
 {
 	while (bytes.n > 0) {
-		ssize_t k = pwrite(s->fd, bytes.p, bytes.n, (off_t)offset);
+		ssize_t k = pwrite(fd, bytes.p, bytes.n, (off_t)offset);
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -217,28 +321,37 @@ static int write_all(const struct sw_spill *s, uint64_t offset, struct sw_view b
 
 int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
 {
-	int rc = sw_env_fault(s->env, "spill.write");
+	int fd, rc = use(s, 0, &fd);
 
 	assert(offset >= s->fixed);
+	if (rc < 0)
+		return rc;
+	rc = sw_env_fault(s->env, "spill.write");
 	if (rc == 0)
-		rc = write_all(s, offset, bytes);
+		rc = write_all(s, fd, offset, bytes);
 	atomic_fetch_add(&s->n_changes, 1);
 	if (rc == 0 && offset + bytes.n > s->size)
 		s->size = offset + bytes.n;
-	if (rc < 0 && ftruncate(s->fd, (off_t)s->size) < 0)
-		return sw_fail_errno("cannot write %s", s->path);
+	if (rc < 0 && ftruncate(fd, (off_t)s->size) < 0)
+		rc = sw_fail_errno("cannot write %s", s->path);
+	let_go(s);
 	return rc;
 }
 
 int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 {
-	int rc = sw_env_fault(s->env, "spill.write");
+	int fd, rc = sw_env_fault(s->env, "spill.write");
 
 	assert(size >= s->fixed);
+	if (rc == 0)
+		rc = use(s, 0, &fd);
 	if (rc < 0)
 		return rc;
-	if (ftruncate(s->fd, (off_t)size) < 0)
-		return sw_fail_errno("cannot write %s", s->path);
+	if (ftruncate(fd, (off_t)size) < 0)
+		rc = sw_fail_errno("cannot write %s", s->path);
+	let_go(s);
+	if (rc < 0)
+		return rc;
 	s->size = size;
 	atomic_fetch_add(&s->n_changes, 1);
 	return 0;
@@ -248,13 +361,17 @@ int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 static int flush(struct sw_spill *s)
 {
 	uint64_t n = s->n_changes;
-	int rc = 0;
+	int fd, rc;
 
 	if (n == s->n_flushed)
 		return 0;
-	if (fdatasync(s->fd) < 0)
-		return sw_fail_errno("cannot flush %s", s->path);
-	if (s->n_flushed == 0)
+	rc = use(s, 0, &fd);
+	if (rc < 0)
+		return rc;
+	if (fdatasync(fd) < 0)
+		rc = sw_fail_errno("cannot flush %s", s->path);
+	let_go(s);
+	if (rc == 0 && s->n_flushed == 0)
 		rc = sw_dir_sync_of(s->path, s->env);
 	if (rc == 0 && s->n_flushed == 0)
 		rc = sw_dir_sync_of(s->dir, s->env);

@@ -40,7 +40,7 @@ int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), v
 uint64_t sw_spill_number(const struct sw_spill *s);
 uint64_t sw_spill_size(const struct sw_spill *s);
 /* Copy up to n bytes; *got is less only at the end. */
-int sw_spill_read(const struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got) SW_MUST_CHECK;
+int sw_spill_read(struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got) SW_MUST_CHECK;
 /* Behind what is fixed. Whole or not at all, as far as the size goes. SW_ENOSPC. */
 int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes) SW_MUST_CHECK;
 int sw_spill_truncate(struct sw_spill *s, uint64_t size) SW_MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "net/swarm.h"
 #include "net/ticket.h"
 
+#define FILES_MAX      65536 /* open at a time, where the system allows so many */
 #define ARRIVE_STEP_MS	200   /* between looks at a database that is arriving */
 #define SILENCE_MS	60000 /* after which it is given up: peers retry within that time */
 #define HEARTBEATS_SIZE 4096  /* bytes that come in without anything arriving */
@@ -110,6 +112,18 @@ static int take_options(struct sw_live *live, const struct sw_args *args)
 	return 0;
 }
 
+/* The usual limit is that low for programs that use select(); peers and commands that are connected take descriptors, too. */
+static void raise_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_MAX)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		sw_log(SW_LOG_DEBUG, "the limit of open files stays as it is");
+}
+
 int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store)
 {
 	int rc = sw_live_init(live, store);
@@ -118,6 +132,7 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 		rc = take_options(live, args);
 	if (rc == 0 && !sw_args_has(args, "foreground"))
 		rc = sw_daemon_fork(&live->daemon);
+	raise_limit();
 	if (rc == 0)
 		live->service_fd = sw_service_open();
 	return rc;

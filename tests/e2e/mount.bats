@@ -258,3 +258,31 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	[ "$(stat -c %.9Y "$A/u/r")" = $far ]
 	"$sf" verify "$A"
 }
+
+@test "more large rows under edit than there are descriptors" {
+	require_fuse
+	(ulimit -Sn 128 && ulimit -Hn 256 && mount_a)
+	grep -q '^Max open files *256 *256 ' "/proc/$(pid_of "$A")/limits"
+	mkdir "$A/t" "$A/.txn/x"
+	# What a transaction holds is in files until its end.
+	python3 - "$A/.txn/x/t" <<'PY'
+import os, sys
+
+def path(i): return f"{sys.argv[1]}/r{i}"
+for i in range(300):
+    with open(path(i), "wb") as f:
+        f.truncate(1100000)
+        f.write(b"%d" % i)
+for i in range(300):
+    with open(path(i), "r+b") as f:
+        assert f.read(4).rstrip(b"\0") == b"%d" % i
+        f.seek(1099999)
+        f.write(b"!")
+PY
+	[ "$(ls "/proc/$(pid_of "$A")/fd" | wc -l)" -lt 256 ]
+	rm -r "$A"/.txn/x/t/r[3-9]* "$A"/.txn/x/t/r[12]??
+	mv "$A/.txn/x" "$A/.txn/commit"
+	[ "$(head -c 2 "$A/t/r10")" = 10 ]
+	[ "$(tail -c 1 "$A/t/r10")" = "!" ]
+	"$sf" verify "$A"
+}
