@@ -21,6 +21,8 @@
 #define DEVICE_MAJOR 10
 #define DEVICE_MINOR 229
 
+#define THREADS_MAX 64 /* that answer requests: an fsync of a large row takes one for long */
+
 static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct sw_mount *m = userdata;
@@ -638,6 +640,7 @@ static void *loop_main(void *arg)
 	if (config) {
 		fuse_loop_cfg_set_clone_fd(config, 0);
 		fuse_loop_cfg_set_idle_threads(config, 10);
+		fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
 		m->loop_rc = fuse_session_loop_mt(m->se, config);
 		fuse_loop_cfg_destroy(config);
 	}

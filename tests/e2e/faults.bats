@@ -218,3 +218,45 @@ PY
 	mount_c
 	[ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
 }
+
+@test "fsyncs of many large rows leave somebody to answer the rest" {
+	require_fuse
+	local writer i
+	touch "$DIR/hold"
+	env HOLD_LARGE="$DIR/hold" LD_PRELOAD="${SWARMFS_FAULTS:?names the library}" \
+		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \
+		"$sf" mount "$A" --store "$DIR/store-A"
+	mkdir "$A/t"
+	for i in $(seq 12); do echo x >"$A/t/$i"; done
+	"$sf" commit "$A" -m small
+	python3 - "$A/t" >"$DIR/said" 3>&- <<'PY' &
+import glob, os, sys, threading, time
+
+def write(i):
+    f = os.open(f"{sys.argv[1]}/{i}", os.O_RDWR)
+    os.ftruncate(f, 2 << 20)
+    os.fsync(f)
+def wait_for_the_mount(task):
+    try:
+        return "request_wait_answer" in open(task).read()
+    except OSError:
+        return False
+writers = [threading.Thread(target=write, args=(i,)) for i in range(1, 13)]
+for w in writers:
+    w.start()
+# Each has asked for the last time.
+while sum(map(wait_for_the_mount, glob.glob("/proc/self/task/*/wchan"))) < 12:
+    time.sleep(0.1)
+print("waiting", flush=True)
+for w in writers:
+    w.join()
+PY
+	writer=$!
+	until_true 60 grep -q waiting "$DIR/said"
+	run timeout 30 stat "$A/t/none"
+	rm "$DIR/hold"
+	[ "$status" = 1 ]
+	wait "$writer"
+	[ "$(stat -c %s "$A/t/12")" = $((2 << 20)) ]
+	"$sf" verify "$A"
+}

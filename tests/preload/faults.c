@@ -4,6 +4,7 @@
  * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
  * FAIL_WRITES=F   durable writes fail with the errno that stands in the file F, 0 for none; it may change at any time
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
+ * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
 #include <errno.h>
@@ -13,7 +14,9 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -49,6 +52,34 @@ static bool durable_write(void)
 		kill(getpid(), SIGKILL);
 	errno = (int)number_in("FAIL_WRITES");
 	return errno != 0;
+}
+
+static bool is_large(int fd)
+{
+	char link[64], path[4096] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof(path) - 1) > 0 && strstr(path, ".large/");
+}
+
+static void hold(int fd)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+	const char *file = getenv("HOLD_LARGE");
+
+	while (file && is_large(fd) && access(file, F_OK) == 0)
+		nanosleep(&step, NULL);
+}
+
+ssize_t pread(int fd, void *buf, size_t n, off_t offset)
+{
+	hold(fd);
+	return syscall(SYS_pread64, fd, buf, n, offset);
+}
+
+ssize_t pread64(int fd, void *buf, size_t n, off64_t offset)
+{
+	return pread(fd, buf, n, offset);
 }
 
 /* LMDB writes pages with pwrite and pwritev, the last of a transaction through a descriptor with O_DSYNC. */
