@@ -396,10 +396,29 @@ static int staging_done(struct sw_work *w, int staged, int rc)
 	return staged;
 }
 
+/* The lock is held, and given up meanwhile. */
+static int commit_ready(struct sw_work *w)
+{
+	struct sw_hash id;
+	int rc;
+
+	while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
+		;
+	return rc;
+}
+
+void sw_work_run_others(struct sw_work *w)
+{
+	pthread_mutex_lock(&w->lock);
+	if (sw_env_mono_ms(w->env) >= w->retry_ms && commit_ready(w) < 0) {
+		/* It is kept, and whoever runs the set tries again, and tells. */
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
 int sw_work_run(struct sw_work *w)
 {
 	uint64_t last_gone = 0;
-	struct sw_hash id;
 	int rc = 0, flushed, trimmed;
 
 	pthread_mutex_lock(&w->lock);
@@ -409,9 +428,7 @@ int sw_work_run(struct sw_work *w)
 
 		if (staged == 0)
 			staged = sw_work_stage(w, false);
-		while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
-			;
-		rc = staging_done(w, staged, rc);
+		rc = staging_done(w, staged, commit_ready(w));
 	}
 	flushed = sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS ? 0 : flush_journal(w);
 	trimmed = sw_work_trim(w, &last_gone);

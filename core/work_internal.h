@@ -241,6 +241,8 @@ void sw_file_wait(struct sw_work *w, const struct sw_file *f);
 bool sw_name_needs_stage(const struct sw_name *n);
 /* Stage the content of that name's file. Gives up the lock meanwhile: whatever was looked up before may have changed. */
 int sw_file_stage(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
+/* While a large row is on its way into the store: commit what is ready and waits for none. The lock is not held. */
+void sw_work_run_others(struct sw_work *w);
 /* Stage all that is ready, or with `all` whole; likewise. One that fails holds up no other; the first failure is returned. */
 int sw_work_stage(struct sw_work *w, bool all) SW_MUST_CHECK;
 /* Flush the contents that the journal refers to; f: what that file holds alone. Likewise. */

@@ -233,8 +233,30 @@ bool sw_name_needs_stage(const struct sw_name *n)
 	return n->file && n->file->spill && !n->file->stage;
 }
 
-int sw_file_stage(struct sw_work *w, struct sw_file *f)
+/* Content on its way into the store. */
+struct staging {
+	struct sw_work *w;
+	struct sw_spill *spill;
+	bool runs;	  /* on the thread of sw_work_run(), which has other things to do */
+	uint64_t next_ms; /* when it looks for them again */
+};
+
+/* A large row takes as long as it is large: meanwhile those that need no stage are committed in their time. */
+static int read_staged(void *arg, uint64_t offset, void *out, size_t n, size_t *got)
 {
+	struct staging *s = arg;
+	uint64_t now = sw_env_mono_ms(s->w->env);
+
+	if (s->runs && now >= s->next_ms) {
+		sw_work_run_others(s->w);
+		s->next_ms = now + s->w->settle_ms / 2 + 1;
+	}
+	return sw_spill_read(s->spill, offset, out, n, got);
+}
+
+static int stage_file(struct sw_work *w, struct sw_file *f, bool runs)
+{
+	struct staging s = {.w = w, .runs = runs};
 	struct sw_stage *stage = NULL;
 	struct sw_spill *spill;
 	struct sw_row row = {0};
@@ -247,11 +269,11 @@ int sw_file_stage(struct sw_work *w, struct sw_file *f)
 		return 0;
 	}
 	f->is_staging = true;
-	spill = sw_spill_ref(f->spill);
+	spill = s.spill = sw_spill_ref(f->spill);
 	pthread_mutex_unlock(&w->lock);
 	rc = sw_stage_new(w->db, &stage);
 	if (rc == 0)
-		rc = sw_stage_row(stage, read_spill, spill, &row);
+		rc = sw_stage_row(stage, read_staged, &s, &row);
 	if (rc < 0)
 		sw_stage_free(stage);
 	pthread_mutex_lock(&w->lock);
@@ -266,6 +288,11 @@ int sw_file_stage(struct sw_work *w, struct sw_file *f)
 	pthread_cond_broadcast(&w->committed);
 	sw_file_unref(w, f);
 	return rc;
+}
+
+int sw_file_stage(struct sw_work *w, struct sw_file *f)
+{
+	return stage_file(w, f, false);
 }
 
 /* Those that failed since `pass` began are left out. */
@@ -289,7 +316,7 @@ int sw_work_stage(struct sw_work *w, bool all)
 		int rc;
 
 		f->n_refs++;
-		rc = sw_file_stage(w, f);
+		rc = stage_file(w, f, !all);
 		if (rc < 0)
 			f->unstageable = ++w->clock;
 		first = first < 0 ? first : rc;
