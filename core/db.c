@@ -538,6 +538,45 @@ static void compare_roots(struct sw_db *db, struct sw_txn *txn, struct sw_enteri
 	(void)db;
 }
 
+static int check_place(struct sw_txn *txn, uint64_t seq, const struct sw_order *horizon)
+{
+	struct sw_order order;
+	char id[SW_HASH_HEX_SIZE];
+	struct sw_hash hash;
+	int rc = sw_history_order(txn, seq, &order);
+
+	if (rc < 0 || sw_order_cmp(&order, horizon) > 0)
+		return rc;
+	sw_order_id(&order, &hash);
+	sw_hex(hash.b, SW_HASH_SIZE, id);
+	return sw_fail(SW_EFREED,
+		       "it changes what came of commit %.12s, in history whose content gc has freed in this store; only a store "
+		       "that keeps all history can take it",
+		       id);
+}
+
+/* What is folded anew up to the horizon would need what gc has freed. */
+static int check_horizon(struct sw_txn *txn, const struct sw_fold_commit *commits, size_t n, const struct sw_judgement *judgement)
+{
+	struct sw_order horizon;
+	int has = sw_history_horizon(txn, &horizon), rc = 0;
+
+	if (has <= 0)
+		return has;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (commits[i].outcome < SW_VOID && commits[i].stamp <= sw_order_stamp(&horizon))
+			rc = check_place(txn, commits[i].seq, &horizon);
+	for (size_t i = 0; rc == 0 && i < judgement->n_turns; i++) {
+		const struct sw_flip *turn = &judgement->turns[i];
+		enum sw_outcome before;
+
+		rc = sw_history_outcome(txn, turn->seq, &before);
+		if (rc == 0 && (before < SW_VOID) != (turn->outcome < SW_VOID))
+			rc = check_place(txn, turn->seq, &horizon);
+	}
+	return rc;
+}
+
 int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
 	       struct sw_fold_commit *commits, size_t n, const struct sw_judgement *judgement, struct sw_fold_result *out)
 {
@@ -546,7 +585,9 @@ int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, con
 					  .roles = judgement->roles,
 					  .n_roles = judgement->n_roles};
 
-	return sw_fold_run(txn, nodes, db->shape, &head->state, &head->line, commits, n, &control, out);
+	int rc = check_horizon(txn, commits, n, judgement);
+
+	return rc < 0 ? rc : sw_fold_run(txn, nodes, db->shape, &head->state, &head->line, commits, n, &control, out);
 }
 
 /* The own role in a new state, if control commits came. */

@@ -254,6 +254,7 @@ enum sw_taken {
 	SW_TAKEN_UNPROVEN,   /* its signature is wrong, and what vouches for it was not taken */
 	SW_TAKEN_INCOMPLETE, /* records of large rows are missing */
 	SW_TAKEN_REFUSED,    /* malformed, not genuine, or its author may not write */
+	SW_TAKEN_FREED,	     /* it changes history whose content gc has freed here: it waits, and what stands on it is ORPHAN */
 };
 
 struct sw_incoming {
@@ -302,6 +303,7 @@ int sw_db_tidy(struct sw_db *db) SW_MUST_CHECK;
 /* Check everything in the store: 0, or the first fault with a sentence saying what and where. */
 struct sw_verify_report {
 	uint64_t n_commits, n_rows, n_tables, n_records;
+	uint64_t n_freed; /* commits whose content gc has freed, so that it cannot be checked */
 };
 int sw_db_verify(struct sw_db *db, struct sw_verify_report *out) SW_MUST_CHECK;
 

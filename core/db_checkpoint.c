@@ -363,12 +363,16 @@ static int make_milestone(struct sw_db *db, struct sw_txn *txn, struct sw_nodes 
 			  struct sw_milestone_plan *plan)
 {
 	struct sw_fold_state now = {.state = head->state}, last, m;
+	struct sw_order horizon;
 	bool has_last = false;
 	int rc = sw_milestone_place(txn, nodes, &head->state, &head->line, &db->milestone_rate, plan, &m.at, &last,
 				    &has_last);
 
 	if (rc <= 0)
 		return rc;
+	rc = sw_history_horizon(txn, &horizon);
+	if (rc < 0 || (rc > 0 && sw_order_cmp(&m.at, &horizon) < 0))
+		return rc < 0 ? rc : 0;
 	rc = sw_line_ago(nodes, &head->line, 0, &now.at);
 	if (rc == 0)
 		rc = sw_db_fold_at(db, txn, nodes, &head->line, &now, has_last ? &last : NULL, &m.at, &m.state);
@@ -404,6 +408,25 @@ int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_node
 			break;
 	}
 	return rc;
+}
+
+int sw_db_drop_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_order *at,
+			  int64_t *n_drops)
+{
+	const struct sw_order first = {{0}};
+	struct sw_fold_state m;
+	int rc;
+
+	while ((rc = sw_milestone_behind(txn, &first, &m)) > 0 && sw_order_cmp(&m.at, at) < 0) {
+		db->n_forgotten++;
+		db->has_unpinned = true;
+		rc = sw_milestone_forget(txn, &m);
+		if (rc == 0)
+			rc = let_wait(txn, nodes, &m.state, n_drops);
+		if (rc < 0)
+			break;
+	}
+	return rc < 0 ? rc : 0;
 }
 
 /* Flush, save the head and commit. Ends the transaction. */

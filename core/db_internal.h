@@ -34,6 +34,7 @@ struct sw_db {
 	_Atomic int own_role;
 	struct sw_listener listener;
 	_Atomic int64_t clock_offset_ms;
+	_Atomic bool is_freeing; /* gc runs */
 	_Atomic uint64_t withheld; /* the first own commit that may not be sent; 0: none. Written under write_lock */
 
 	pthread_mutex_t write_lock; /* one writer at a time; under it: */
@@ -53,6 +54,7 @@ struct sw_db {
 	struct sw_divergence diverged; /* the last that was told of; not where */
 	_Atomic bool has_unpinned; /* perhaps some of them can go */
 	uint64_t n_forgotten;	   /* milestones, ever */
+	struct sw_snap *open_snaps; /* all that there are: gc stays behind them */
 	struct sw_snap *snaps[SW_SNAPS_KEPT]; /* kept for who looks again; NULL: a free place */
 	/* Since when the line is as it is: from each place on, up to the next. Ascending, as are the versions. */
 	struct sw_line_change {
@@ -124,6 +126,8 @@ int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c) SW_MUST_CHECK;
 /* Commits enter: keep account of which own ones nobody was sent. *withheld is the new value, once the transaction has ended. */
 int sw_db_note_withheld(struct sw_db *db, struct sw_txn *txn, struct sw_entering *const *commits, size_t n,
 			enum sw_origin origin, uint64_t *withheld) SW_MUST_CHECK;
+/* Own commits stamped up to then are not signed again, whether somebody was sent them or not; write_lock is held. Durable. */
+int sw_db_keep_signed(struct sw_db *db, uint64_t upto_ms) SW_MUST_CHECK;
 int sw_db_load_withheld(struct sw_db *db, struct sw_txn *txn) SW_MUST_CHECK;
 
 /* db_copy.c */
@@ -179,6 +183,8 @@ int sw_db_fold_at(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, 
 void sw_snaps_take(struct sw_db *db, const struct sw_order *from, struct sw_snap *out[static SW_SNAPS_KEPT]);
 /* The line is another from that place on. head_lock is held. */
 void sw_snaps_changed(struct sw_db *db, const struct sw_order *from);
+/* The place of the open snapshot that comes first in the line; false: none is open. head_lock is held. */
+bool sw_snaps_first(const struct sw_db *db, struct sw_order *out);
 void sw_snaps_free(struct sw_snap *snaps[static SW_SNAPS_KEPT]);
 
 /* db_checkpoint.c */
@@ -219,6 +225,9 @@ int sw_db_move_head(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes
 		    uint64_t hlc, const struct sw_moving *moving, bool must_checkpoint) SW_MUST_CHECK;
 /* Pin a root that cannot go before head_lock, which is held, is given up. SW_ENOMEM. */
 int sw_db_pin_held(struct sw_db *db, const struct sw_hash *root) SW_MUST_CHECK;
+/* Milestones before a place in the line are none any more. head_lock is held. */
+int sw_db_drop_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_order *at,
+			  int64_t *n_drops) SW_MUST_CHECK;
 /* Write the trees of the head, and give up roots whose pins are gone. */
 int sw_db_checkpoint(struct sw_db *db) SW_MUST_CHECK;
 /* The same with what fn does in one step with it; write_lock is held. n_drops is for fn to keep right. */

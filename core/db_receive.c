@@ -18,6 +18,7 @@ struct receiving {
 	struct sw_entering *in;	      /* by place in the batch; those that were accepted */
 	struct sw_entering **accepted; /* in order of arrival */
 	bool *is_doubtful; /* by place: what vouches for it is not to be taken */
+	bool *reaches_down; /* by place: it needs what gc has freed */
 	size_t n;
 	uint64_t next_seq;
 	uint64_t now_ms;
@@ -163,6 +164,10 @@ static int judge(struct receiving *r, struct sw_incoming *all, size_t place, enu
 	}
 	if (r->is_doubtful[place]) {
 		v->taken = SW_TAKEN_UNPROVEN;
+		return 0;
+	}
+	if (r->reaches_down[place]) {
+		v->taken = SW_TAKEN_FREED;
 		return 0;
 	}
 	if (c->n_parents > 0 && !sw_hash_eq(&c->database, &r->db->id))
@@ -336,26 +341,70 @@ static int give_up(struct receiving *r, struct sw_nodes *records, bool had_salt)
 	return rc;
 }
 
+static int again(struct receiving *r, struct sw_incoming *v, size_t n, struct sw_nodes *records, bool had_salt)
+{
+	int rc = give_up(r, records, had_salt);
+
+	if (rc == 0)
+		rc = begin(r, records);
+	return rc < 0 ? rc : judge_all(r, v, n);
+}
+
+/*
+ * The fold would need what gc has freed: for a commit up to the horizon, whose author had signed to have seen what is settled, or
+ * else since the control commits among them make earlier ones void, or valid again.
+ */
+static int find_reaching_down(struct receiving *r)
+{
+	struct sw_order horizon;
+	bool found = false;
+	int rc = sw_history_horizon(r->txn, &horizon);
+
+	for (int control = 0; rc > 0 && !found && control < 2; control++) {
+		for (size_t i = 0; i < r->n; i++) {
+			const struct sw_entering *e = r->accepted[i];
+			bool reaches = control ? e->fold.mode == SW_MODE_CONTROL
+					       : e->fold.outcome < SW_VOID && sw_order_cmp(&e->order, &horizon) <= 0;
+
+			r->reaches_down[e - r->in] |= reaches;
+			found |= reaches;
+		}
+	}
+	return rc < 0 ? rc : found ? 0 : SW_EFREED;
+}
+
 /* Each round takes out what the one before could not prove. Who makes us do many is not worth it. */
+static int judge_and_prove(struct receiving *r, struct sw_incoming *v, size_t n, struct sw_nodes *records, bool had_salt)
+{
+	size_t round = 0;
+	int rc = 0;
+
+	while (rc == 0 && !is_proven_by_accepted(r, round++))
+		rc = again(r, v, n, records, had_salt);
+	if (rc == 0 && r->n > 0)
+		rc = fold_all(r);
+	return rc;
+}
+
 static int receive(struct receiving *r, struct sw_incoming *v, size_t n, size_t n_more, struct sw_nodes *records)
 {
 	bool had_salt = r->db->has_salt;
 	int rc = begin(r, records);
-	size_t round = 0;
 
 	if (rc == 0)
 		rc = prove(r, v, n + n_more);
 	if (rc == 0)
 		rc = judge_all(r, v, n);
-	while (rc == 0 && !is_proven_by_accepted(r, round++)) {
-		rc = give_up(r, records, had_salt);
+	if (rc == 0)
+		rc = judge_and_prove(r, v, n, records, had_salt);
+	while (rc == SW_EFREED) {
+		rc = find_reaching_down(r);
+		if (rc < 0)
+			break;
+		rc = again(r, v, n, records, had_salt);
 		if (rc == 0)
-			rc = begin(r, records);
-		if (rc == 0)
-			rc = judge_all(r, v, n);
+			rc = judge_and_prove(r, v, n, records, had_salt);
 	}
-	if (rc == 0 && r->n > 0)
-		rc = fold_all(r);
 	if (rc < 0 || r->n == 0) {
 		int kept = give_up(r, records, had_salt);
 
@@ -375,7 +424,8 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 	r.in = calloc(n + n_more + 1, sizeof(*r.in));
 	r.accepted = calloc(n + 1, sizeof(struct sw_entering *));
 	r.is_doubtful = calloc(n + n_more + 1, sizeof(*r.is_doubtful));
-	rc = r.in && r.accepted && r.is_doubtful ? receive(&r, v, n, n_more, records) : SW_ENOMEM;
+	r.reaches_down = calloc(n + n_more + 1, sizeof(*r.reaches_down));
+	rc = r.in && r.accepted && r.is_doubtful && r.reaches_down ? receive(&r, v, n, n_more, records) : SW_ENOMEM;
 	*n_taken = rc == 0 ? r.n : 0;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		v[i].is_out = v[i].taken == SW_TAKEN && r.in[i].fold.outcome == SW_OUT;
@@ -384,6 +434,7 @@ int sw_db_receive(struct sw_db *db, struct sw_incoming *v, size_t n, size_t n_mo
 	sw_batch_fini(&r.batch);
 	free(r.accepted);
 	free(r.is_doubtful);
+	free(r.reaches_down);
 	free(r.in);
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;

@@ -113,6 +113,11 @@ static int release(struct sw_db *db, uint64_t upto_ms)
 	return rc;
 }
 
+int sw_db_keep_signed(struct sw_db *db, uint64_t upto_ms)
+{
+	return db->withheld > 0 ? release(db, upto_ms) : 0;
+}
+
 int sw_db_release(struct sw_db *db, uint64_t upto_ms)
 {
 	int rc = 0;

@@ -37,7 +37,8 @@
 	X(ENOTDIR, 20, ENOTDIR, "is not a table")                                                  \
 	X(EPERM, 21, EPERM, "operation not permitted")                                             \
 	X(EROFS, 22, EROFS, "read-only")                                                           \
-	X(EXDEV, 23, EXDEV, "in another tree")
+	X(EXDEV, 23, EXDEV, "in another tree")                                                     \
+	X(EFREED, 24, ENOENT, "its content was freed by gc")
 
 enum sw_error {
 #define X(name, number, sys, text) SW_##name = -(number),

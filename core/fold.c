@@ -635,13 +635,31 @@ static int pull_in(struct sw_fold *f, uint64_t seq)
 	return rc;
 }
 
-static int decide(struct sw_fold *f, uint64_t seq)
+/* Whether an operation's commit is up to the horizon. */
+static int is_below_horizon(const struct sw_fold *f, const struct sw_op_ref *ref, bool *out)
 {
-	bool is_new = sw_fold_find_commit(f, seq) != NULL;
+	struct sw_order order;
+	int rc;
+
+	*out = false;
+	if (!f->has_horizon || ref->stamp > sw_order_stamp(&f->horizon))
+		return 0;
+	rc = sw_history_order(f->txn, ref->seq, &order);
+	*out = rc == 0 && sw_order_cmp(&order, &f->horizon) <= 0;
+	return rc;
+}
+
+static int decide(struct sw_fold *f, const struct sw_op_ref *ref)
+{
+	uint64_t seq = ref->seq;
+	bool is_new = sw_fold_find_commit(f, seq) != NULL, stands;
 	enum sw_outcome before, now;
 	int rc = sw_fold_outcome(f, seq, &before);
 
 	if (rc < 0 || before >= SW_VOID)
+		return rc;
+	rc = is_below_horizon(f, ref, &stands);
+	if (rc < 0 || stands)
 		return rc;
 	rc = judge(f, seq, before, is_new, &now);
 	if (rc == 0)
@@ -677,7 +695,7 @@ static int run(struct sw_fold *f)
 		rc = read_op(f, ref, &mode, &op);
 		if (rc == 0 && mode == SW_MODE_STRICT && ref->seq != decided) {
 			decided = ref->seq;
-			rc = decide(f, decided);
+			rc = decide(f, ref);
 		}
 		if (rc == 0)
 			rc = heap_pop(f, &c);
@@ -826,7 +844,7 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			f.first_seq = commits[i].seq;
 		if (commits[i].stamp < f.from)
 			f.from = commits[i].stamp;
-		if (is_folded(commits[i].outcome))
+		if (is_folded(commits[i].outcome) && !commits[i].is_given)
 			commits[i].outcome = SW_APPLIED;
 	}
 	f.by_seq = calloc(n + 1, sizeof(struct sw_fold_commit *));
@@ -836,7 +854,10 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 		assert(commits[i].seq - f.first_seq < n); /* numbers of a batch are contiguous */
 		f.by_seq[commits[i].seq - f.first_seq] = &commits[i];
 	}
-	rc = find_conflicts(&f);
+	rc = sw_history_horizon(txn, &f.horizon);
+	f.has_horizon = rc > 0;
+	if (rc >= 0)
+		rc = find_conflicts(&f);
 	if (rc == 0)
 		rc = note_turns(&f);
 	if (rc == 0)

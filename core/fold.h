@@ -18,6 +18,7 @@ struct sw_fold_commit {
 	enum sw_mode mode;
 	struct sw_view changeset; /* borrowed */
 	enum sw_outcome outcome;  /* VOID, OUT: neither folded nor changed; else set by the fold */
+	bool is_given; /* the outcome is not set by the fold either: what it follows from may be gone (core/gc.h) */
 };
 
 /* What a key may do; 0: it is no member. */

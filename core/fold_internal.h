@@ -38,6 +38,8 @@ struct sw_fold {
 	struct sw_fold_commit **by_seq; /* the same, from first_seq on */
 	uint64_t first_seq;		/* numbers from here on are new */
 	uint64_t from;	    /* stamp of the earliest new commit */
+	bool has_horizon; /* outcomes up to it stand: what they follow from may be gone (core/gc.h) */
+	struct sw_order horizon;
 	const struct sw_order *until; /* NULL: everything */
 	const struct sw_fold_state *below; /* with until: a state at or before it; NULL: nothing is known */
 	struct sw_hash begin; /* the state that light rows begin at */

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 
 #define REF_KEY_SIZE (16 + 8 + 8)
+#define REF_BEGIN    0x80000000u /* in the offset, which is less than SW_CHANGESET_SIZE_MAX */
+#define REST	     0xff	 /* in front of what is left of a changeset; no mode */
+#define META_HORIZON "freed"
 
 static void cell_hash(uint8_t class, struct sw_view table, struct sw_view key, struct sw_cell *out)
 {
@@ -67,6 +70,25 @@ static struct sw_view ref_key(const struct sw_cell *cell, uint64_t stamp, uint64
 	return sw_view(buf, REF_KEY_SIZE);
 }
 
+static struct sw_view ref_value(const struct sw_op_ref *ref, uint8_t buf[static 4])
+{
+	uint32_t x = ref->offset | (ref->is_begin ? REF_BEGIN : 0);
+
+	for (int i = 0; i < 4; i++)
+		buf[i] = (uint8_t)(x >> (24 - 8 * i));
+	return sw_view(buf, 4);
+}
+
+static void read_ref(const uint8_t *key, const uint8_t *value, struct sw_op_ref *out)
+{
+	uint32_t x = (uint32_t)value[0] << 24 | (uint32_t)value[1] << 16 | (uint32_t)value[2] << 8 | value[3];
+
+	*out = (struct sw_op_ref){.stamp = sw_get_u64(key + 16),
+				  .seq = sw_get_u64(key + 24),
+				  .offset = x & ~REF_BEGIN,
+				  .is_begin = (x & REF_BEGIN) != 0};
+}
+
 int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset)
 {
 	uint8_t key[REF_KEY_SIZE], value[4];
@@ -79,10 +101,8 @@ int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw
 		rc = 0;
 		if (!sw_op_cell(&op, &cell))
 			continue;
-		for (int i = 0; i < 4; i++)
-			value[i] = (uint8_t)(c.offset >> (24 - 8 * i));
 		rc = sw_txn_put(txn, SW_SPACE_OPS, ref_key(&cell, stamp, seq, key),
-				sw_view(value, sizeof(value)));
+				ref_value(&(struct sw_op_ref){.offset = c.offset}, value));
 	}
 	return rc;
 }
@@ -109,8 +129,21 @@ static int order_ties(struct sw_txn *txn, struct sw_op_refs *refs)
 	return 0;
 }
 
-int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp, uint64_t to_stamp,
-			    struct sw_op_refs *out)
+/* What comes before the last of the beginnings does not matter. */
+static void skip_to_begin(struct sw_op_refs *refs)
+{
+	size_t at = refs->n;
+
+	while (at > 0 && !refs->v[at - 1].is_begin)
+		at--;
+	if (at <= 1)
+		return;
+	refs->n -= at - 1;
+	memmove(refs->v, refs->v + at - 1, refs->n * sizeof(*refs->v));
+}
+
+static int read_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp, uint64_t to_stamp,
+		     struct sw_op_refs *out)
 {
 	struct sw_op_refs refs = {0};
 	uint8_t key[REF_KEY_SIZE];
@@ -141,10 +174,7 @@ int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint
 			cap = cap ? cap * 2 : 4;
 		}
 		ref = &refs.v[refs.n++];
-		ref->stamp = sw_get_u64(found.p + 16);
-		ref->seq = sw_get_u64(found.p + 24);
-		ref->offset = (uint32_t)value.p[0] << 24 | (uint32_t)value.p[1] << 16 |
-			      (uint32_t)value.p[2] << 8 | value.p[3];
+		read_ref(found.p, value.p, ref);
 		ref_key(cell, ref->stamp, ref->seq + 1, key);
 	}
 	if (rc == 0)
@@ -155,6 +185,72 @@ int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint
 	}
 	*out = refs;
 	return 0;
+}
+
+int sw_history_refs_between(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp, uint64_t to_stamp,
+			    struct sw_op_refs *out)
+{
+	int rc = read_refs(txn, cell, from_stamp, to_stamp, out);
+
+	if (rc == 0)
+		skip_to_begin(out);
+	return rc;
+}
+
+int sw_history_next_cell(struct sw_txn *txn, struct sw_cell *cell, struct sw_op_refs *out)
+{
+	struct sw_view found, value;
+	int rc = sw_txn_ceil(txn, SW_SPACE_OPS, sw_view(cell->b, sizeof(cell->b)), &found, &value);
+
+	if (rc <= 0)
+		return rc;
+	if (found.n != REF_KEY_SIZE)
+		return sw_fail(SW_ECORRUPT, "the operation index is damaged");
+	memcpy(cell->b, found.p, sizeof(cell->b));
+	rc = read_refs(txn, cell, 0, UINT64_MAX, out);
+	return rc < 0 ? rc : 1;
+}
+
+int sw_history_move_ref(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *ref)
+{
+	uint8_t key[REF_KEY_SIZE], value[4];
+	struct sw_op_ref before;
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key), &v);
+
+	if (rc < 0)
+		return rc;
+	if (v.n != 4)
+		return sw_fail(SW_ECORRUPT, "the operation index is damaged");
+	read_ref(key, v.p, &before);
+	before.offset = ref->offset;
+	return sw_txn_put(txn, SW_SPACE_OPS, sw_view(key, sizeof(key)), ref_value(&before, value));
+}
+
+int sw_history_begin_at(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *ref)
+{
+	struct sw_op_ref begin = *ref;
+	uint8_t key[REF_KEY_SIZE], value[4];
+
+	begin.is_begin = true;
+	return sw_txn_put(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key), ref_value(&begin, value));
+}
+
+int sw_history_remove_ref(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *ref)
+{
+	uint8_t key[REF_KEY_SIZE];
+
+	return sw_txn_del(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key));
+}
+
+int sw_history_has_ref(struct sw_txn *txn, const struct sw_cell *cell, uint64_t stamp, uint64_t seq, bool *out)
+{
+	uint8_t key[REF_KEY_SIZE];
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_OPS, ref_key(cell, stamp, seq, key), &v);
+
+	*out = rc == 0;
+	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
 int sw_history_refs(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp,
@@ -247,8 +343,49 @@ int sw_history_get(struct sw_txn *txn, uint64_t seq, struct sw_view *commit)
 int sw_history_changeset(struct sw_txn *txn, uint64_t seq, struct sw_view *changeset)
 {
 	uint8_t key[8];
+	int rc = sw_txn_get(txn, SW_SPACE_CHANGES, seq_key(seq, key), changeset);
 
-	return sw_txn_get(txn, SW_SPACE_CHANGES, seq_key(seq, key), changeset);
+	if (rc == 0 && changeset->n > 0 && changeset->p[0] == REST)
+		*changeset = sw_view(changeset->p + 1, changeset->n - 1);
+	return rc;
+}
+
+int sw_history_is_freed(struct sw_txn *txn, uint64_t seq, bool *out)
+{
+	struct sw_view v;
+	uint8_t key[8];
+	int rc = sw_txn_get(txn, SW_SPACE_CHANGES, seq_key(seq, key), &v);
+
+	*out = rc == 0 && v.n > 0 && v.p[0] == REST;
+	return rc;
+}
+
+int sw_history_put_rest(struct sw_txn *txn, uint64_t seq, struct sw_view rest)
+{
+	uint8_t key[8];
+	SW_BUF b = {0};
+
+	sw_buf_put_u8(&b, REST);
+	sw_buf_put_view(&b, rest);
+	return b.rc < 0 ? b.rc : sw_txn_put(txn, SW_SPACE_CHANGES, seq_key(seq, key), sw_buf_view(&b));
+}
+
+int sw_history_horizon(struct sw_txn *txn, struct sw_order *out)
+{
+	struct sw_view v;
+	int rc = sw_txn_get(txn, SW_SPACE_META, sw_view_str(META_HORIZON), &v);
+
+	if (rc < 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	if (v.n != SW_ORDER_SIZE)
+		return sw_fail(SW_ECORRUPT, "the store's note of what gc has freed is damaged");
+	memcpy(out->b, v.p, SW_ORDER_SIZE);
+	return 1;
+}
+
+int sw_history_put_horizon(struct sw_txn *txn, const struct sw_order *at)
+{
+	return sw_txn_put(txn, SW_SPACE_META, sw_view_str(META_HORIZON), sw_order_view(at));
 }
 
 int sw_history_outcome(struct sw_txn *txn, uint64_t seq, enum sw_outcome *out)

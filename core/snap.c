@@ -18,6 +18,8 @@ struct sw_snap {
 	struct sw_order at;
 	struct sw_hash pins[2]; /* what it shares records with */
 	size_t n_pins;
+	struct sw_snap *next; /* in db->open_snaps, under head_lock, once is_open */
+	bool is_open;
 	uint64_t asked_ms; /* under head_lock, while it is kept */
 };
 
@@ -98,8 +100,55 @@ static int pin_known(struct sw_snap *s, const struct sw_fold_state *base, const 
 		rc = sw_db_pin_held(db, &k->before.state);
 	if (rc == 0 && k->has_before)
 		s->pins[s->n_pins++] = k->before.state;
+	if (rc == 0) {
+		s->next = db->open_snaps;
+		db->open_snaps = s;
+		s->is_open = true;
+	}
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
+}
+
+bool sw_snaps_first(const struct sw_db *db, struct sw_order *out)
+{
+	const struct sw_snap *first = db->open_snaps;
+
+	for (const struct sw_snap *s = first; s; s = s->next)
+		if (sw_order_cmp(&s->at, &first->at) < 0)
+			first = s;
+	if (first)
+		*out = first->at;
+	return first != NULL;
+}
+
+/* A snapshot is gone. head_lock is held. */
+static void leave(struct sw_snap *s)
+{
+	struct sw_snap **at = &s->db->open_snaps;
+
+	while (s->is_open && *at != s)
+		at = &(*at)->next;
+	if (s->is_open)
+		*at = s->next;
+	s->is_open = false;
+}
+
+/* The state as of a commit before the horizon cannot be made any more. */
+static int check_horizon(struct sw_txn *txn, const struct sw_order *at)
+{
+	struct sw_order horizon;
+	struct sw_hash id;
+	char hex[SW_HASH_HEX_SIZE];
+	int rc = sw_history_horizon(txn, &horizon);
+
+	if (rc <= 0 || sw_order_cmp(at, &horizon) >= 0)
+		return rc < 0 ? rc : 0;
+	sw_order_id(at, &id);
+	sw_hex(id.b, SW_HASH_SIZE, hex);
+	return sw_fail(SW_EFREED,
+		       "the database as of commit %.12s cannot be shown: its content was freed by gc in this store; a peer that "
+		       "keeps all history still has it",
+		       hex);
 }
 
 static int build(struct sw_snap *s, const struct sw_reader *r, uint64_t n_forgotten)
@@ -235,6 +284,8 @@ static int open_in(struct sw_db *db, const struct sw_reader *r, const struct sw_
 
 	if (rc == 0)
 		rc = sw_history_order(r->txn, seq, &at);
+	if (rc == 0)
+		rc = check_horizon(r->txn, &at);
 	if (rc < 0)
 		return rc;
 	*out = find_kept(db, &at);
@@ -296,6 +347,9 @@ void sw_snap_unref(struct sw_snap *s)
 {
 	if (!s || atomic_fetch_sub(&s->n_refs, 1) > 1)
 		return;
+	pthread_mutex_lock(&s->db->head_lock);
+	leave(s);
+	pthread_mutex_unlock(&s->db->head_lock);
 	for (size_t i = 0; i < s->n_pins; i++)
 		sw_db_unpin(s->db, &s->pins[i]);
 	sw_nodes_free(s->nodes);

@@ -58,6 +58,9 @@ const char *sw_store_dir(const struct sw_store *s);
 /* Bytes of the data file, in use and in all. */
 int sw_store_size(struct sw_store *s, uint64_t *used, uint64_t *file);
 
+/* Bytes of the data file that nothing is in, and that what comes is written to first. */
+int sw_store_free_bytes(struct sw_store *s, uint64_t *out) SW_MUST_CHECK;
+
 int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out) SW_MUST_CHECK;
 /* Durable when it returns 0. The transaction is gone in either case. SW_ENOSPC: nothing changed. */
 int sw_txn_commit(struct sw_txn *txn) SW_MUST_CHECK;

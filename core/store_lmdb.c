@@ -409,6 +409,36 @@ int sw_store_size(struct sw_store *s, uint64_t *used, uint64_t *file)
 	return 0;
 }
 
+/* LMDB keeps its free pages in its first table, a list for each transaction that freed some: a count, then the pages. */
+int sw_store_free_bytes(struct sw_store *s, uint64_t *out)
+{
+	MDB_val key, list;
+	MDB_cursor *cursor = NULL;
+	uint64_t n_pages = 0;
+	MDB_txn *txn;
+	MDB_stat st;
+	int mrc = mdb_txn_begin(s->mdb, NULL, MDB_RDONLY, &txn);
+
+	if (mrc != 0)
+		return fail_mdb(mrc, s->dir, "begin a transaction");
+	mrc = mdb_cursor_open(txn, 0, &cursor);
+	while (mrc == 0 && (mrc = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
+		size_t n = 0;
+
+		if (list.mv_size >= sizeof(n))
+			memcpy(&n, list.mv_data, sizeof(n));
+		n_pages += n;
+	}
+	mdb_env_stat(s->mdb, &st);
+	if (cursor)
+		mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	if (mrc != 0 && mrc != MDB_NOTFOUND)
+		return fail_mdb(mrc, s->dir, "read the list of free pages");
+	*out = n_pages * st.ms_psize;
+	return 0;
+}
+
 static struct sw_txn *pool_take(struct sw_store *s)
 {
 	struct sw_txn *txn = NULL;

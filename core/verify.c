@@ -17,6 +17,8 @@ struct verify {
 	struct sw_order *orders;
 	size_t n;
 	size_t n_out; /* that are not in the line */
+	bool has_horizon; /* history is not whole up to here */
+	struct sw_order horizon;
 	struct sw_judgement judgement;
 };
 
@@ -87,6 +89,11 @@ static int is_vouched_for(struct verify *v, uint64_t seq, const struct sw_key *a
 	return rc;
 }
 
+static bool is_below_horizon(const struct verify *v, const struct sw_order *at)
+{
+	return v->has_horizon && sw_order_cmp(at, &v->horizon) <= 0;
+}
+
 static int verify_commit(struct verify *v, uint64_t seq, struct sw_view raw)
 {
 	struct sw_changeset changes;
@@ -95,7 +102,7 @@ static int verify_commit(struct verify *v, uint64_t seq, struct sw_view raw)
 	struct sw_hash hash;
 	uint64_t indexed;
 	size_t n_blobs;
-	bool vouched;
+	bool vouched, is_freed;
 	int rc;
 
 	if (sw_commit_decode(raw, &c) < 0)
@@ -114,14 +121,20 @@ static int verify_commit(struct verify *v, uint64_t seq, struct sw_view raw)
 	rc = sw_history_changeset(v->txn, seq, &changeset);
 	if (rc < 0)
 		return fault(&c.id, "its changeset is missing");
+	sw_order_make(c.stamp, &c.author, &c.id, &v->orders[v->n]);
+	rc = sw_history_is_freed(v->txn, seq, &is_freed);
+	if (rc < 0)
+		return rc;
+	if (is_freed && !is_below_horizon(v, &v->orders[v->n]))
+		return fault(&c.id, "its content was freed, and it is not where that is done");
+	v->report->n_freed += is_freed;
 	sw_hash_compute(SW_DOMAIN_CHANGESET, changeset, &hash);
-	if (!sw_hash_eq(&hash, &c.changeset) || sw_changeset_check(changeset, &n_blobs) < 0 ||
+	if ((!is_freed && !sw_hash_eq(&hash, &c.changeset)) || sw_changeset_check(changeset, &n_blobs) < 0 ||
 	    sw_changeset_begin(&changes, changeset) < 0)
 		return fault(&c.id, "its changeset is damaged");
 	rc = verify_parents(v, &c);
 	if (rc < 0)
 		return rc;
-	sw_order_make(c.stamp, &c.author, &c.id, &v->orders[v->n]);
 	v->commits[v->n++] = (struct sw_fold_commit){
 	    .seq = seq, .stamp = c.stamp, .mode = changes.mode, .changeset = changeset};
 	return 0;
@@ -130,8 +143,10 @@ static int verify_commit(struct verify *v, uint64_t seq, struct sw_view raw)
 static int verify_history(struct verify *v)
 {
 	size_t n = (size_t)sw_txn_count(v->txn, SW_SPACE_COMMITS);
-	int rc = 0;
+	int rc = sw_history_horizon(v->txn, &v->horizon);
 
+	v->has_horizon = rc > 0;
+	rc = rc < 0 ? rc : 0;
 	v->commits = calloc(n + 1, sizeof(*v->commits));
 	v->orders = calloc(n + 1, sizeof(*v->orders));
 	if (!v->commits || !v->orders)
@@ -269,6 +284,24 @@ static int place_cmp(const void *a, const void *b)
 	return memcmp(a, b, SW_ORDER_SIZE);
 }
 
+/* Whether what is not whole was applied does not follow from what is left of it: the line says so. */
+static int take_outcomes(struct verify *v, const struct place *places)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < v->n; i++) {
+		enum sw_outcome outcome;
+
+		if (v->commits[i].outcome >= SW_VOID || !is_below_horizon(v, &places[i].order))
+			continue;
+		rc = sw_history_outcome(v->txn, v->commits[i].seq, &outcome);
+		if (rc == 0 && outcome < SW_VOID)
+			v->commits[i].outcome = outcome;
+		v->commits[i].is_given = true;
+	}
+	return rc;
+}
+
 /* Fold the whole history again and compare outcomes and state. */
 static int verify_fold(struct verify *v)
 {
@@ -283,6 +316,9 @@ static int verify_fold(struct verify *v)
 		qsort(places, v->n, sizeof(*places), place_cmp);
 		for (size_t i = 0; i < v->n; i++)
 			v->commits[i] = places[i].commit;
+		rc = take_outcomes(v, places);
+	}
+	if (rc == 0) {
 		rc = sw_fold_run(v->txn, v->nodes, v->db->shape, &sw_hash_zero, &sw_hash_zero, v->commits,
 				 v->n, &control, &fold);
 	}

@@ -3,6 +3,7 @@
 #include "core/blob.h"
 #include "core/columns.h"
 #include "core/db_internal.h"
+#include "core/gc.h"
 #include "core/hlc.h"
 #include "tests/lib/content.h"
 #include "tests/lib/world_internal.h"
@@ -366,11 +367,17 @@ static void snapshot(struct world *w, size_t i, size_t x)
 {
 	struct oracle *o = &w->seen[i];
 	struct sw_hash id = o->commits[x].commit.id, state;
+	struct sw_order at;
 	struct sw_snap *snap;
 
 	if (o->commits[x].outcome == SW_OUT)
 		return;
 
+	sw_order_make(o->commits[x].commit.stamp, &o->commits[x].commit.author, &id, &at);
+	if (sw_order_cmp(&at, &w->horizon[i]) < 0) {
+		assert_int_equal(sw_snap_open(w->db[i].db, &id, &snap), SW_EFREED);
+		return;
+	}
 	TEST_OK(sw_snap_open(w->db[i].db, &id, &snap));
 	oracle_fold(o, x + 1);
 	state = oracle_state(o);
@@ -395,6 +402,41 @@ void world_snapshots(struct world *w, size_t i)
 void world_milestones(struct world *w, size_t i, uint64_t n_rows, uint64_t n_commits_ago)
 {
 	w->db[i].db->milestone_rate = (struct sw_milestone_rate){n_rows, n_commits_ago};
+}
+
+void world_gc(struct world *w, size_t i)
+{
+	struct sw_gc_options options = {0};
+	struct sw_gc_report report;
+	struct sw_cursor c = {0};
+	struct sw_order at;
+	struct sw_reader r;
+	int rc;
+
+	TEST_OK(sw_reader_begin(w->db[i].db, &r));
+	assert_int_equal(sw_cursor_seek_rank(&c, r.nodes, &r.head.line, below(w, (uint32_t)r.head.count)), 1);
+	memcpy(at.b, sw_cursor_entry(&c)->key.p, SW_ORDER_SIZE);
+	sw_cursor_fini(&c);
+	sw_reader_end(&r);
+	if (sw_order_cmp(&at, &w->horizon[i]) < 0)
+		return;
+	options.horizon = &at;
+	options.batch = 1 + below(w, 4);
+	w->db[i].env.fail_in = one_in(w, 2) ? 1 + below(w, 20) : 0;
+	w->db[i].env.fail_rc = SW_EIO;
+	rc = sw_db_gc(w->db[i].db, &options, &report);
+	w->db[i].env.fail_in = 0;
+	assert_true(rc == 0 || rc == SW_EIO);
+	w->n_interrupted += rc < 0;
+	assert_false(report.is_held);
+	TEST_OK(sw_reader_begin(w->db[i].db, &r));
+	TEST_OK(sw_db_horizon(&r, &w->horizon[i]));
+	sw_reader_end(&r);
+	if (sw_order_stamp(&at) > w->floor)
+		w->floor = sw_order_stamp(&at);
+	w->n_freed += report.n_commits;
+	verify(w, i);
+	world_check(w, i);
 }
 
 /* Steps */
@@ -813,6 +855,8 @@ static void craft_header(struct world *w, size_t i, struct sw_commit *c)
 		if (other > last && one_in(w, 2))
 			c->stamp = other;
 	}
+	if (c->stamp <= w->floor)
+		c->stamp = w->floor + 1 + below(w, 3);
 }
 
 static void craft_control(struct world *w, size_t i, struct sw_buf *out)

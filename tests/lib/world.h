@@ -78,7 +78,10 @@ struct world {
 	struct world_version *versions; /* every content that a row ever had */
 	size_t n_versions;
 	struct sw_changes changes; /* that the last step told its listener */
+	struct sw_order horizon[WORLD_DBS]; /* gc has freed what is before it; all zero: nothing */
+	uint64_t floor; /* stamp: what is made by hand comes behind it */
 	bool governed; /* grants, revocations and floors happen in the middle; there are several admins */
+	size_t n_freed, n_interrupted; /* commits, and runs of gc */
 	bool polite;   /* only what is in the line of one store goes to another */
 	uint64_t rough;		   /* of one in so many commits made by hand, the columns are made up; 0: none */
 };
@@ -103,6 +106,11 @@ void world_snapshot(struct world *w, size_t i);
 void world_snapshots(struct world *w, size_t i);
 /* Store i makes a milestone whenever so many rows (and as many as there are) were written, of so many commits ago. */
 void world_milestones(struct world *w, size_t i, uint64_t n_rows, uint64_t n_commits_ago);
+/*
+ * When all agree: store i frees what no longer matters up to some place in the line, or fails on the way; nothing comes before that
+ * place any more.
+ */
+void world_gc(struct world *w, size_t i);
 /* Close store i, or let it crash, and open it again. */
 void world_restart(struct world *w, size_t i);
 /* The last few commits of the first store's order go to new stores, in every order that has parents first. There is room for one more store. */

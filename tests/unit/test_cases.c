@@ -6,7 +6,9 @@
  */
 #include "core/breaches.h"
 #include "core/columns.h"
+#include "core/conflicts.h"
 #include "core/db_internal.h"
+#include "core/gc.h"
 #include "tests/lib/pair.h"
 
 static size_t system_count(struct test_db *t, const char *name)
@@ -596,6 +598,69 @@ static void case_16_a_table_shows_while_it_has_rows(void **state)
 	pair_close(&p);
 }
 
+/*
+ * Of two stores one has freed what is settled, the other keeps everything. What then
+ * arrives late, based on values that are gone there, gives the same on both: a conflict
+ * with what stands, with its bytes, a merge by column, a strict commit that is dropped.
+ */
+static void case_18_who_has_freed_goes_on_like_who_keeps(void **state)
+{
+	struct sw_gc_options options = {0};
+	struct sw_gc_report report;
+	struct sw_conflict c;
+	struct sw_order horizon;
+	struct sw_reader r;
+	struct sw_side side;
+	struct sw_hash root;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	test_put(&p.a, "t", "r", "1");
+	test_put(&p.a, "t", "r", "2");
+	test_put(&p.a, "t", "c.json", "{\"x\":1,\"y\":1}");
+	test_put(&p.a, "t", "c.json", "{\"x\":2,\"y\":1}");
+	test_put(&p.a, "t", "c.json", "{\"x\":3,\"y\":1}");
+	test_put(&p.a, "t", "gone", "1");
+	test_delete(&p.a, "t", "gone");
+	pair_sync(&p);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_line_ago(r.nodes, &r.head.line, 0, &horizon));
+	sw_reader_end(&r);
+	options.horizon = &horizon;
+	TEST_OK(sw_db_gc(p.a.db, &options, &report));
+	assert_int_equal(report.n_commits,
+			 3); /* the last writer of a row stays, so that the table does */
+	p.a.env.now_ms += 1000;
+	/* All by an author who has the grant, and knows of nothing since; the last one
+	 * comes first. */
+	pair_add(&p, 0, MS(5002), &p.grant, SW_MODE_STRICT, test_row_op("r", "1", "sold"));
+	pair_add(&p, 1, MS(5000), &p.grant, SW_MODE_MERGE, test_row_op("r", "1", "late"));
+	pair_add(&p, 2, MS(5001), &p.grant, SW_MODE_MERGE, test_row_op("gone", "1", "back"));
+	pair_sync(&p);
+	test_assert_text(&p.a, "t", "r", "late");
+	test_assert_text(&p.a, "t", "gone", "back");
+	assert_true(system_count(&p.a, SW_TABLE_CONFLICTS) >= 3);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	assert_int_equal(sw_conflicts_seek(r.nodes, &root, sw_view("", 0), &c), 1);
+	TEST_OK(sw_conflict_side(p.a.db, &r, &c, SW_SIDE_LOST, &side));
+	sw_side_fini(&side);
+	sw_reader_end(&r);
+	/* Nor does what came into conflict go at the next time. */
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_line_ago(r.nodes, &r.head.line, 0, &horizon));
+	sw_reader_end(&r);
+	TEST_OK(sw_db_gc(p.a.db, &options, &report));
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_conflict_side(p.a.db, &r, &c, SW_SIDE_LOST, &side));
+	sw_side_fini(&side);
+	sw_reader_end(&r);
+	pair_add(&p, 3, MS(5003), &p.grant, SW_MODE_MERGE, test_row_op("r", "1", "later"));
+	pair_sync(&p);
+	pair_close(&p);
+}
+
 static void case_20_equal_heads_imply_equal_everything(void **state)
 {
 	struct sw_op resolve = {
@@ -855,6 +920,7 @@ int main(void)
 	    cmocka_unit_test(case_14_unrelated_strict_commits_do_not_drop_each_other),
 	    cmocka_unit_test(case_15_equal_writes_and_touches_are_no_conflict),
 	    cmocka_unit_test(case_16_a_table_shows_while_it_has_rows),
+	    cmocka_unit_test(case_18_who_has_freed_goes_on_like_who_keeps),
 	    cmocka_unit_test(case_20_equal_heads_imply_equal_everything),
 	    cmocka_unit_test(case_21_a_merge_that_breaks_a_check_or_a_reference_is_kept_and_reported),
 	    cmocka_unit_test(equal_tables_can_be_emptied_together),
