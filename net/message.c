@@ -42,6 +42,13 @@ void sw_message_pull(uint64_t turn, const struct sw_hash *v, size_t n, struct sw
 	put_hashes(v, n, out);
 }
 
+void sw_message_freed(uint64_t turn, const struct sw_hash *v, size_t n, struct sw_buf *out)
+{
+	put_type(SW_MSG_FREED, out);
+	sw_buf_put_varint(out, turn);
+	put_hashes(v, n, out);
+}
+
 void sw_message_more(uint64_t turn, struct sw_buf *out)
 {
 	put_type(SW_MSG_MORE, out);
@@ -292,6 +299,10 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 		m->turn = sw_rd_varint(r);
 		get_hashes(r, SW_MESSAGE_KNOWN_MAX, m);
 		return 0;
+	case SW_MSG_FREED:
+		m->turn = sw_rd_varint(r);
+		get_hashes(r, SW_MESSAGE_TIPS_MAX, m);
+		return m->n_hashes == 0 ? SW_EFORMAT : 0;
 	case SW_MSG_MORE:
 		m->turn = sw_rd_varint(r);
 		return 0;

@@ -55,6 +55,7 @@ enum sw_message_type {
 	SW_MSG_WATERMARKS = 13,
 	SW_MSG_LOOK = 14,
 	SW_MSG_NODE = 15,
+	SW_MSG_FREED = 16,
 };
 
 /* A decoded message; views borrow from the bytes, or from `unpacked`. */
@@ -63,9 +64,9 @@ struct sw_message {
 	uint64_t version;	/* HELLO */
 	struct sw_view text;	/* HELLO JOINED BYE */
 	struct sw_head head;	/* HEAD */
-	size_t n_hashes;	/* HEAD PULL WANT LOOK NODE */
+	size_t n_hashes;	/* HEAD PULL WANT LOOK NODE FREED */
 	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
-	uint64_t turn;		/* PULL MORE COMMITS: counts the PULLs */
+	uint64_t turn;		/* PULL MORE COMMITS FREED: counts the PULLs */
 	bool more;		/* COMMITS */
 	struct sw_view body;	/* COMMITS RECORDS WATERMARKS: walk it; NODE: the record */
 	uint64_t nonce;		/* PING PONG */
@@ -93,6 +94,7 @@ void sw_message_bye(const char *text, struct sw_buf *out);
 int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 
+void sw_message_freed(uint64_t turn, const struct sw_hash *v, size_t n, struct sw_buf *out);
 void sw_message_look(const struct sw_hash *node, struct sw_buf *out);
 /* record: empty when there is none. */
 void sw_message_node(const struct sw_hash *node, struct sw_view record, struct sw_buf *out);

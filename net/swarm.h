@@ -88,6 +88,7 @@ struct sw_peer_status {
 	bool is_inbound;
 	enum sw_peer_state state;
 	uint64_t lag_commits;  /* commits that one of the two is not known to have */
+	bool has_freed;	       /* by gc, what is missing here: another peer must send it */
 	uint64_t lag_ms;       /* for how long the heads have differed without a break; 0 in sync */
 	int64_t clock_ms;      /* its clock is ahead of ours by so much; 0: or not known yet */
 	uint64_t rtt_us;       /* of the last ping; 0: none yet */
@@ -106,6 +107,8 @@ struct sw_swarm_status {
 	size_t n_peers;
 	uint64_t n_connected;	/* joined, syncing or in sync */
 	uint64_t n_held;	/* commits not taken yet: stamped too far in the future */
+	bool reaches_down;	/* a commit cannot be taken, since it changes what gc has freed here */
+	struct sw_hash down;	/* which */
 	uint64_t n_refused;	/* commits refused, since the start */
 	uint64_t n_batches;	/* taken by the database, since the start */
 	uint64_t commits_in;

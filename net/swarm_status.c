@@ -23,6 +23,7 @@ static bool some_up(const struct sw_swarm *s)
 int sw_swarm_wait_synced(struct sw_swarm *s, unsigned timeout_ms)
 {
 	uint64_t end = sw_swarm_now(s) + timeout_ms, have = 0, want = 0;
+	struct sw_sync_counters n;
 	int rc = SW_EAGAIN;
 
 	pthread_mutex_lock(&s->lock);
@@ -49,8 +50,12 @@ int sw_swarm_wait_synced(struct sw_swarm *s, unsigned timeout_ms)
 		const char *why = s->n_endpoints && s->endpoints[0]->status.last_error[0] ? s->endpoints[0]->status.last_error
 										    : "it does not answer";
 
-		rc = sw_fail(SW_EAGAIN, "no peer could be reached in time (%s)",
-			     some_up(s) ? "one answers, but has not sent everything yet" : why);
+		if (some_up(s))
+			why = "one answers, but has not sent everything yet";
+		sw_sync_counters(s->sync, &n);
+		if (n.n_freed > 0)
+			why = "one answers, but has freed old history by gc; a peer that keeps all of it is needed";
+		rc = sw_fail(SW_EAGAIN, "no peer could be reached in time (%s)", why);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc;
@@ -84,6 +89,8 @@ static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
 
 	sw_sync_counters(s->sync, &n);
 	out->n_held = n.n_held;
+	out->reaches_down = n.reaches_down;
+	out->down = n.down;
 	out->n_refused = n.n_refused;
 	out->n_batches = n.n_batches;
 	out->commits_in = n.commits_in;

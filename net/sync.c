@@ -289,6 +289,9 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 	case SW_MSG_COMMITS:
 		sw_pull_commits(s, p, m, now_ms);
 		break;
+	case SW_MSG_FREED:
+		sw_freed_take(s, p, m, now_ms);
+		break;
 	case SW_MSG_WANT:
 		sw_serve_records(s, p, m->hashes, m->n_hashes);
 		break;
@@ -501,6 +504,7 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 	sw_sync_release(s, now_ms);
 	sw_records_tick(s, now_ms);
 	tick_held(s, now_ms);
+	sw_freed_tick(s, now_ms);
 	if (!s->bulk)
 		sw_pull_end_bulk(s, NULL, now_ms);
 	for (struct peer *p = s->peers; p; p = p->next) {
@@ -542,6 +546,7 @@ bool sw_sync_peer_status(const struct sw_sync *s, uint64_t id, uint64_t now_ms, 
 		out->state = SW_PEER_IN_SYNC;
 	out->lag_ms = p->behind_ms ? now_ms - p->behind_ms : 0;
 	out->lag_commits = p->phase == PHASE_MEMBER ? sw_serve_lag(s, p) : 0;
+	out->has_freed = p->pull.waits;
 	if (p->lacks)
 		out->lag_commits += p->head.count > ours.count ? p->head.count - ours.count : 1;
 	return true;

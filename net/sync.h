@@ -68,6 +68,9 @@ bool sw_sync_peer_status(const struct sw_sync *s, uint64_t peer, uint64_t now_ms
 
 struct sw_sync_counters {
 	uint64_t n_held;    /* commits from the future, not taken yet */
+	uint64_t n_freed;   /* peers that have freed, by gc, what is missing here */
+	bool reaches_down;  /* a commit cannot be taken, since it changes what gc has freed here */
+	struct sw_hash down; /* which */
 	uint64_t n_refused;
 	uint64_t n_batches; /* taken by the database */
 	uint64_t n_resigned; /* own commits that were signed again after a clock was wrong */

@@ -65,6 +65,9 @@ struct pulling {
 	bool early; /* one of the batch could not be taken yet */
 	bool unproven; /* one of the batch only together with what follows it */
 	bool whole; /* the next batch is to be taken in one piece */
+	struct sw_hash freed[SW_MESSAGE_TIPS_MAX]; /* it has freed the content of these, and of what is below them */
+	size_t n_freed;
+	bool waits; /* some of them are not here: there is no use in asking it for more */
 	struct sw_nodes *records; /* indexes */
 	struct sw_nodes *data;	  /* the rest, until it is much: then it goes to the store */
 	uint64_t allowed; /* bytes of records that these commits can need */
@@ -175,6 +178,7 @@ struct sw_sync {
 	bool has_inviter;
 	struct ban bans[BANS_MAX];
 	struct held held[HELD_MAX];
+	struct held down; /* needs what gc has freed here */
 	struct watermarks watermarks;
 	struct sw_sync_counters counters;
 	struct sw_swarm_timers timers;
@@ -253,6 +257,18 @@ void sw_pull_records_came(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 /* Take what is complete, ask for what is not; p may be dropped. */
 void sw_pull_go_on(struct sw_sync *s, struct peer *p, uint64_t now_ms);
 void sw_pull_fini(struct peer *p);
+
+/* What gc has freed */
+/* Of what a peer lacks, the commits that cannot be sent, and that none of these stands on: at most SW_MESSAGE_TIPS_MAX. */
+int sw_freed_find(const struct sw_reader *r, const struct serving *s, struct sw_hash *ids, size_t *n,
+		  uint64_t *steps) SW_MUST_CHECK;
+/* A peer says so. */
+void sw_freed_take(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* Whether that is how it is still. */
+bool sw_freed_waits(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* A commit came that cannot be taken, since it needs what gc has freed here. */
+void sw_sync_reaches_down(struct sw_sync *s, const struct sw_hash *id, uint64_t now_ms);
+void sw_freed_tick(struct sw_sync *s, uint64_t now_ms);
 
 /* Divergence */
 /* It has told its head: of the same commits, does it have the same roots? */

@@ -22,8 +22,11 @@ static int put_id(struct sw_txn *txn, uint64_t seq, struct sw_hash *out, size_t 
 	return rc;
 }
 
-/* Ids that let the other side find what we lack: our tips, then commits that arrived ever longer ago. */
-static int find_known(struct sw_sync *s, struct sw_hash *out, size_t *n)
+/*
+ * Ids that let the other side find what we lack: our tips, then commits that arrived ever longer ago; and of those that it cannot
+ * send, the ones that are here.
+ */
+static int find_known(struct sw_sync *s, const struct peer *p, struct sw_hash *out, size_t *n)
 {
 	struct sw_hash *tips = NULL;
 	struct sw_reader r;
@@ -43,6 +46,12 @@ static int find_known(struct sw_sync *s, struct sw_hash *out, size_t *n)
 		rc = put_id(r.txn, next - back, out, n);
 	if (rc == 0 && next > 1)
 		rc = put_id(r.txn, 1, out, n); /* everybody has the first */
+	for (size_t i = 0; rc == 0 && i < p->pull.n_freed && *n < SW_MESSAGE_KNOWN_MAX; i++) {
+		uint64_t seq;
+
+		if (sw_history_seq(r.txn, &p->pull.freed[i], &seq) == 0)
+			out[(*n)++] = p->pull.freed[i];
+	}
 	free(tips);
 	sw_reader_end(&r);
 	return rc;
@@ -71,12 +80,12 @@ void sw_pull_start(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	size_t n;
 	int rc;
 
-	if (p->dropped || p->pull.n > 0)
+	if (p->dropped || p->pull.n > 0 || p->pull.waits)
 		return; /* what came is not taken yet; it goes on from there */
 	p->pull.postponed = must_wait(s, p);
 	if (p->pull.postponed)
 		return;
-	rc = find_known(s, known, &n);
+	rc = find_known(s, p, known, &n);
 	if (rc < 0) {
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 		return;
@@ -225,6 +234,10 @@ static const struct sw_incoming *look_at(struct sw_sync *s, struct pulling *pull
 		case SW_TAKEN_REFUSED:
 			s->counters.n_refused++;
 			return &pull->v[i];
+		case SW_TAKEN_FREED:
+			sw_sync_reaches_down(s, &pull->v[i].id, now_ms);
+			pull->early = true;
+			break;
 		case SW_TAKEN_UNPROVEN:
 			pull->unproven = true;
 			pull->early = true;
@@ -414,7 +427,7 @@ static uint64_t patience_ms(const struct peer *p)
 /* The peer has something for us, and a request there that it may have overlooked: nothing else is under way. */
 static bool is_overlooked(const struct sw_sync *s, const struct peer *p)
 {
-	return p->lacks && !p->pull.postponed && p->pull.n == 0 && p->pull.again_ms == 0 && s->bulk != p;
+	return p->lacks && !p->pull.waits && !p->pull.postponed && p->pull.n == 0 && p->pull.again_ms == 0 && s->bulk != p;
 }
 
 void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -423,7 +436,7 @@ void sw_pull_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 
 	if (s->bulk == p && is_turn_over(s, now_ms))
 		sw_pull_end_bulk(s, p, now_ms);
-	if (pull->n > 0)
+	if (pull->n > 0 || sw_freed_waits(s, p, now_ms))
 		return;
 	if (pull->again_ms > 0) {
 		if (now_ms >= pull->again_ms)

@@ -316,6 +316,7 @@ struct batch {
 	size_t n;
 	bool has_ours; /* a commit that was made here */
 	bool more;
+	bool is_blocked; /* the content of what comes next was freed by gc */
 	size_t at; /* the place after it */
 	uint64_t upto;
 };
@@ -366,7 +367,10 @@ static int fill_batch(struct sw_sync *sync, const struct sw_reader *r, const str
 		rc = next_commit(sync, r, s, b, last, &seq, &raw, &c);
 		if (rc <= 0)
 			return rc;
-		b->more = b->body.n >= SW_MESSAGE_BATCH || b->n == limit;
+		rc = sw_history_is_freed(r->txn, seq, &b->is_blocked);
+		if (rc < 0)
+			return rc;
+		b->more = b->body.n >= SW_MESSAGE_BATCH || b->n == limit || b->is_blocked;
 		if (b->more) {
 			b->at = before.at; /* the next batch begins with it */
 			b->upto = before.upto;
@@ -397,6 +401,12 @@ static int make_batch(struct sw_sync *sync, const struct sw_reader *r, const str
 	sw_batch_fini(&headers);
 	if (rc < 0 || n == b->n)
 		return rc;
+	/* What vouches for the rest cannot be sent either. */
+	if (n == 0 && b->is_blocked) {
+		sw_buf_reset(&b->body);
+		b->n = 0;
+		return 0;
+	}
 	if (n == 0)
 		return sw_fail(SW_ECORRUPT, "a commit in the store has a wrong signature; run 'swarmfs verify'");
 	sw_buf_fini(&b->body);
@@ -450,6 +460,28 @@ static int send_batch(struct sw_sync *s, struct peer *p, const struct batch *b, 
 	return 0;
 }
 
+/* Instead of an answer; it will ask anew. */
+static void tell_freed(struct sw_sync *s, struct peer *p)
+{
+	struct sw_hash ids[SW_MESSAGE_TIPS_MAX];
+	struct sw_reader r;
+	SW_BUF out = {0};
+	size_t n;
+	int rc = sw_reader_begin(s->db, &r);
+
+	if (rc == 0) {
+		rc = sw_freed_find(&r, &p->serve, ids, &n, &p->effort.steps);
+		sw_reader_end(&r);
+	}
+	if (rc < 0) {
+		sw_sync_drop(s, p, sw_fail_message(rc), true);
+		return;
+	}
+	sw_message_freed(p->serve.turn, ids, n, &out);
+	if (sw_sync_send(s, p, &out) == 0)
+		p->serve.waiting = p->serve.catching_up = false;
+}
+
 void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	struct batch b = {0};
@@ -476,6 +508,8 @@ void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 		sw_sync_drop(s, p, sw_fail_message(rc), true);
 	} else if (b.n == 0 && p->phase == PHASE_REMOVED) {
 		sw_sync_drop(s, p, REMOVED_REASON, true);
+	} else if (b.n == 0 && b.is_blocked) {
+		tell_freed(s, p);
 	} else if (b.n == 0) {
 		move_to(&p->serve, b.at, b.upto); /* the request stands */
 		p->serve.catching_up = false;

@@ -55,6 +55,9 @@ static void encode_again(const struct sw_message *m, struct sw_view bytes)
 	case SW_MSG_PULL:
 		sw_message_pull(m->turn, m->hashes, m->n_hashes, &out);
 		break;
+	case SW_MSG_FREED:
+		sw_message_freed(m->turn, m->hashes, m->n_hashes, &out);
+		break;
 	case SW_MSG_MORE:
 		sw_message_more(m->turn, &out);
 		break;

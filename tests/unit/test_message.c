@@ -10,7 +10,7 @@
 #include "net/message.h"
 #include "tests/lib/rng.h"
 
-#define N_SAMPLES 16
+#define N_SAMPLES 17
 
 static struct rng rng;
 static struct sw_message m; /* large */
@@ -91,6 +91,7 @@ static void sample(size_t which, struct sw_buf *out)
 		break;
 	case 13: sw_message_look(&hashes[1], out); break;
 	default: sw_message_bye("so long", out); break;
+	case 15: sw_message_freed(7, hashes, 2, out); break;
 	case 14: sw_message_node(&hashes[1], sw_view(NULL, 0), out); break;
 	}
 	assert_int_equal(out->rc, 0);
@@ -109,6 +110,7 @@ static bool encode_again(const struct sw_message *msg, struct sw_buf *out)
 	case SW_MSG_HEAD: sw_message_head(&msg->head, msg->hashes, msg->n_hashes, out); return true;
 	case SW_MSG_PULL: sw_message_pull(msg->turn, msg->hashes, msg->n_hashes, out); return true;
 	case SW_MSG_MORE: sw_message_more(msg->turn, out); return true;
+	case SW_MSG_FREED: sw_message_freed(msg->turn, msg->hashes, msg->n_hashes, out); return true;
 	case SW_MSG_WANT: sw_message_want(msg->hashes, msg->n_hashes, out); return true;
 	case SW_MSG_PING: sw_message_ping(msg->nonce, out); return true;
 	case SW_MSG_PONG: sw_message_pong(msg->nonce, msg->wall_ms, out); return true;
