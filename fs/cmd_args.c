@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/gc.h"
+#include "core/hlc.h"
 #include "fs/cmd.h"
+#include "fs/text.h"
 
 #define OPTIONS_MAX 32
 #define WORD_MAX    32
@@ -253,6 +256,21 @@ int sw_ctx_fail(struct sw_ctx *ctx, int rc)
 	fflush(ctx->out);
 	fprintf(ctx->err, "swarmfs: %s\n", sw_fail_message(rc));
 	return SW_EXIT_FAILED;
+}
+
+void sw_ctx_note_freed(struct sw_ctx *ctx, uint64_t since)
+{
+	char time[SW_TEXT_TIME_SIZE];
+	struct sw_order horizon;
+	struct sw_reader r;
+
+	if (sw_reader_begin(ctx->owner->db, &r) < 0)
+		return;
+	if (sw_db_horizon(&r, &horizon) > 0 && sw_order_stamp(&horizon) >= since) {
+		sw_text_time(sw_hlc_ms(sw_order_stamp(&horizon)), time);
+		fprintf(ctx->err, "swarmfs: note: what was changed up to %s and does not stand any more was freed by gc\n", time);
+	}
+	sw_reader_end(&r);
 }
 
 int sw_ctx_usage(struct sw_ctx *ctx, const struct sw_args *args, const char *format, ...)

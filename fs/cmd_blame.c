@@ -76,10 +76,27 @@ static int put_parts(const struct sw_reader *r, const struct sw_blame *b, bool i
 	return rc < 0 ? rc : out->rc;
 }
 
+/* The stamp of the oldest commit that it names. */
+static int find_oldest(const struct sw_reader *r, const struct sw_blame *b, uint64_t *out)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n; i++) {
+		struct sw_order order;
+
+		rc = sw_history_order(r->txn, b->v[i].seq, &order);
+		if (rc == 0 && sw_order_stamp(&order) < *out)
+			*out = sw_order_stamp(&order);
+	}
+	return rc;
+}
+
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct sw_commit_filter row;
 	struct sw_blame blame = {0};
+	bool is_json = sw_args_has(args, "json");
+	uint64_t oldest = UINT64_MAX;
 	struct sw_reader r;
 	SW_BUF out = {0};
 	int rc = sw_reader_begin(ctx->owner->db, &r);
@@ -89,7 +106,9 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	sw_commit_filter_parse(args->operands[1], &row);
 	rc = sw_blame_row(ctx->owner->db, &r, row.table, row.row, &blame);
 	if (rc == 0)
-		rc = put_parts(&r, &blame, sw_args_has(args, "json"), &out);
+		rc = put_parts(&r, &blame, is_json, &out);
+	if (rc == 0)
+		rc = find_oldest(&r, &blame, &oldest);
 	sw_blame_fini(&blame);
 	sw_reader_end(&r);
 	if (rc == SW_ENOTFOUND)
@@ -98,6 +117,8 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	if (rc < 0)
 		return sw_ctx_fail(ctx, rc);
 	fwrite(out.p, 1, out.n, ctx->out);
+	if (!is_json)
+		sw_ctx_note_freed(ctx, oldest);
 	return SW_EXIT_OK;
 }
 

@@ -160,7 +160,7 @@ static int check_side(const struct sw_side *s, const char *name, const char *pla
 		return sw_fail(
 		    SW_ENOTFOUND,
 		    "'%s' of %s is not known: nothing in the history has the value that the "
-		    "commit names",
+		    "commit names, or gc has freed it",
 		    name, place);
 	return 0;
 }

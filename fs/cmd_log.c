@@ -271,6 +271,8 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 			rc = walk_line(&l);
 	}
 	sw_buf_fini(&l.out);
+	if (rc == 0 && l.filter.has_table && !l.is_json)
+		sw_ctx_note_freed(ctx, l.since);
 	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
 }
 

@@ -29,10 +29,10 @@ const struct sw_cmd sw_cmd_status = {
     .summary = "how the database, the working set and the peers stand",
     .details = "With --json: pid, database, key, role, writable, store, mount, head{count,line,root}, pending, scratch, held,\n"
 	       "refused, batches, diverged, clock_ms, store_bytes, journal_bytes, error, divergence, settled{count, commit,\n"
-	       "waits_for[]{key, seen}}, transactions[]{name, made, commits, changed,\n"
+	       "waits_for[]{key, seen}}, freed_up_to, reaches_down, transactions[]{name, made, commits, changed,\n"
 	       "checked, error, moved[]{table, row}}, schema{refused[]{table, row, time, reason, path},\n"
 	       "broken[]{table, row, reason}, more}, memory{resident_bytes, rows}, listen[], peers[]{key, address, inbound,\n"
-	       "state, lag_commits, lag_ms, clock_ms, rtt_us, bytes_in, bytes_out, commits_in, commits_out, errors, reconnects,\n"
+	       "state, has_freed, lag_commits, lag_ms, clock_ms, rtt_us, bytes_in, bytes_out, commits_in, commits_out, errors, reconnects,\n"
 	       "software, error}. Equal heads mean equal histories and states. pid is null when no process serves\n"
 	       "the store.\n",
     .options = options,

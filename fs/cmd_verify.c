@@ -14,9 +14,9 @@ static int look_at_schemas(struct sw_ctx *ctx, struct sw_breaches **out)
 
 static void print_json(FILE *out, const struct sw_verify_report *r, struct sw_breaches *breaches, int rc)
 {
-	json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I}", "ok", rc == 0, "commits", (json_int_t)r->n_commits,
+	json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", rc == 0, "commits", (json_int_t)r->n_commits,
 			      "tables", (json_int_t)r->n_tables, "rows", (json_int_t)r->n_rows, "records",
-			      (json_int_t)r->n_records);
+			      (json_int_t)r->n_records, "freed", (json_int_t)r->n_freed);
 	bool is_more = false;
 
 	if (rc < 0)
@@ -35,6 +35,9 @@ static void print_text(FILE *out, const struct sw_verify_report *r, struct sw_br
 	SW_BUF broken = {0};
 
 	sw_broken_put(breaches, &broken);
+	if (r->n_freed > 0)
+		fprintf(out, "the content of %llu commits was freed by gc: of these, headers and signatures were checked\n",
+			(unsigned long long)r->n_freed);
 	fprintf(out, "%.*sclean: %llu commits, %llu tables, %llu rows, %llu records\n", (int)broken.n, (const char *)broken.p,
 		(unsigned long long)r->n_commits, (unsigned long long)r->n_tables, (unsigned long long)r->n_rows,
 		(unsigned long long)r->n_records);

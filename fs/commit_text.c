@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "core/gc.h"
 #include "core/hlc.h"
 #include "fs/commit_name.h"
 #include "fs/json_out.h"
@@ -38,6 +39,8 @@ int sw_commit_info(const struct sw_reader *r, const struct sw_order *order, stru
 	*out = (struct sw_commit_info){.order = *order};
 	sw_order_id(order, &id);
 	rc = sw_db_get_commit(r, &id, &out->commit, &raw, &out->changeset);
+	if (rc == 0)
+		rc = sw_db_is_freed(r, &id, &out->is_freed);
 	if (rc == 0)
 		rc = sw_db_outcome(r, order, &out->outcome);
 	return rc < 0 ? rc : count_ops(out);
@@ -85,7 +88,10 @@ int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, stru
 	put_hash(out, "author", c->author.b, SW_KEY_SIZE);
 	sw_buf_printf(out, "%-10s %s\n", "outcome", sw_outcome_name(info.outcome));
 	sw_buf_printf(out, "%-10s %s\n", "mode", sw_text_mode(info.mode));
-	sw_buf_printf(out, "%-10s %zu\n", "rows", info.n_rows);
+	if (info.is_freed)
+		sw_buf_printf(out, "%-10s %s\n", "content", "freed by gc; a peer that keeps all history still has it");
+	else
+		sw_buf_printf(out, "%-10s %zu\n", "rows", info.n_rows);
 	for (size_t i = 0; i < c->n_parents; i++)
 		put_hash(out, "parent", c->parents[i].b, SW_HASH_SIZE);
 	put_hash(out, "database", sw_hash_is_zero(&c->database) ? c->id.b : c->database.b, SW_HASH_SIZE);
@@ -95,6 +101,12 @@ int sw_commit_text(const struct sw_reader *r, const struct sw_order *order, stru
 	put_hash(out, "signature", c->sig.b, SW_SIG_SIZE);
 	sw_commit_put_message(out, c->message);
 	return out->rc;
+}
+
+/* How much it changed is not known of one whose content was freed. */
+static json_t *count_json(const struct sw_commit_info *info, size_t n)
+{
+	return info->is_freed ? json_null() : json_integer((json_int_t)n);
 }
 
 int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out)
@@ -108,11 +120,12 @@ int sw_commit_json(const struct sw_commit_info *info, struct sw_buf *out)
 	sw_text_time(sw_hlc_ms(c->stamp), time);
 	for (size_t i = 0; i < c->n_parents; i++)
 		json_array_append_new(parents, sw_json_hex(c->parents[i].b, SW_HASH_SIZE));
-	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:b, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
+	o = json_pack("{s:o, s:s, s:s, s:o, s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
 		      sw_json_hex(c->id.b, SW_HASH_SIZE), "name", name, "time", time, "author",
-		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "settled", info->is_settled, "mode",
+		      sw_json_hex(c->author.b, SW_KEY_SIZE), "outcome", sw_outcome_name(info->outcome), "settled", info->is_settled, "freed",
+		      info->is_freed, "mode",
 		      sw_text_mode(info->mode), "message", sw_json_text(c->message), "rows",
-		      (json_int_t)info->n_rows, "tables", (json_int_t)info->n_tables, "parents", parents, "database",
+		      count_json(info, info->n_rows), "tables", count_json(info, info->n_tables), "parents", parents, "database",
 		      sw_json_hex(database->b, SW_HASH_SIZE), "rule", (json_int_t)c->rule, "state",
 		      sw_json_hex(c->state.b, SW_HASH_SIZE), "changeset", sw_json_hex(c->changeset.b, SW_HASH_SIZE),
 		      "signature", sw_json_hex(c->sig.b, SW_SIG_SIZE));
@@ -134,8 +147,12 @@ int sw_commit_line(const struct sw_commit_info *info, struct sw_buf *out)
 	sw_hex(c->id.b, SW_HASH_SIZE, id);
 	sw_hex(c->author.b, SW_KEY_SIZE, author);
 	sw_text_time(sw_hlc_ms(c->stamp), time);
-	sw_buf_printf(out, "%.12s  %s  %.8s  %-7s  %-7s  %6zu row%s", id, time, author,
-		      sw_outcome_name(info->outcome), info->is_settled ? "settled" : "", info->n_rows, info->n_rows == 1 ? " " : "s");
+	sw_buf_printf(out, "%.12s  %s  %.8s  %-7s  %-7s  ", id, time, author, sw_outcome_name(info->outcome),
+		      info->is_settled ? "settled" : "");
+	if (info->is_freed)
+		sw_buf_printf(out, "%11s", "freed");
+	else
+		sw_buf_printf(out, "%6zu row%s", info->n_rows, info->n_rows == 1 ? " " : "s");
 	if (c->message.n > 0) {
 		sw_buf_printf(out, "  ");
 		sw_text_put(out, sw_view(c->message.p, eol ? (size_t)(eol - c->message.p) : c->message.n),

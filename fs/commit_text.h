@@ -13,6 +13,7 @@ struct sw_commit_info {
 	enum sw_mode mode;
 	size_t n_rows;	 /* operations on rows */
 	size_t n_tables; /* operations on tables */
+	bool is_freed;	 /* gc has freed its content: what it changed is not known any more */
 	bool is_settled; /* whoever asks sets it, if it knows */
 };
 

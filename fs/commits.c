@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "core/gc.h"
 #include "core/tags.h"
 #include "fs/commit_name.h"
 
@@ -25,6 +26,17 @@ static int snap_inode(struct sw_mount *m, const struct sw_reader *r, const struc
 	return rc;
 }
 
+/* SW_ENOTFOUND also when gc has freed it. */
+static int find_shown(const struct sw_reader *r, struct sw_view name, struct sw_order *out)
+{
+	bool is_freed = false;
+	int rc = sw_commit_find(r, name, out);
+
+	if (rc == 0)
+		rc = sw_db_is_before_horizon(r, out, &is_freed);
+	return is_freed ? SW_ENOTFOUND : rc;
+}
+
 int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
 {
 	uint8_t id[SW_COMMIT_ID_DIGITS / 2];
@@ -35,7 +47,7 @@ int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode *
 
 	if (rc < 0)
 		return rc;
-	rc = sw_commit_find(&r, name, &order);
+	rc = find_shown(&r, name, &order);
 	if (rc == 0 && sw_commit_name_parse(name, &stamp, id))
 		rc = snap_inode(m, &r, &order, out);
 	else if (rc == 0)
@@ -57,8 +69,13 @@ int sw_commits_links(struct sw_mount *m, struct sw_buf *out)
 		return rc;
 	sw_buf_put_bytes(out, sw_view_str("latest"));
 	while (rc == 0 && (rc = sw_tag_next(&r, &tag, &commit)) > 0) {
-		sw_buf_put_bytes(out, sw_buf_view(&tag));
-		rc = out->rc;
+		struct sw_order order;
+
+		rc = find_shown(&r, sw_buf_view(&tag), &order);
+		if (rc == 0)
+			sw_buf_put_bytes(out, sw_buf_view(&tag));
+		rc = rc == SW_ENOTFOUND || rc == SW_EINVAL ? 0 : rc;
+		rc = rc < 0 ? rc : out->rc;
 	}
 	sw_reader_end(&r);
 	return rc;

@@ -1,6 +1,7 @@
 /* Handlers of open files and directories. */
 #include "fs/mount_internal.h"
 
+#include "core/gc.h"
 #include "core/blob.h"
 #include "fs/commit_name.h"
 
@@ -558,6 +559,20 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 	return fill_plus(f, i, text, attr->is_now && !attr->is_table ? attr : NULL, next);
 }
 
+/* There is nothing to show of what gc has freed. */
+static int skip_freed(const struct sw_reader *r, const struct sw_hash *line, uint64_t *from)
+{
+	struct sw_order horizon;
+	uint64_t rank = 0;
+	int rc = sw_db_horizon(r, &horizon);
+
+	if (rc > 0)
+		rc = sw_tree_rank(r->nodes, line, sw_order_view(&horizon), &rank);
+	if (rc == 0 && rank > *from)
+		*from = rank;
+	return rc;
+}
+
 /*
  * Commits by their rank in the line as it was when the directory was opened. Names only: opening each snapshot
  * for its attributes would be waste. 1: there is no more room.
@@ -571,7 +586,9 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 
 	if (rc < 0)
 		return rc;
-	rc = sw_cursor_seek_rank(&c, r.nodes, &o->head.line, from);
+	rc = skip_freed(&r, &o->head.line, &from);
+	if (rc == 0)
+		rc = sw_cursor_seek_rank(&c, r.nodes, &o->head.line, from);
 	while (rc > 0 && !full) {
 		struct sw_snapdir dir = {.rank = from};
 		char name[64];

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "core/conflicts.h"
+#include "core/gc.h"
+#include "core/hlc.h"
 #include "fs/json_out.h"
 #include "fs/schema_text.h"
 #include "fs/settled_text.h"
@@ -20,6 +22,8 @@ struct standing {
 	uint64_t resident;
 	uint64_t n_conflicts; /* open */
 	struct sw_standing_settled settled;
+	bool has_horizon; /* gc has freed content up to there */
+	struct sw_order horizon;
 	struct sw_work_status work;
 	struct sw_swarm_status swarm;
 	const char *const *listen;
@@ -63,6 +67,11 @@ static int look(struct sw_owner *o, struct standing *s)
 		rc = count_conflicts(&r, &s->n_conflicts);
 	if (rc == 0)
 		rc = sw_settled_look(o->db, &r, &s->settled);
+	if (rc == 0) {
+		rc = sw_db_horizon(&r, &s->horizon);
+		s->has_horizon = rc > 0;
+		rc = rc < 0 ? rc : 0;
+	}
 	sw_reader_end(&r);
 	if (rc == 0)
 		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
@@ -84,9 +93,10 @@ static void standing_fini(struct standing *s)
 
 static json_t *peer_json(const struct sw_peer_status *p)
 {
-	return json_pack("{s:o, s:o, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "key",
+	return json_pack("{s:o, s:o, s:b, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "key",
 			 p->has_key ? sw_json_hex(p->key.b, SW_KEY_SIZE) : json_null(), "address",
-			 sw_json_text(sw_view_str(p->address)), "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "lag_commits",
+			 sw_json_text(sw_view_str(p->address)), "inbound", p->is_inbound, "state", sw_peer_state_name(p->state), "has_freed",
+			 p->has_freed, "lag_commits",
 			 (json_int_t)p->lag_commits, "lag_ms", (json_int_t)p->lag_ms, "clock_ms",
 			 (json_int_t)p->clock_ms, "rtt_us",
 			 (json_int_t)p->rtt_us, "bytes_in", (json_int_t)p->bytes_in, "bytes_out",
@@ -155,6 +165,21 @@ static json_t *copies_json(struct sw_owner *o)
 	return list;
 }
 
+static void put_horizon(const struct standing *s, char out[static SW_TEXT_TIME_SIZE])
+{
+	sw_text_time(sw_hlc_ms(sw_order_stamp(&s->horizon)), out);
+}
+
+static json_t *horizon_json(const struct standing *s)
+{
+	char time[SW_TEXT_TIME_SIZE];
+
+	if (!s->has_horizon)
+		return json_null();
+	put_horizon(s, time);
+	return json_string(time);
+}
+
 static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 {
 	json_t *peers = json_array(), *listen = json_array();
@@ -166,7 +191,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -183,7 +208,8 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
 	    sw_json_text(sw_view_str(s->work.error)), "divergence",
-	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "transactions", copies_json(o), "schema", sw_schema_json(o), "listen", listen, "peers", peers);
+	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "freed_up_to", horizon_json(s), "reaches_down",
+	    s->swarm.reaches_down ? sw_json_hex(s->swarm.down.b, SW_HASH_SIZE) : json_null(), "transactions", copies_json(o), "schema", sw_schema_json(o), "listen", listen, "peers", peers);
 }
 
 /* Of a command without a process it is its own, and says little. */
@@ -227,6 +253,8 @@ static void put_peer(const struct sw_peer_status *p, struct sw_buf *out)
 		      sw_peer_state_name(p->state), (unsigned long long)p->lag_commits,
 		      (unsigned long long)p->lag_ms, (unsigned long long)p->bytes_in,
 		      (unsigned long long)p->bytes_out, p->address, p->is_inbound ? " (it dialled us)" : "");
+	if (p->has_freed)
+		sw_buf_printf(out, "  gc there has freed what is missing here: waiting for a peer that keeps all history");
 	if (p->last_error[0]) {
 		sw_buf_printf(out, "  ");
 		sw_text_put(out, sw_view_str(p->last_error), sizeof(p->last_error));
@@ -287,6 +315,7 @@ static void put_copies(struct sw_owner *o, struct sw_buf *out)
 static void put_standing(struct sw_owner *o, const struct standing *s, struct sw_buf *out)
 {
 	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE], memory[SW_TEXT_SIZE_SIZE];
+	char time[SW_TEXT_TIME_SIZE];
 
 	sw_hex(sw_db_id(o->db)->b, SW_HASH_SIZE, hex);
 	sw_buf_printf(out, "database  %s\n", hex);
@@ -319,6 +348,15 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	if (s->swarm.n_held)
 		sw_buf_printf(out, "held      %llu commits, stamped too far ahead of this clock\n",
 			      (unsigned long long)s->swarm.n_held);
+	if (s->has_horizon) {
+		put_horizon(s, time);
+		sw_buf_printf(out, "freed     old content up to %s, by gc\n", time);
+	}
+	if (s->swarm.reaches_down) {
+		sw_hex(s->swarm.down.b, SW_HASH_SIZE, hex);
+		sw_buf_printf(out, "WAITING   commit %.12s changes history whose content gc has freed here, so neither it nor what stands "
+				   "on it can be taken; clone the database again from a peer that keeps all history\n", hex);
+	}
 	if (s->n_conflicts)
 		sw_buf_printf(out, "conflicts %llu; 'swarmfs conflicts' lists them\n", (unsigned long long)s->n_conflicts);
 	if (llabs(s->swarm.clock_ms) > CLOCK_MS)

@@ -194,7 +194,7 @@ setup_good() {
 	local pid
 	pid=$("$sf" status "$DIR/good" --json | jq .pid)
 	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone
-	for c in invite status peers log show diff commit import verify; do
+	for c in invite status peers log show diff commit import verify gc; do
 		call "$c" "$DIR/good"
 		"${argv[@]}"
 	done
@@ -210,7 +210,7 @@ setup_good() {
 	pid=$(pid_of "$A")
 	kill -9 "$pid"
 	until_true 10 ends "$pid"
-	for c in status peers log show diff commit import verify; do
+	for c in status peers log show diff commit import verify gc; do
 		call "$c" "$A"
 		"${argv[@]}"
 	done

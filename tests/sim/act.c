@@ -1,6 +1,8 @@
 /* What the actions of a plan do. */
 #include "tests/sim/sim.h"
 
+#include "core/gc.h"
+
 #include "tests/lib/content.h"
 
 #define OPS_MAX      4
@@ -294,6 +296,24 @@ static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng 
 	sim_check_told(s, by, &id);
 }
 
+/* The first node keeps everything, and whoever lacks what others have freed gets it there. A step may fail, or the node may die of it. */
+static void act_gc(struct sim *s, size_t at)
+{
+	bool may_fail = s->net.nodes[at].t.env.fail_in > 0;
+	struct sw_gc_options options = {.batch = 16};
+	struct sw_gc_report report;
+	int rc;
+
+	if (at == 0)
+		return;
+	s->has_freed = true;
+	rc = sw_db_gc(s->net.nodes[at].t.db, &options, &report);
+	if (rc < 0 && !may_fail)
+		sim_fail(s, "write", "node %zu cannot free: %s", at, sw_fail_message(rc));
+	s->stats->n_freed += report.n_commits;
+	sim_trace(s, "  %llu commits freed at %zu", (unsigned long long)report.n_commits, at);
+}
+
 static void act_crash(struct sim *s, size_t at, struct rng *r)
 {
 	struct test_env *env = &s->net.nodes[at].t.env;
@@ -487,6 +507,9 @@ static void act_at(struct sim *s, size_t at, enum sim_kind kind, struct rng *r)
 	case SIM_PROMOTE:
 	case SIM_FLOOR:
 		act_govern(s, kind, at, r);
+		break;
+	case SIM_GC:
+		act_gc(s, at);
 		break;
 	default:
 		break;

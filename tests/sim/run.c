@@ -286,6 +286,14 @@ static void bridge(struct sim *s)
 	}
 }
 
+/* Who lacks what others have freed finds the first node, which has not. It knows the members among them. */
+static void connect_to_keeper(struct sim *s)
+{
+	for (size_t i = 1; i < s->net.n_nodes && s->has_freed; i++)
+		if (!s->nodes[i].has_left && s->net.n_links < s->net.links_max)
+			net_connect(&s->net, 0, i, NULL);
+}
+
 static void heal(struct sim *s)
 {
 	s->net.break_one_in = 0;
@@ -304,6 +312,7 @@ static void heal(struct sim *s)
 			s->nodes[i].back_ms = s->net.now_ms;
 	}
 	bridge(s);
+	connect_to_keeper(s);
 	s->is_healed = true;
 }
 

@@ -229,6 +229,7 @@ static void add(struct sim_stats *sum, const struct sim_stats *s)
 	sum->n_removed += s->n_removed;
 	sum->n_twins += s->n_twins;
 	sum->n_applied += s->n_applied;
+	sum->n_freed += s->n_freed;
 	sum->virtual_ms += s->virtual_ms;
 }
 
@@ -243,12 +244,12 @@ static void print_sum(const struct sim_stats *sum, size_t n_seeds, double took)
 	       "%llu crashes, %llu with "
 	       "commits held back to the end, %llu signed again, %llu that were the last settled one somewhere, "
 	       "%llu databases of drop mode, %llu members removed, %llu stores copied, %llu working copies applied, "
-	       "%.0f virtual seconds\n",
+	       "%llu commits freed, %.0f virtual seconds\n",
 	       (unsigned long long)sum->n_commits, (unsigned long long)sum->n_sets,
 	       (unsigned long long)sum->n_oracles, (unsigned long long)sum->n_crashes,
 	       (unsigned long long)sum->n_held, (unsigned long long)sum->n_resigned, (unsigned long long)sum->n_settled,
 	       (unsigned long long)sum->n_drop, (unsigned long long)sum->n_removed, (unsigned long long)sum->n_twins,
-	       (unsigned long long)sum->n_applied, (double)sum->virtual_ms / 1000);
+	       (unsigned long long)sum->n_applied, (unsigned long long)sum->n_freed, (double)sum->virtual_ms / 1000);
 }
 
 static bool run_all(const struct options *o)

@@ -72,7 +72,8 @@
 	X(DEMOTE, "demote", 0, false) /* a key is revoked and let in again: what was not seen is void */     \
 	X(REMOVE, "remove", 0, false) /* a key is revoked for good */                                        \
 	X(PROMOTE, "promote", 0, false) /* a writer becomes an admin, who then does the like */              \
-	X(FLOOR, "floor", 0, false)   /* what was not seen of anybody is void */
+	X(FLOOR, "floor", 0, false)   /* what was not seen of anybody is void */                          \
+	X(GC, "gc", 0, false)	      /* what is settled is freed, but at the first node */
 
 enum sim_kind {
 #define X(name, text, weight, optional) SIM_##name,
@@ -174,7 +175,7 @@ struct sim_set {
 
 struct sim_stats {
 	uint64_t n_messages, n_ticks, n_actions, n_commits, n_crashes, n_torn, n_drop, n_held, n_resigned, n_sets, n_oracles, n_settled, virtual_ms;
-	uint64_t n_removed, n_twins, n_applied; /* members out in the end, stores copied, working copies applied */
+	uint64_t n_freed, n_removed, n_twins, n_applied; /* members out in the end, stores copied, working copies applied */
 	uint64_t hash; /* of everything that happened */
 	char broken[64];
 };
@@ -192,6 +193,7 @@ struct sim {
 	size_t n_sets, cap_sets;
 	bool is_governed; /* there were revocations or floors */
 	bool is_healed;
+	bool has_freed;	  /* gc has run somewhere */
 	uint64_t breaks_until_ms;
 	uint64_t nonce;
 	bool trace;

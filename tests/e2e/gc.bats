@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# gc: what it frees, what stays, and what other commands say of it.
+
+bats_require_minimum_version 1.5.0
+load mounts
+sf=${SWARMFS:?names the binary}
+
+# versions MOUNT N: a row is written N times, each a commit, and one stays as it is.
+versions() {
+	mkdir -p "$1/t"
+	echo stays >"$1/t/still"
+	for i in $(seq "$2"); do
+		printf 'version %d\n' "$i" >"$1/t/r"
+		"$sf" commit "$1" -m "v$i" >/dev/null
+	done
+}
+
+gc_json() { "$sf" gc "$@" --json | jq -c .; }
+
+@test "on a mount: what stands stays, the past goes, and peers go on alike" {
+	require_fuse
+	# What is written is committed by whoever says so, with its message.
+	mount_a --settle 3000
+	mount_b
+	versions "$A" 20
+	until_same "$A" "$B"
+	"$sf" commit "$A" --settled >/dev/null
+	cp "$A/t/r" "$DIR/r"
+	before=$(head_of "$A")
+	[ "$(ls "$A/.commits" | wc -l)" -ge 20 ]
+
+	# Nothing is that old.
+	run "$sf" gc "$A"
+	[ "$status" = 0 ]
+	[[ $output == "nothing to free:"* ]]
+	dry=$(gc_json "$A" --keep 0 --dry-run | jq .commits)
+	[ "$dry" -ge 18 ]
+	[ "$("$sf" log "$A" | grep -c freed)" = 0 ]
+	run "$sf" gc "$A" --keep 0
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == "freed the content of $dry commits up to "* ]]
+	[ "$(gc_json "$A" --keep 0 | jq .commits)" = 0 ]
+
+	[ "$(head_of "$A")" = "$before" ]
+	cmp "$A/t/r" "$DIR/r"
+	[ "$(cat "$A/t/still")" = stays ]
+	[ "$(ls "$A/.commits" | wc -l)" -le 4 ]
+	[ "$(ls "$B/.commits" | wc -l)" -ge 20 ]
+	old=$("$sf" log "$B" --json | jq -r 'select(.message == "v3").name')
+	[ -e "$B/.commits/$old/t/r" ]
+	[ ! -e "$A/.commits/$old" ]
+	"$sf" log "$A" | grep -q ' freed  v3$'
+	[ "$("$sf" log "$A" --json | jq -c 'select(.message == "v3") | [.freed, .rows]')" = '[true,null]' ]
+	[ "$("$sf" log "$B" --json | jq -c 'select(.message == "v3") | [.freed, .rows]')" = '[false,1]' ]
+	[ "$("$sf" status "$A" --json | jq -r .freed_up_to)" != null ]
+	"$sf" status "$A" | grep -q '^freed '
+	"$sf" verify "$A" | grep -q 'was freed by gc'
+	"$sf" verify "$B"
+
+	# Both go on, and what one does the other has.
+	echo from B >"$B/t/r"
+	echo from A >"$A/t/new"
+	until_same "$A" "$B"
+	[ "$(cat "$A/t/r")" = "from B" ]
+	rm "$B/t/still"
+	until_same "$A" "$B"
+	"$sf" umount "$A"
+	mount_a
+	[ "$(cat "$A/t/new")" = "from A" ]
+	"$sf" verify "$A"
+}
+
+@test "one sentence from each command that would need what was freed" {
+	require_fuse
+	# What is written is committed by whoever says so, with its message.
+	mount_a --settle 3000
+	mount_b
+	versions "$A" 5
+	until_same "$A" "$B"
+	"$sf" tag "$A" old HEAD~4
+	id=$("$sf" log "$A" --json | jq -r 'select(.message == "v2").id')
+	until_same "$A" "$B"
+	"$sf" commit "$A" --settled >/dev/null
+	"$sf" gc "$A" --keep 0
+	for c in "show $A $id t/r" "diff $A $id HEAD" "restore $A $id t/r" "restore $A old t/r"; do
+		run "$sf" $c
+		echo "$c: $output"
+		[ "$status" = 1 ]
+		[ "${#lines[@]}" = 1 ]
+		[[ $output == "swarmfs: "*"freed by gc"* ]]
+	done
+	"$sf" show "$A" "$id" | grep -q '^content  *freed by gc'
+	[ ! -e "$A/.commits/old" ]
+	[[ $(echo "$A"/.commits/*) != *"/old"* ]]
+	"$sf" tag "$A" | grep -q old
+	for c in "log $A t/r" "blame $A t/r"; do
+		run --separate-stderr "$sf" $c
+		echo "$c: $output, $stderr"
+		[ "$status" = 0 ]
+		[[ $stderr == "swarmfs: note: "*"freed by gc" ]]
+	done
+	# The other one can.
+	[ "$("$sf" show "$B" "$id" t/r)" = "version 2" ]
+}
+
+@test "a conflict that is open keeps its bytes" {
+	require_fuse
+	mount_a
+	mount_b
+	mkdir "$A/t"
+	echo base >"$A/t/r"
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	echo mine >"$A/t/r"
+	"$sf" commit "$A" -m mine
+	"$sf" mount "$B" --store "$DIR/store-B"
+	echo theirs >"$B/t/r"
+	"$sf" commit "$B" -m theirs
+	"$sf" umount "$B"
+	mount_b
+	until_same "$A" "$B"
+	until_true 10 test -e "$A/.conflicts/t/r"
+	won=$(cat "$A/t/r")
+	echo x >"$A/t/other"
+	until_same "$A" "$B"
+	"$sf" commit "$A" --settled >/dev/null
+	"$sf" gc "$A" --keep 0
+	[ "$(cat "$A"/.conflicts/t/r/*/base)" = base ]
+	[ "$(cat "$A"/.conflicts/t/r/*/won)" = "$won" ]
+	[[ $(cat "$A"/.conflicts/t/r/*/lost) =~ ^(mine|theirs)$ ]]
+	rm -r "$A"/.conflicts/t/r/*
+	until_same "$A" "$B"
+	"$sf" commit "$A" --settled >/dev/null
+	"$sf" gc "$A" --keep 0
+	"$sf" verify "$A"
+	[ "$(cat "$B/t/r")" = "$won" ]
+}
+
+@test "the only store of a database is asked twice; who joins needs one that keeps all" {
+	"$sf" init "$DIR/s" >/dev/null
+	for i in 1 2 3; do
+		printf '{"id":1,"n":%d}\n' "$i" | "$sf" import "$DIR/s" --table t -m "n$i" -
+	done
+	run "$sf" gc "$DIR/s" --keep 0
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == "swarmfs: this is the only store of the database: "*"--sole" ]]
+	[ "$("$sf" status "$DIR/s" --json | jq -r .freed_up_to)" = null ]
+	"$sf" gc "$DIR/s" --keep 0 --sole
+	[ "$("$sf" log "$DIR/s" --json | jq -s '[.[] | select(.freed)] | length')" = 2 ]
+	[ "$("$sf" show "$DIR/s" HEAD t/1.json)" = '{"id":1,"n":3}' ]
+	"$sf" verify "$DIR/s"
+}
+
+@test "a span that is none" {
+	run "$sf" gc "$DIR/s" --keep soon
+	[ "$status" = 2 ]
+	[[ ${lines[0]} == "swarmfs gc: --keep is a span such as "*"not 'soon'" ]]
+}
