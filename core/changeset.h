@@ -33,6 +33,7 @@
 #define SW_RULE_VERSION	      1
 #define SW_CHANGESET_SIZE_MAX ((size_t)12 << 20) /* bytes encoded; larger work goes in several commits */
 #define SW_CHANGESET_OPS_MAX  1000000
+#define SW_OP_SIZE_MAX	      ((size_t)96) /* of one on a row or table, beside its names, an inline row and columns */
 #define SW_STAND_MAX	      64 /* commits that a REVOKE names */
 
 enum sw_mode { SW_MODE_MERGE = 0, SW_MODE_STRICT = 1, SW_MODE_CONTROL = 2 };

@@ -6,8 +6,7 @@
 #include "core/schema_ops.h"
 
 #define TEXTS_MAX ((size_t)64 << 20)	/* held for one commit */
-#define OP_SIZE	  ((size_t)128)		/* of an operation in a changeset, beside its names and an inline row; less columns */
-#define SIZE_FULL (SW_CHANGESET_SIZE_MAX - OP_SIZE - 2 * SW_NAME_MAX - SW_INLINE_MAX)
+#define SIZE_FULL (SW_CHANGESET_SIZE_MAX - SW_OP_SIZE_MAX - 2 * SW_NAME_MAX - SW_INLINE_MAX)
 
 struct restore {
 	struct sw_db *db;
@@ -21,7 +20,7 @@ struct restore {
 	struct sw_write_op *ops;
 	size_t n, cap;
 	size_t n_max;		/* no more than these fit into one commit */
-	size_t size;		/* of the changeset, about */
+	size_t size;		/* of the changeset, less columns */
 	struct sw_buf texts;	/* of the operations: each one's table, key and content */
 };
 
@@ -54,7 +53,7 @@ static int add(struct restore *s, enum sw_op_kind kind, struct sw_view key, stru
 	*w = (struct sw_write_op){.op.kind = kind, .op.table.n = s->in.n, .op.key.n = key.n};
 	sw_buf_put_view(&s->texts, s->in);
 	sw_buf_put_view(&s->texts, key);
-	s->size += OP_SIZE + s->in.n + key.n;
+	s->size += SW_OP_SIZE_MAX + s->in.n + key.n;
 	*out = w;
 	return s->texts.rc;
 }

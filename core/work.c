@@ -467,6 +467,7 @@ static struct sw_work *work_new(struct sw_db *db)
 	}
 	w->db = db;
 	w->env = sw_db_env(db);
+	w->n_batch = SW_WORK_BATCH_MAX;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->committed, NULL);
 	return w;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_NAMES_MAX	    4096
 #define BATCH_BYTES_MAX	    ((size_t)64 << 20)
 #define RETRY_MS	    1000
 #define JOURNAL_FLUSH_MS    1000
@@ -24,6 +23,7 @@ struct batch {
 	struct item *items;
 	struct sw_write_op *ops;
 	size_t n;
+	size_t n_groups; /* names that a rename joined are one */
 	size_t bytes;
 };
 
@@ -147,6 +147,7 @@ static int add_joined(struct batch *b, struct sw_name *n)
 {
 	int rc = add_item(b, n);
 
+	b->n_groups++;
 	for (struct sw_name *other = n->joined_next; rc == 0 && other != n; other = other->joined_next)
 		rc = add_item(b, other);
 	return rc;
@@ -162,7 +163,7 @@ static bool is_full(const struct sw_work *w, const struct batch *b)
 {
 	if (is_strict(w))
 		return b->n > 0;
-	return b->n >= BATCH_NAMES_MAX || b->bytes >= BATCH_BYTES_MAX;
+	return b->n >= w->n_batch || b->bytes >= BATCH_BYTES_MAX;
 }
 
 /* all: everything whole, ready or not. */
@@ -282,8 +283,30 @@ static void note_written(struct batch *b, const struct sw_write *w)
 			sw_op_new_hash(&w->ops[i].op, &b->items[w->ops[i].tag].written.hash);
 }
 
+/*
+ * What was too large for one commit goes into several: false if it cannot be parted. Names that a rename joined are parted only
+ * if they are too much by themselves. What is staged need not be again.
+ */
+static bool part(struct sw_work *w, const struct batch *b)
+{
+	if (b->n < 2)
+		return false;
+	if (b->n_groups > 1)
+		w->n_batch = (b->n < w->n_batch ? b->n : w->n_batch) / 2;
+	for (size_t i = 0; i < b->n; i++) {
+		struct item *it = &b->items[i];
+
+		if (b->n_groups == 1)
+			sw_name_part(it->name);
+		if (it->version == it->name->version && sw_name_needs_stage(it->name))
+			it->name->file->stage = SW_TAKE(it->stage);
+	}
+	return true;
+}
+
 static void finish(struct sw_work *w, struct batch *b, const struct sw_write *write)
 {
+	w->n_batch = 2 * w->n_batch < SW_WORK_BATCH_MAX ? 2 * w->n_batch : SW_WORK_BATCH_MAX;
 	w->error[0] = '\0';
 	w->retry_ms = 0;
 	note_written(b, write);
@@ -291,7 +314,7 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
 		finish_item(w, &b->items[i], &b->ops[i], write->dropped);
 }
 
-/* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that was; 2: more is. */
+/* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that was; 2: there is more to do. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
 	struct batch b = {0};
@@ -322,10 +345,15 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	}
 	pthread_mutex_lock(&w->lock);
 	w->committing = false;
-	if (rc == 0)
+	if (rc == SW_ELIMIT && part(w, &b)) {
+		unfinish(w, &b, 0);
+		more = true;
+		rc = 0;
+	} else if (rc == 0) {
 		finish(w, &b, &write);
-	else
+	} else {
 		unfinish(w, &b, rc);
+	}
 	free(write.ops);
 	batch_fini(w, &b);
 	pthread_cond_broadcast(&w->committed);
@@ -443,7 +471,7 @@ int sw_work_run(struct sw_work *w)
 
 int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id)
 {
-	struct sw_hash one;
+	struct sw_hash one = sw_hash_zero;
 	int staged, rc;
 
 	*id = sw_hash_zero;

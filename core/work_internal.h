@@ -98,6 +98,8 @@ struct sw_name {
 	struct sw_name *rows; /* of a table: the first of those in it */
 };
 
+#define SW_WORK_BATCH_MAX 4096 /* names in a commit, unless a rename joined more */
+
 struct sw_work {
 	struct sw_db *db;
 	const struct sw_env *env;
@@ -111,6 +113,7 @@ struct sw_work {
 	pthread_cond_t committed;
 	struct sw_node_cache *cache; /* of what its readers search */
 	bool committing;
+	size_t n_batch; /* names in a commit: fewer for a while after one that was too large */
 	struct sw_name **names; /* hash table, open addressing */
 	size_t cap_names, n_names;
 	struct sw_name *first_edit, *last_edit;

@@ -203,8 +203,8 @@ static int item_cmp(const void *a, const void *b, void *arena)
 	return sw_view_cmp(sw_view(p + x->key_at, x->key_n), sw_view(p + y->key_at, y->key_n));
 }
 
-/* Compare the batch with the newest state: the operations it needs. */
-static int make_ops(struct sw_importer *im, size_t *n)
+/* Compare some of the batch with the newest state: the operations it needs. */
+static int make_ops(struct sw_importer *im, size_t from, size_t to, size_t *n)
 {
 	struct lookup l = {.table = SIZE_MAX};
 	struct sw_reader r;
@@ -215,8 +215,7 @@ static int make_ops(struct sw_importer *im, size_t *n)
 		return rc;
 	l.r = &r;
 	im->now_ns = (int64_t)sw_env_wall_ms(sw_db_env(im->owner->db)) * 1000000;
-	qsort_r(im->items, im->n, sizeof(*im->items), item_cmp, im->arena.p);
-	for (size_t k = 0; rc == 0 && k < im->n; k++) {
+	for (size_t k = from; rc == 0 && k < to; k++) {
 		const struct item *i = &im->items[k];
 		struct sw_write_op *op = &im->ops[*n];
 		bool keep = false;
@@ -233,7 +232,7 @@ static int make_ops(struct sw_importer *im, size_t *n)
 	return rc;
 }
 
-/* A batch that failed was not written. */
+/* What failed was not written. */
 static void uncount(struct sw_importer *im, const struct count *before)
 {
 	for (size_t i = 0; i < im->n_counts; i++) {
@@ -242,7 +241,7 @@ static void uncount(struct sw_importer *im, const struct count *before)
 	}
 }
 
-static int commit_batch(struct sw_importer *im)
+static int commit_items(struct sw_importer *im, size_t from, size_t to)
 {
 	bool is_strict = sw_db_conflict_mode(im->owner->db) == SW_CONFLICT_DROP;
 	struct sw_write w = {.mode = is_strict ? SW_MODE_STRICT : SW_MODE_MERGE,
@@ -250,11 +249,11 @@ static int commit_batch(struct sw_importer *im)
 			     .message = sw_view_str(im->message)};
 	struct count *before = calloc(im->n_counts + 1, sizeof(*before));
 	struct sw_hash id;
-	int rc = before ? im->arena.rc : SW_ENOMEM;
+	int rc = before ? 0 : SW_ENOMEM;
 
 	if (rc == 0) {
 		memcpy(before, im->counts, im->n_counts * sizeof(*before));
-		rc = make_ops(im, &w.n);
+		rc = make_ops(im, from, to, &w.n);
 	}
 	if (rc == 0 && w.n > 0)
 		rc = sw_schema_check_ops(im->owner->db, im->ops, w.n);
@@ -263,6 +262,29 @@ static int commit_batch(struct sw_importer *im)
 	if (rc < 0 && before)
 		uncount(im, before);
 	free(before);
+	return rc;
+}
+
+/* Rows with many columns that change may be too much for one commit: then it is halved. */
+static int commit_parts(struct sw_importer *im, size_t from, size_t to)
+{
+	size_t half = from + (to - from) / 2;
+	int rc = commit_items(im, from, to);
+
+	if (rc != SW_ELIMIT || to - from < 2)
+		return rc;
+	rc = commit_parts(im, from, half);
+	return rc < 0 ? rc : commit_parts(im, half, to);
+}
+
+static int commit_batch(struct sw_importer *im)
+{
+	int rc = im->arena.rc;
+
+	if (rc == 0) {
+		qsort_r(im->items, im->n, sizeof(*im->items), item_cmp, im->arena.p);
+		rc = commit_parts(im, 0, im->n);
+	}
 	im->n_total += im->n;
 	im->n = 0;
 	sw_buf_reset(&im->arena);

@@ -95,6 +95,37 @@ PY
 	"$sf" verify "$A"
 }
 
+# wide DIRECTORY N VALUE: N rows of 110 columns, each VALUE.
+wide() {
+	python3 - "$@" <<'PY'
+import sys
+d, n, v = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+for i in range(n):
+    open(f"{d}/{i}.json", "w").write("{" + ",".join(f'"c{k}":{v}' for k in range(110)) + "}")
+PY
+}
+
+@test "more changed columns than one commit can name go into several, written and imported" {
+	require_fuse
+	mount_a --settle 60000
+	mkdir "$A/t"
+	wide "$A/t" 3500 1
+	"$sf" commit "$A" -m first
+	local before
+	before=$(count_of "$A")
+	wide "$A/t" 3500 2
+	"$sf" commit "$A" -m wide
+	settled "$A"
+	[ "$(count_of "$A")" -ge $((before + 2)) ]
+	[ "$("$sf" log "$A" --json -n $(($(count_of "$A") - before)) | jq -s 'map(.rows) | add')" = 3500 ]
+	mkdir -p "$DIR/in/t"
+	wide "$DIR/in/t" 3500 3
+	"$sf" import "$A" -m import "$DIR/in" | grep "imported 3500 rows into t"
+	[ "$("$sf" log "$A" --json | jq -s 'map(select(.message == "import").rows) | add')" = 3500 ]
+	diff -r "$DIR/in/t" "$A/t"
+	"$sf" verify "$A"
+}
+
 # use_of PID: descriptors, threads and KiB of a process.
 use_of() {
 	echo "$(find "/proc/$1/fd" -mindepth 1 | wc -l) $(awk '/^Threads/ { print $2 }' "/proc/$1/status")" \

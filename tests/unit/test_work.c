@@ -61,6 +61,31 @@ static void write_row(struct set *s, const char *key, const char *text)
 	sw_handle_release(s->w, &h);
 }
 
+#define N_WIDE	  120
+#define N_COLUMNS 4000
+
+static const char *wide_key(size_t i, char key[16])
+{
+	snprintf(key, 16, "%zu.json", i);
+	return key;
+}
+
+/* Rows whose columns, when they change, are too much for one commit. */
+static void write_wide(struct set *s, size_t value)
+{
+	static char text[N_COLUMNS * 20];
+	char key[16];
+
+	for (size_t i = 0; i < N_WIDE; i++) {
+		size_t n = 0;
+
+		for (size_t k = 0; k < N_COLUMNS; k++)
+			n += (size_t)sprintf(text + n, "%c\"c%zu\":%zu", k ? ',' : '{', k, value + i);
+		strcpy(text + n, "}");
+		write_row(s, wide_key(i, key), text);
+	}
+}
+
 /* Time passes and the committer looks. */
 static void pass(struct set *s, uint64_t ms)
 {
@@ -89,6 +114,62 @@ static void a_row_is_committed_after_its_quiet_time(void **state)
 	assert_string_equal(text, "two");
 	pass(&s, 5000);
 	assert_int_equal(count(&s), before + 1);
+	end(&s);
+}
+
+static size_t n_edits(struct set *s)
+{
+	struct sw_work_status status;
+
+	sw_work_status(s->w, &status);
+	return status.n_edits;
+}
+
+static void what_is_too_large_for_one_commit_goes_into_several(void **state)
+{
+	static char large[2000000];
+	struct sw_hash id;
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_wide(&s, 1);
+	pass(&s, 200);
+	assert_int_equal(n_edits(&s), 0);
+	before = count(&s);
+	write_wide(&s, 1000);
+	pass(&s, 200);
+	assert_int_equal(n_edits(&s), 0);
+	assert_int_equal(count(&s), before + 2);
+	/* What was staged for the commit that fails is in one of those that do not. */
+	memset(large, 'x', sizeof(large) - 1);
+	write_row(&s, "large", large);
+	write_wide(&s, 2000);
+	TEST_OK(sw_work_commit(s.w, sw_view_str("wide"), &id));
+	assert_int_equal(n_edits(&s), 0);
+	assert_int_equal(count(&s), before + 4);
+	assert_false(sw_hash_is_zero(&id));
+	end(&s);
+}
+
+/* Whatever they share the batch with. */
+static void joined_names_that_are_too_large_for_one_commit_are_parted(void **state)
+{
+	char key[16], next[16];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_wide(&s, 1);
+	pass(&s, 200);
+	assert_int_equal(n_edits(&s), 0);
+	write_row(&s, "alone", "1");
+	for (size_t i = 0; i + 1 < N_WIDE; i++)
+		TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str(wide_key(i, key)), sw_view_str("t"),
+				       sw_view_str(wide_key(i + 1, next)), SW_RENAME_EXCHANGE));
+	pass(&s, 200);
+	assert_int_equal(n_edits(&s), 0);
 	end(&s);
 }
 
@@ -1020,6 +1101,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_row_is_committed_after_its_quiet_time),
+	    cmocka_unit_test(what_is_too_large_for_one_commit_goes_into_several),
+	    cmocka_unit_test(joined_names_that_are_too_large_for_one_commit_are_parted),
 	    cmocka_unit_test(a_busy_row_is_committed_at_the_latest_after_two_seconds),
 	    cmocka_unit_test(names_that_renames_joined_are_committed_together),
 	    cmocka_unit_test(what_is_open_and_not_flushed_waits),
