@@ -253,6 +253,8 @@ void sim_work_content(struct sim *s, struct rng *rng, size_t row, const struct s
 struct sw_hash sim_work_hash(const struct sw_buf *bytes);
 /* Failures that a user is told of: nothing happened. */
 bool sim_work_may_fail(const struct sim *s, size_t at, int rc);
+/* The content of a row of a commit that a node has; of a large one gc may have freed it there, but not elsewhere. False: nowhere. */
+bool sim_read_anywhere(struct sim *s, size_t at, const struct sw_row *row, struct sw_buf *out);
 /* What was closed is there, after the set was opened again. */
 void sim_work_check(struct sim *s, size_t at);
 bool sim_work_is_idle(struct sim *s, size_t at);
