@@ -339,11 +339,6 @@ bool sw_journal_is_broken(const struct sw_journal *j)
 	return j->is_broken;
 }
 
-bool sw_journal_needs_sync(const struct sw_journal *j)
-{
-	return j->dirty;
-}
-
 uint64_t sw_journal_size(const struct sw_journal *j)
 {
 	return j->size;

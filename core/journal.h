@@ -62,7 +62,6 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
  */
 int sw_journal_sync(struct sw_journal *j) SW_MUST_CHECK;
 bool sw_journal_is_broken(const struct sw_journal *j);
-bool sw_journal_needs_sync(const struct sw_journal *j);
 uint64_t sw_journal_size(const struct sw_journal *j);
 /* The number of the next record. */
 uint64_t sw_journal_next(const struct sw_journal *j);

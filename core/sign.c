@@ -31,11 +31,6 @@ void sw_identity_free(struct sw_identity *id)
 	sodium_free(id);
 }
 
-void sw_identity_freep(struct sw_identity **id)
-{
-	sodium_free(*id);
-}
-
 const struct sw_key *sw_identity_key(const struct sw_identity *id)
 {
 	return &id->key;
@@ -44,11 +39,6 @@ const struct sw_key *sw_identity_key(const struct sw_identity *id)
 void sw_identity_sign(const struct sw_identity *id, struct sw_view message, struct sw_sig *out)
 {
 	crypto_sign_detached(out->b, NULL, message.p, message.n, id->secret);
-}
-
-void sw_identity_seed(const struct sw_identity *id, uint8_t out[static SW_KEY_SEED_SIZE])
-{
-	crypto_sign_ed25519_sk_to_seed(out, id->secret);
 }
 
 int sw_sig_verify(const struct sw_key *key, struct sw_view message, const struct sw_sig *sig)

@@ -35,11 +35,8 @@ int sw_crypto_init(void) SW_MUST_CHECK;
 int sw_identity_from_seed(const uint8_t seed[static SW_KEY_SEED_SIZE],
 			  struct sw_identity **out) SW_MUST_CHECK;
 void sw_identity_free(struct sw_identity *id);
-void sw_identity_freep(struct sw_identity **id);
 const struct sw_key *sw_identity_key(const struct sw_identity *id);
 void sw_identity_sign(const struct sw_identity *id, struct sw_view message, struct sw_sig *out);
-/* The seed, to be written to a key file. Wipe it. */
-void sw_identity_seed(const struct sw_identity *id, uint8_t out[static SW_KEY_SEED_SIZE]);
 
 /* 0 or SW_ESIG. Thread-safe. */
 int sw_sig_verify(const struct sw_key *key, struct sw_view message,

@@ -65,7 +65,6 @@ int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out) SW_MUST_CH
 /* Durable when it returns 0. The transaction is gone in either case. SW_ENOSPC: nothing changed. */
 int sw_txn_commit(struct sw_txn *txn) SW_MUST_CHECK;
 void sw_txn_abort(struct sw_txn *txn);  /* also ends a read transaction; NULL is fine */
-void sw_txn_abortp(struct sw_txn **txn);
 
 /* 0 or SW_ENOTFOUND, or a fault. */
 int sw_txn_get(struct sw_txn *txn, enum sw_space space, struct sw_view key,

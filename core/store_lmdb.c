@@ -528,11 +528,6 @@ void sw_txn_abort(struct sw_txn *txn)
 		txn_free(txn);
 }
 
-void sw_txn_abortp(struct sw_txn **txn)
-{
-	sw_txn_abort(*txn);
-}
-
 int sw_txn_get(struct sw_txn *txn, enum sw_space space, struct sw_view key, struct sw_view *value)
 {
 	MDB_val k = to_val(key), v;
