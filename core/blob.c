@@ -15,7 +15,7 @@ struct part_list {
 };
 
 struct sw_blob_writer {
-	struct sw_nodes *nodes;
+	struct sw_nodes *nodes; /* NULL: the records are not kept */
 	const struct sw_shape *shape;
 	struct sw_buf chunk; /* kind byte, then the bytes since the last cut */
 	uint64_t gear;
@@ -61,6 +61,14 @@ void sw_blob_writer_free(struct sw_blob_writer *w)
 	free(w);
 }
 
+static int put_record(struct sw_nodes *nodes, const struct sw_buf *bytes, struct sw_hash *hash)
+{
+	if (nodes)
+		return sw_nodes_put(nodes, sw_buf_view(bytes), hash);
+	sw_hash_compute(SW_DOMAIN_NODE, sw_buf_view(bytes), hash);
+	return 0;
+}
+
 static int cut_chunk(struct sw_blob_writer *w)
 {
 	struct part p = {.size = w->chunk.n - 1};
@@ -70,7 +78,7 @@ static int cut_chunk(struct sw_blob_writer *w)
 		return w->chunk.rc;
 	if (p.size == 0)
 		return 0;
-	rc = sw_nodes_put(w->nodes, sw_buf_view(&w->chunk), &p.hash);
+	rc = put_record(w->nodes, &w->chunk, &p.hash);
 	if (rc == 0)
 		rc = list_add(&w->chunks, &p);
 	w->chunk.n = 1;
@@ -119,7 +127,7 @@ int sw_blob_writer_add(struct sw_blob_writer *w, struct sw_view bytes)
 
 /* Cutting one level of parts into index records. */
 struct index_cut {
-	struct sw_nodes *nodes;
+	struct sw_nodes *nodes; /* as in the writer */
 	const struct part *parts;
 	uint8_t level;
 	struct part_list up;
@@ -142,7 +150,7 @@ static int cut_index(void *arg, size_t first, size_t n)
 	}
 	if (bytes.rc < 0)
 		return bytes.rc;
-	rc = sw_nodes_put(c->nodes, sw_buf_view(&bytes), &p.hash);
+	rc = put_record(c->nodes, &bytes, &p.hash);
 	return rc < 0 ? rc : list_add(&c->up, &p);
 }
 
@@ -308,18 +316,15 @@ static int check_part(struct blob_check *c, const struct part *p, int level)
 	return rc;
 }
 
-/* When all is there, the one proof that it is cut as the writer cuts: write it again in memory. */
+/* When all is there, the one proof that it is cut as the writer cuts: write it again, and keep nothing of that. */
 static int check_cuts(struct blob_check *c, const struct sw_hash *root, uint64_t size)
 {
-	struct sw_nodes *scratch = NULL;
 	struct sw_blob_writer *w = NULL;
 	uint8_t block[SW_CHUNK_MAX];
 	struct sw_hash again;
 	uint64_t at = 0;
-	int rc = sw_nodes_new(NULL, &scratch);
+	int rc = sw_blob_writer_new(NULL, c->shape, &w);
 
-	if (rc == 0)
-		rc = sw_blob_writer_new(scratch, c->shape, &w);
 	while (rc == 0 && at < size) {
 		size_t got;
 
@@ -335,7 +340,6 @@ static int check_cuts(struct blob_check *c, const struct sw_hash *root, uint64_t
 	if (rc == 0 && !sw_hash_eq(&again, root))
 		rc = SW_EFORMAT;
 	sw_blob_writer_free(w);
-	sw_nodes_free(scratch);
 	return rc;
 }
 

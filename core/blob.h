@@ -21,7 +21,7 @@
 #define SW_BLOB_LEVEL_MAX 8
 #define SW_RECORD_SIZE_MAX (SW_CHUNK_MAX + 1) /* no record of any kind is larger */
 
-/* Append-only writer of one blob. */
+/* Append-only writer of one blob. nodes NULL: its records are not kept, only the root is found. */
 struct sw_blob_writer;
 
 int sw_blob_writer_new(struct sw_nodes *nodes, const struct sw_shape *shape,
