@@ -6,12 +6,13 @@
 #include <time.h>
 
 #include "core/log.h"
+#include "fs/memory.h"
 #include "fs/owner_internal.h"
 #include "fs/thread.h"
 
 #define LOOK_MS 10   /* between steps of looking for rows that break their schema, so that they take no more than a part of the time */
 #define LOOK_AGAIN_MS 1000
-#define TIDY_MS 5000 /* how often superseded states that nobody reads any more are given up */
+#define TIDY_MS 5000 /* how often superseded states that nobody reads any more are given up, and memory that was freed */
 
 struct sw_committer {
 	struct sw_owner *owner;
@@ -106,6 +107,7 @@ static void *committer_main(void *arg)
 
 	const struct sw_env *env = sw_db_env(c->owner->db);
 	uint64_t tidy_at = sw_env_mono_ms(env) + TIDY_MS;
+	struct sw_memory memory = {0};
 
 	for (;;) {
 		uint64_t now = sw_env_mono_ms(env), until_tidy = tidy_at > now ? tidy_at - now : 0;
@@ -120,6 +122,7 @@ static void *committer_main(void *arg)
 			continue;
 		if (sw_db_tidy(c->owner->db) < 0)
 			sw_log(SW_LOG_DEBUG, "old states could not be given up; trying again later");
+		sw_memory_tidy(&memory);
 		tidy_at = sw_env_mono_ms(env) + TIDY_MS;
 	}
 }

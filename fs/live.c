@@ -11,6 +11,7 @@
 #include "fs/arrival.h"
 #include "fs/control.h"
 #include "fs/env_system.h"
+#include "fs/memory.h"
 #include "fs/service.h"
 #include "fs/target.h"
 #include "fs/text.h"
@@ -267,8 +268,10 @@ static int wait_for_database(struct sw_live *live)
 int sw_live_start(struct sw_live *live)
 {
 	struct sw_head head;
-	int rc = sw_owner_start(live->owner);
+	int rc;
 
+	sw_memory_begin();
+	rc = sw_owner_start(live->owner);
 	if (rc < 0)
 		return rc;
 	sw_db_head(live->owner->db, &head);

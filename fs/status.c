@@ -7,6 +7,7 @@
 #include "core/gc.h"
 #include "core/hlc.h"
 #include "fs/json_out.h"
+#include "fs/memory.h"
 #include "fs/schema_text.h"
 #include "fs/settled_text.h"
 #include "fs/text.h"
@@ -29,21 +30,6 @@ struct standing {
 	const char *const *listen;
 	size_t n_listen;
 };
-
-/* Bytes of this process that are not pages of files; 0: the kernel does not say. */
-static uint64_t resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long long kib = 0;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib << 10;
-}
 
 static int count_conflicts(const struct sw_reader *r, uint64_t *out)
 {
@@ -75,7 +61,7 @@ static int look(struct sw_owner *o, struct standing *s)
 	sw_reader_end(&r);
 	if (rc == 0)
 		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
-	s->resident = resident_bytes();
+	s->resident = sw_memory_resident();
 	if (rc == 0 && o->work)
 		sw_work_status(o->work, &s->work);
 	if (rc == 0 && o->swarm) {
