@@ -49,14 +49,15 @@ function(sw_unit_test file)
   set_tests_properties(${entry} PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()
 
-# sw_long_test(NAME TARGET ENVIRONMENT...): a unit test's long variant, the ctest entry long_NAME; what makes it long
+# sw_long_test(NAME COMMAND... ENVIRONMENT NAME=VALUE...): another test's long variant, the ctest entry long_NAME; what makes it long
 # is its environment. Not among the fuzzers: those builds are for libFuzzer, and slow.
-function(sw_long_test name target)
+function(sw_long_test name)
   if(SWARMFS_FUZZ)
     return()
   endif()
-  add_test(NAME long_${name} COMMAND ${target})
-  set_tests_properties(long_${name} PROPERTIES LABELS long TIMEOUT 14400 ENVIRONMENT "${ARGN}")
+  cmake_parse_arguments(PARSE_ARGV 1 long "" "" ENVIRONMENT)
+  add_test(NAME long_${name} COMMAND ${long_UNPARSED_ARGUMENTS})
+  set_tests_properties(long_${name} PROPERTIES LABELS long TIMEOUT 14400 SKIP_RETURN_CODE 77 ENVIRONMENT "${long_ENVIRONMENT}")
 endfunction()
 
 # sw_fuzzer(FILE MUTATIONS LIBS...): tests/fuzz/fuzz_x.c becomes the ctest entry fuzz_x, a replay of

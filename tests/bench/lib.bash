@@ -115,6 +115,12 @@ start_minfs() {
 
 # start_swarmfs MNT STORE [OPTION...]
 start_swarmfs() {
+	start_swarmfs_only "$@"
+	note_pid "$1"
+}
+
+# The same and no more: note_pid MNT comes later.
+start_swarmfs_only() {
 	local mnt=$1 store=$2
 
 	shift 2
@@ -124,7 +130,10 @@ start_swarmfs() {
 		</dev/null >"$tmp/mount.log" 2>&1 ||
 		die "swarmfs did not mount: $(cat "$tmp/mount.log")"
 	bench_mounts+=("$mnt")
-	bench_pid_of[$mnt]=$("$SWARMFS" status "$mnt" --json | jq -r '.pid // empty') || true
+}
+
+note_pid() {
+	bench_pid_of[$1]=$("$SWARMFS" status "$1" --json | jq -r '.pid // empty') || true
 }
 
 # Unmounts what start_* mounted, and waits for its process.
