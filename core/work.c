@@ -2,8 +2,8 @@
  * Names and their edits, and when an edit is ready:
  *
  *  - never while a handle has written and not flushed, or is open from an O_TRUNC without a write;
- *  - a name that stood there before: after its quiet time, or at the latest some time after the first event,
- *    or at once when it is synced;
+ *  - a name that stood there before: after its quiet time, or at the latest some time after the
+ * first event, or at once when it is synced;
  *  - a new name: only after its quiet time, even when synced, since most new names are temporary;
  *  - names that a rename joined: together, when the last of them is.
  */
@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SETTLE_MS     100
+#define SETTLE_MS 100
+#define NEW_NAME_FACTOR                                                                            \
+	10 /* a new name may go on changing for that much longer: most are temporary */
 #define SETTLE_MAX_MS 2000
 #define TAIL_KEPT_MIN 256 /* below, a record of the whole row is as well */
 
@@ -70,7 +72,8 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
+			  &row);
 	if (rc == 0)
 		rc = sw_file_new(w, &f);
 	if (rc == 0)
@@ -86,7 +89,8 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 	return rc;
 }
 
-/* The base of an edit is what stands in the newest state, unless an open file shows an older version. */
+/* The base of an edit is what stands in the newest state, unless an open file shows an older
+ * version. */
 static int find_base(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_reader r;
@@ -111,7 +115,8 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 	rc = sw_work_read(w, &r);
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
+			  &row);
 	if (rc == 0) {
 		version_of_row(&row, &n->base);
 		if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
@@ -206,13 +211,13 @@ bool sw_name_is_whole(const struct sw_name *n)
 
 uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n)
 {
-	uint64_t quiet = n->last_ms + w->settle_ms, latest = n->first_ms + w->settle_max_ms;
+	bool is_new = n->key.n > 0 && !n->base.exists;
+	uint64_t quiet = n->last_ms + w->settle_ms;
+	uint64_t latest = n->first_ms + (uint64_t)w->settle_max_ms * (is_new ? NEW_NAME_FACTOR : 1);
 
 	if (!n->has_edit || n->is_scratch || n->in_commit || !sw_name_is_whole(n))
 		return UINT64_MAX;
-	if (n->key.n > 0 && !n->base.exists)
-		return quiet;
-	if (n->want_sync)
+	if (n->want_sync && !is_new)
 		return 0;
 	return quiet < latest ? quiet : latest;
 }
@@ -241,7 +246,8 @@ void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct s
 	}
 	out->row = f->row;
 	if (f->spill) {
-		out->row = (struct sw_row){.size = f == n->file ? sw_spill_size(f->spill) : f->row.size};
+		out->row =
+		    (struct sw_row){.size = f == n->file ? sw_spill_size(f->spill) : f->row.size};
 		out->spill = sw_spill_number(f->spill);
 	} else if (f->in_memory) {
 		out->row = (struct sw_row){.size = f->bytes.n, .bytes = sw_buf_view(&f->bytes)};
@@ -250,7 +256,8 @@ void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct s
 	out->row.mtime_ns = f->mtime_ns;
 }
 
-/* What is appended, or changed at the end, costs what it adds, until all that is more than the row. */
+/* What is appended, or changed at the end, costs what it adds, until all that is more than the row.
+ */
 static void take_tail(const struct sw_name *n, struct sw_journal_name *out)
 {
 	const struct sw_file *f = n->file;
@@ -300,7 +307,8 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 	if (rc == 0 && m > 0)
 		rc = sw_journal_append(w->journal, list, m, &seq);
 	for (size_t i = 0; rc == 0 && i < m; i++)
-		sw_name_recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq, &list[i]);
+		sw_name_recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq,
+				 &list[i]);
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
 	free(list);
@@ -381,7 +389,8 @@ static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
 }
 
 /* The base is the one that the program saw; its text is known only if it still stands. */
-static void replay_base(struct sw_name *n, const struct sw_journal_name *j, const struct sw_spent *spent)
+static void replay_base(struct sw_name *n, const struct sw_journal_name *j,
+			const struct sw_spent *spent)
 {
 	struct sw_version base = n->base;
 
@@ -403,7 +412,8 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	struct sw_name *n;
 	int rc = w->is_copy ? 0 : sw_db_spent(w->db, j->table, j->key, &spent);
 
-	/* As long as a record names a file, no other content may get its number, whether it is still there or not. */
+	/* As long as a record names a file, no other content may get its number, whether it is
+	 * still there or not. */
 	if (j->spill > w->last_spill)
 		w->last_spill = j->spill;
 	if (rc < 0 || seq <= spent.seq)
@@ -492,8 +502,11 @@ static void tell_lost(struct sw_work *w)
 		const struct sw_name *n = w->names[i];
 
 		if (n && n->is_lost)
-			sw_log(SW_LOG_WARN, "%.*s/%.*s: what was written last is lost, since it had not reached the disk",
-			       (int)n->table.n, (const char *)n->table.p, (int)n->key.n, (const char *)n->key.p);
+			sw_log(SW_LOG_WARN,
+			       "%.*s/%.*s: what was written last is lost, since it had not reached "
+			       "the disk",
+			       (int)n->table.n, (const char *)n->table.p, (int)n->key.n,
+			       (const char *)n->key.p);
 	}
 }
 
@@ -544,7 +557,8 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	if (!w)
 		return SW_ENOMEM;
 	w->settle_ms = options && options->settle_ms ? options->settle_ms : SETTLE_MS;
-	w->settle_max_ms = options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
+	w->settle_max_ms =
+	    options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
 	rc = sw_schemas_new(&w->schemas);
 	if (rc == 0)
 		rc = sw_refused_open(sw_db_dir(db), w->env, &w->refused);
@@ -561,8 +575,8 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	return 0;
 }
 
-int sw_work_open_copy(struct sw_db *db, struct sw_work *live, const struct sw_hash *base, const char *journal,
-		      struct sw_work **out)
+int sw_work_open_copy(struct sw_db *db, struct sw_work *live, const struct sw_hash *base,
+		      const char *journal, struct sw_work **out)
 {
 	struct sw_work *w = work_new(db);
 	int rc;
@@ -603,12 +617,14 @@ int sw_work_open_damaged(struct sw_db *db, const struct sw_hash *base, struct sw
 	return rc;
 }
 
-/* What cannot be committed now, or must not, stays in the journal, which replays it at the next open. */
+/* What cannot be committed now, or must not, stays in the journal, which replays it at the next
+ * open. */
 static void commit_last(struct sw_work *w)
 {
 	struct sw_hash id;
 
-	if (!w->journal || (!w->is_copy && sw_work_commit(w, sw_view(NULL, 0), &id) == 0 && w->n_edits == 0))
+	if (!w->journal ||
+	    (!w->is_copy && sw_work_commit(w, sw_view(NULL, 0), &id) == 0 && w->n_edits == 0))
 		return;
 	if (sw_journal_sync(w->journal) < 0) {
 		/* Nothing better can be done at the end; the bytes are in the kernel. */
@@ -660,8 +676,8 @@ void sw_work_on_due(struct sw_work *w, void (*fn)(void *arg), void *arg)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void sw_work_on_merge(struct sw_work *w, void (*fn)(void *arg, struct sw_view table, struct sw_view key),
-		      void *arg)
+void sw_work_on_merge(struct sw_work *w,
+		      void (*fn)(void *arg, struct sw_view table, struct sw_view key), void *arg)
 {
 	pthread_mutex_lock(&w->lock);
 	w->on_merge = fn;
@@ -723,11 +739,12 @@ int sw_work_checks(struct sw_work *w, struct sw_buf *out)
 void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 {
 	pthread_mutex_lock(&w->lock);
-	*out = (struct sw_work_status){.n_edits = w->n_edits,
-				       .n_scratch = w->n_scratch,
-				       .n_checks = w->n_checks,
-				       .n_held = w->n_names,
-				       .journal_bytes = w->journal ? sw_journal_size(w->journal) : 0};
+	*out =
+	    (struct sw_work_status){.n_edits = w->n_edits,
+				    .n_scratch = w->n_scratch,
+				    .n_checks = w->n_checks,
+				    .n_held = w->n_names,
+				    .journal_bytes = w->journal ? sw_journal_size(w->journal) : 0};
 	snprintf(out->error, sizeof(out->error), "%s", w->error);
 	pthread_mutex_unlock(&w->lock);
 }

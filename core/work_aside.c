@@ -25,7 +25,7 @@ static int adopt(struct sw_work *w, struct sw_name *n)
 	if (rc < 0)
 		return rc;
 	sw_name_forget_aside(n);
-	sw_name_join(from, n);
+	sw_name_join(w, both, 2);
 	return sw_name_journal_whole(w, both, 2);
 }
 

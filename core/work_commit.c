@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_BYTES_MAX	    ((size_t)64 << 20)
-#define RETRY_MS	    1000
-#define JOURNAL_FLUSH_MS    1000
+#define BATCH_BYTES_MAX  ((size_t)64 << 20)
+#define RETRY_MS         1000
+#define JOURNAL_FLUSH_MS 1000
 
 /* One edit on its way into a commit. */
 struct item {
 	struct sw_name *name;
+	size_t group; /* of those that a rename joined: the same number */
 	uint64_t version;
 	struct sw_version written; /* what the name's base becomes */
-	struct sw_stage *stage;	   /* of its content, if that is large */
+	struct sw_stage *stage;    /* of its content, if that is large */
 	struct sw_buf content;
 	struct sw_buf base_text;
 };
@@ -73,7 +74,8 @@ static void row_op(const struct sw_name *n, struct sw_write_op *w)
 
 void sw_name_op(const struct sw_name *n, struct sw_write_op *out)
 {
-	*out = (struct sw_write_op){.op.table = sw_buf_view(&n->table), .op.key = sw_buf_view(&n->key)};
+	*out = (struct sw_write_op){.op.table = sw_buf_view(&n->table),
+				    .op.key = sw_buf_view(&n->key)};
 	if (n->key.n == 0)
 		table_op(n, &out->op);
 	else
@@ -96,7 +98,7 @@ static int add_item(struct batch *b, struct sw_name *n)
 	struct sw_write_op *w = &b->ops[b->n];
 	int rc;
 
-	*it = (struct item){.name = n, .version = n->version};
+	*it = (struct item){.name = n, .group = b->n_groups, .version = n->version};
 	sw_name_op(n, w);
 	w->journal_seq = n->journal_seq;
 	w->tag = b->n++;
@@ -124,32 +126,58 @@ static bool is_ready_alone(const struct sw_work *w, const struct sw_name *n, uin
 
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
 {
-	if (!is_ready_alone(w, n, now, all))
-		return false;
-	for (const struct sw_name *other = n->joined_next; other != n; other = other->joined_next)
+	const struct sw_name *other = n;
+
+	do
 		if (!is_ready_alone(w, other, now, all))
 			return false;
+	while ((other = other->joined_next) != n);
 	return true;
 }
 
-/* Whether its content, or that of a name it is joined with, is to be staged first. */
-static bool waits_for_stage(const struct sw_name *n)
+static bool is_removal(const struct sw_name *n)
 {
-	bool waits = sw_name_needs_stage(n);
-
-	for (const struct sw_name *other = n->joined_next; !waits && other != n; other = other->joined_next)
-		waits = sw_name_needs_stage(other);
-	return waits;
+	return n->key.n == 0 && !n->table_exists;
 }
 
-/* A name, and those that it is joined with: none of them is in a commit, since all are ready. */
+/*
+ * Whether all that the name is joined with can be committed now. They are marked, so that it need
+ * not be asked of each of them. A table that is removed waits until its rows are, in this commit at
+ * the latest: with rows it would stay.
+ */
+static bool is_ready(struct sw_work *w, struct sw_name *n, uint64_t now, bool all)
+{
+	uint64_t mark = ++w->clock;
+	struct sw_name *other = n;
+	bool is_ready = true;
+
+	do {
+		other->mark = mark;
+		is_ready =
+		    is_ready && is_ready_alone(w, other, now, all) && !sw_name_needs_stage(other);
+	} while ((other = other->joined_next) != n);
+	do
+		for (const struct sw_name *row = is_removal(other) ? other->rows : NULL;
+		     is_ready && row; row = row->next_sibling)
+			is_ready = row->is_scratch || row->in_commit || row->mark == mark;
+	while ((other = other->joined_next) != n);
+	return is_ready;
+}
+
+/* A name, and those that it is joined with. What joins them from now on is about what comes after
+ * this commit. */
 static int add_joined(struct batch *b, struct sw_name *n)
 {
-	int rc = add_item(b, n);
+	int rc = 0;
 
+	while (rc == 0 && n) {
+		struct sw_name *next = n->joined_next == n ? NULL : n->joined_next;
+
+		sw_name_part(n);
+		rc = add_item(b, n);
+		n = next;
+	}
 	b->n_groups++;
-	for (struct sw_name *other = n->joined_next; rc == 0 && other != n; other = other->joined_next)
-		rc = add_item(b, other);
 	return rc;
 }
 
@@ -166,10 +194,23 @@ static bool is_full(const struct sw_work *w, const struct batch *b)
 	return b->n >= w->n_batch || b->bytes >= BATCH_BYTES_MAX;
 }
 
+static int gather_edits(struct sw_work *w, bool all, bool removals, struct batch *b)
+{
+	uint64_t now = sw_env_mono_ms(w->env), begin = w->clock;
+	int rc = 0;
+
+	for (struct sw_name *n = w->first_edit; rc == 0 && n && !is_full(w, b); n = n->next_edit) {
+		if (n->in_commit || n->mark > begin || is_removal(n) != removals)
+			continue;
+		if (is_ready(w, n, now, all))
+			rc = add_joined(b, n);
+	}
+	return rc;
+}
+
 /* all: everything whole, ready or not. */
 static int gather(struct sw_work *w, bool all, struct batch *b)
 {
-	uint64_t now = sw_env_mono_ms(w->env);
 	int rc = sw_work_adopt(w, all);
 
 	if (rc < 0 || w->n_edits == 0)
@@ -178,17 +219,12 @@ static int gather(struct sw_work *w, bool all, struct batch *b)
 	b->ops = calloc(w->n_edits, sizeof(*b->ops));
 	if (!b->items || !b->ops)
 		return SW_ENOMEM;
-	for (struct sw_name *n = w->first_edit; rc == 0 && n; n = n->next_edit) {
-		if (!sw_name_is_ready(w, n, now, all) || waits_for_stage(n))
-			continue;
-		rc = add_joined(b, n);
-		if (is_full(w, b))
-			break;
-	}
-	return rc;
+	rc = gather_edits(w, all, false, b);
+	return rc < 0 ? rc : gather_edits(w, all, true, b);
 }
 
-/* The row as it stands after the commit, which a merge may have made different from what was written. */
+/* The row as it stands after the commit, which a merge may have made different from what was
+ * written. */
 static int reload(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_reader r;
@@ -197,11 +233,13 @@ static int reload(struct sw_work *w, struct sw_name *n)
 
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
+			  &row);
 	if (rc == 0)
 		rc = sw_file_set_row(w, n->file, &r, &row);
 	if (rc == 0) {
-		n->file->base = (struct sw_version){.exists = true, .mode = row.mode, .mtime_ns = row.mtime_ns};
+		n->file->base =
+		    (struct sw_version){.exists = true, .mode = row.mode, .mtime_ns = row.mtime_ns};
 		sw_row_hash(&row, &n->file->base.hash);
 	}
 	sw_reader_end(&r);
@@ -212,14 +250,14 @@ static void finish_changed(struct sw_work *w, struct item *it)
 {
 	struct sw_name *n = it->name;
 
-	/* It went on while it was committed: the rest is a new edit, based on what was committed. */
+	/* It went on while it was committed: the rest is a new edit, based on what was committed.
+	 */
 	n->base = it->written;
 	sw_buf_fini(&n->base_text);
 	n->base_text = it->content;
 	it->content = (struct sw_buf){0};
 	n->has_base_text = n->base.exists && n->base_text.n > 0;
 	n->first_ms = sw_env_mono_ms(w->env);
-	sw_name_part(n);
 	if (n->good.version <= it->version)
 		sw_name_forget_good(n);
 	if (n->key.n == 0)
@@ -228,7 +266,8 @@ static void finish_changed(struct sw_work *w, struct item *it)
 		sw_name_end_edit(w, n);
 }
 
-/* Somebody else's row stands, or none; what was written here is kept as a conflict. As for any change by others. */
+/* Somebody else's row stands, or none; what was written here is kept as a conflict. As for any
+ * change by others. */
 static void finish_dropped(struct sw_work *w, struct sw_name *n)
 {
 	if (n->file && (n->file->n_writers == 0 || reload(w, n) < 0))
@@ -237,7 +276,8 @@ static void finish_dropped(struct sw_work *w, struct sw_name *n)
 		w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
 }
 
-static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op, bool dropped)
+static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op,
+			bool dropped)
 {
 	struct sw_name *n = it->name;
 
@@ -251,10 +291,12 @@ static void finish_item(struct sw_work *w, struct item *it, const struct sw_writ
 		sw_name_end_edit(w, n);
 		if (dropped)
 			finish_dropped(w, n);
-		/* Without memory for the new row the file keeps the bytes that it has: they are the same. */
+		/* Without memory for the new row the file keeps the bytes that it has: they are the
+		 * same. */
 		else if (n->file && reload(w, n) < 0)
 			n->file->base = it->written;
-		if (!dropped && n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) && w->on_merge)
+		if (!dropped && n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) &&
+		    w->on_merge)
 			w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
 	}
 	sw_name_settle(w, n);
@@ -266,16 +308,36 @@ static void failed(struct sw_work *w, int rc)
 	w->retry_ms = sw_env_mono_ms(w->env) + RETRY_MS;
 }
 
+/* Names of the same group belong together as before. Without memory for that each goes its own way.
+ */
+static void join_again(struct sw_work *w, const struct batch *b)
+{
+	struct sw_name **names = calloc(b->n + 1, sizeof(struct sw_name *));
+	size_t n = 0;
+
+	for (size_t i = 0; names && i < b->n; i++) {
+		if (b->items[i].name->has_edit)
+			names[n++] = b->items[i].name;
+		if (i + 1 < b->n && b->items[i + 1].group == b->items[i].group)
+			continue;
+		sw_name_join(w, names, n);
+		n = 0;
+	}
+	free(names);
+}
+
 static void unfinish(struct sw_work *w, struct batch *b, int rc)
 {
 	for (size_t i = 0; i < b->n; i++)
 		b->items[i].name->in_commit = false;
-	if (rc == 0)
-		return;
-	failed(w, rc);
+	if (rc < 0) {
+		join_again(w, b);
+		failed(w, rc);
+	}
 }
 
-/* The hashes of what was written: the database has completed the operations that changed something. */
+/* The hashes of what was written: the database has completed the operations that changed something.
+ */
 static void note_written(struct batch *b, const struct sw_write *w)
 {
 	for (size_t i = 0; i < w->n; i++)
@@ -284,20 +346,21 @@ static void note_written(struct batch *b, const struct sw_write *w)
 }
 
 /*
- * What was too large for one commit goes into several: false if it cannot be parted. Names that a rename joined are parted only
- * if they are too much by themselves. What is staged need not be again.
+ * What was too large for one commit goes into several: false if it cannot be parted. Names that a
+ * rename joined are parted only if they are too much by themselves. What is staged need not be
+ * again.
  */
 static bool part(struct sw_work *w, const struct batch *b)
 {
 	if (b->n < 2)
 		return false;
-	if (b->n_groups > 1)
+	if (b->n_groups > 1) {
 		w->n_batch = (b->n < w->n_batch ? b->n : w->n_batch) / 2;
+		join_again(w, b);
+	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct item *it = &b->items[i];
 
-		if (b->n_groups == 1)
-			sw_name_part(it->name);
 		if (it->version == it->name->version && sw_name_needs_stage(it->name))
 			it->name->file->stage = SW_TAKE(it->stage);
 	}
@@ -314,7 +377,8 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
 		finish_item(w, &b->items[i], &b->ops[i], write->dropped);
 }
 
-/* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that was; 2: there is more to do. */
+/* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that
+ * was; 2: there is more to do. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
 	struct batch b = {0};
@@ -380,7 +444,8 @@ uint32_t sw_work_due_ms(struct sw_work *w)
 	return (uint32_t)due;
 }
 
-/* The lock was given up before: what was written into files meanwhile waits for the next time, which false says. */
+/* The lock was given up before: what was written into files meanwhile waits for the next time,
+ * which false says. */
 static bool journal_is_flushed(struct sw_work *w)
 {
 	if (sw_work_has_dirty_spills(w))
@@ -415,7 +480,8 @@ int sw_work_sync(struct sw_work *w)
 	return rc;
 }
 
-/* A row that could not be staged has kept no other from its commit; it is tried again later, as with any commit. */
+/* A row that could not be staged has kept no other from its commit; it is tried again later, as
+ * with any commit. */
 static int staging_done(struct sw_work *w, int staged, int rc)
 {
 	if (staged == 0 || rc < 0)
@@ -450,7 +516,8 @@ int sw_work_run(struct sw_work *w)
 	int rc = 0, flushed, trimmed;
 
 	pthread_mutex_lock(&w->lock);
-	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits. */
+	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits.
+	 */
 	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms) {
 		int staged = sw_work_adopt(w, false);
 
@@ -458,11 +525,13 @@ int sw_work_run(struct sw_work *w)
 			staged = sw_work_stage(w, false);
 		rc = staging_done(w, staged, commit_ready(w));
 	}
-	flushed = sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS ? 0 : flush_journal(w);
+	flushed =
+	    sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS ? 0 : flush_journal(w);
 	trimmed = sw_work_trim(w, &last_gone);
 	pthread_mutex_unlock(&w->lock);
 	sw_work_free_stale(w);
-	if (trimmed == 0 && last_gone > 0) /* not under the lock: a writer of the database may wait for it */
+	if (trimmed == 0 &&
+	    last_gone > 0) /* not under the lock: a writer of the database may wait for it */
 		trimmed = sw_db_forget_spent(w->db, last_gone);
 	if (rc < 0)
 		return rc;
@@ -547,12 +616,15 @@ static int sync_locked(struct sw_work *w, struct sw_handle *h)
 		rc = sync_committed(w, f, n->version);
 		n = f->name;
 	}
-	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for a name it is joined with. */
+	/* New, or of a working copy, or another handle is in the middle of a write, or it waits for
+	 * a name it is joined with. */
 	if (rc == SW_EAGAIN && n && n->has_edit)
 		rc = sync_journal(w, n);
 	n = f->name; /* the lock was given up */
-	/* It failed: the journal has the bytes at least, or whoever closes the handle is told once more. */
-	if (rc < 0 && rc != SW_EAGAIN && was_dirty && n && n->has_edit && sw_name_journal(w, &n, 1) < 0) {
+	/* It failed: the journal has the bytes at least, or whoever closes the handle is told once
+	 * more. */
+	if (rc < 0 && rc != SW_EAGAIN && was_dirty && n && n->has_edit &&
+	    sw_name_journal(w, &n, 1) < 0) {
 		f->n_dirty++;
 		h->is_dirty = true;
 	}

@@ -96,6 +96,7 @@ struct sw_name {
 	struct sw_name *next_sibling, *prev_sibling;	/* of those in that table, or of the tables */
 	struct sw_name *joined_next, *joined_prev;	/* a ring of names joined by a rename; itself: none */
 	struct sw_name *rows; /* of a table: the first of those in it */
+	uint64_t mark; /* by the set's clock, of whoever went around the ring last */
 };
 
 #define SW_WORK_BATCH_MAX 4096 /* names in a commit, unless a rename joined more */
@@ -156,8 +157,9 @@ int sw_name_list(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
 void sw_name_unlist(struct sw_work *w, struct sw_name *n);
 /* The rows of a table that have an edit: the first, the others by next_sibling. */
 const struct sw_name *sw_name_edits_in(const struct sw_work *w, struct sw_view table);
-/* They are committed together, with all that either is joined with already; n: no longer. */
-void sw_name_join(struct sw_name *a, struct sw_name *b);
+/* They are committed together, with all that any of them is joined with already, at a cost in proportion to all these. */
+void sw_name_join(struct sw_work *w, struct sw_name *const *names, size_t n);
+/* It goes its own way again. */
 void sw_name_part(struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;

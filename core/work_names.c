@@ -235,18 +235,34 @@ const struct sw_name *sw_name_edits_in(const struct sw_work *w, struct sw_view t
 	return dir ? dir->rows : NULL;
 }
 
-void sw_name_join(struct sw_name *a, struct sw_name *b)
+static void mark_ring(struct sw_name *n, uint64_t mark)
 {
-	struct sw_name *a_next = a->joined_next, *b_prev = b->joined_prev;
+	struct sw_name *other = n;
 
-	/* What belongs together already is one ring, which this would cut in two. */
-	for (const struct sw_name *n = a_next; n != a; n = n->joined_next)
-		if (n == b)
-			return;
-	a->joined_next = b;
-	b->joined_prev = a;
-	b_prev->joined_next = a_next;
-	a_next->joined_prev = b_prev;
+	do
+		other->mark = mark;
+	while ((other = other->joined_next) != n);
+}
+
+void sw_name_join(struct sw_work *w, struct sw_name *const *names, size_t n)
+{
+	uint64_t mark = ++w->clock;
+
+	if (n > 0)
+		mark_ring(names[0], mark);
+	for (size_t i = 1; i < n; i++) {
+		struct sw_name *a = names[0], *b = names[i], *a_next = a->joined_next,
+			       *b_prev = b->joined_prev;
+
+		/* What belongs together already is one ring, which this would cut in two. */
+		if (b->mark == mark)
+			continue;
+		mark_ring(b, mark);
+		a->joined_next = b;
+		b->joined_prev = a;
+		b_prev->joined_next = a_next;
+		a_next->joined_prev = b_prev;
+	}
 }
 
 void sw_name_part(struct sw_name *n)

@@ -163,8 +163,8 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 		return rc;
 	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
 	*out = t.n_rows;
-	for (const struct sw_name *n = sw_name_edits_in(w, table); (rc == 0 || rc == SW_ENOTFOUND) && n;
-	     n = n->next_sibling) {
+	for (const struct sw_name *n = sw_name_edits_in(w, table);
+	     (rc == 0 || rc == SW_ENOTFOUND) && n; n = n->next_sibling) {
 		struct sw_view value;
 		int in_state = sw_tree_get(r.nodes, &t.root, sw_buf_view(&n->key), &value);
 
@@ -228,7 +228,8 @@ int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *m
 	return rc;
 }
 
-/* Something was removed from a name, or put there: journal it; an edit without any effect is dropped. */
+/* Something was removed from a name, or put there: journal it; an edit without any effect is
+ * dropped. */
 static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
 {
 	int rc = sw_name_journal_whole(w, names, n);
@@ -274,13 +275,6 @@ int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 		rc = unlink_name(w, n);
 	pthread_mutex_unlock(&w->lock);
 	return rc;
-}
-
-/* Names whose values changed places belong together; an editor's own file does not count. */
-static void join(struct sw_name *a, struct sw_name *b)
-{
-	if (!a->is_scratch && !b->is_scratch)
-		sw_name_join(a, b);
 }
 
 static void exchange(struct sw_work *w, struct sw_name *a, struct sw_name *b)
@@ -342,8 +336,10 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 		b->file->name = b;
 	}
 	b->file->ctime_ns = sw_work_now_ns(w);
-	if (a->file || a->base.exists)
-		join(a, b);
+	/* Names whose values changed places belong together; an editor's own file does not count.
+	 */
+	if ((a->file || a->base.exists) && !a->is_scratch && !b->is_scratch)
+		sw_name_join(w, both, 2);
 	if (b->is_scratch && from && !(flags & SW_RENAME_EXCHANGE)) {
 		put_aside(w, a, b, from);
 		return 0;
@@ -352,8 +348,8 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 	return names_done(w, both, 2);
 }
 
-int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
-		     struct sw_view new_key, unsigned flags)
+int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key,
+		     struct sw_view new_table, struct sw_view new_key, unsigned flags)
 {
 	struct sw_attr attr;
 	struct sw_name *a, *b;
@@ -381,8 +377,8 @@ int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key
 	return rc;
 }
 
-int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
-		   struct sw_view new_key, unsigned flags)
+int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key,
+		   struct sw_view new_table, struct sw_view new_key, unsigned flags)
 {
 	int rc;
 
@@ -392,76 +388,168 @@ int sw_work_rename(struct sw_work *w, struct sw_view table, struct sw_view key, 
 	return rc;
 }
 
+#define MOVE_MAX                                                                                   \
+	250000 /* rows of a table that is renamed: two names and a file each, in memory until they \
+		  are committed */
+#define JOIN_MAX 50000 /* of them in one commit */
+
 struct names {
 	struct sw_buf text; /* each a length-prefixed string */
 	size_t n;
 };
 
-static int add_name(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
+static int add_name(struct names *names, struct sw_view name)
 {
-	struct names *names = arg;
-
-	(void)attr;
-	(void)next;
 	sw_buf_put_bytes(&names->text, name);
 	names->n++;
 	return names->text.rc;
 }
 
+/* Those of the state, but for what was removed. */
+static int add_committed(struct sw_work *w, const struct sw_reader *r, struct sw_view table,
+			 struct names *out)
+{
+	struct sw_cursor c = {0};
+	struct sw_table t;
+	int rc = sw_state_table(r->nodes, &r->head.state, SW_CLASS_USER, table, &t);
+
+	if (rc < 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	for (rc = sw_cursor_seek(&c, r->nodes, &t.root, sw_view(NULL, 0)); rc > 0;
+	     rc = sw_cursor_next(&c)) {
+		struct sw_view key = sw_cursor_entry(&c)->key;
+		const struct sw_name *n = sw_name_find(w, table, key);
+
+		if ((!n || !n->has_edit) && add_name(out, key) < 0)
+			break;
+	}
+	sw_cursor_fini(&c);
+	return rc < 0 ? rc : out->text.rc;
+}
+
+/* The rows that a table has now. */
 static int list_names(struct sw_work *w, struct sw_view table, struct names *out)
 {
-	struct sw_list *list;
-	int rc = sw_list_open(w, table, &list);
+	struct sw_reader r;
+	int rc = sw_work_read(w, &r);
 
 	if (rc < 0)
 		return rc;
-	rc = sw_list_walk(list, 0, false, add_name, out);
-	sw_list_close(list);
+	rc = add_committed(w, &r, table, out);
+	sw_reader_end(&r);
+	for (const struct sw_name *n = sw_name_edits_in(w, table); rc == 0 && n;
+	     n = n->next_sibling)
+		if (n->file)
+			rc = add_name(out, sw_buf_view(&n->key));
 	return rc;
 }
 
-static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to, const struct names *names)
+static int rename_rows(struct sw_work *w, struct sw_view from, struct sw_view to)
 {
-	struct sw_rd r = sw_rd(sw_buf_view(&names->text));
-	int rc = 0;
+	struct names names = {0};
+	struct sw_rd r;
+	int rc = list_names(w, from, &names);
 
-	for (size_t i = 0; rc == 0 && i < names->n; i++) {
+	r = sw_rd(sw_buf_view(&names.text));
+	for (size_t i = 0; rc == 0 && i < names.n; i++) {
 		struct sw_view key = sw_rd_bytes(&r, SW_NAME_MAX);
 
 		rc = sw_rename_locked(w, from, key, to, key, SW_RENAME_WITH_TABLE);
-		if (rc == SW_ENOTFOUND) /* deleted while the names were read */
-			rc = 0;
 	}
+	sw_buf_fini(&names.text);
 	return rc;
+}
+
+/* The names in a list that are to be joined, and room for them: NULL only counts. */
+static size_t add_edits(struct sw_work *w, struct sw_view table, struct sw_name **out)
+{
+	struct sw_name *dir = sw_name_find(w, table, sw_view(NULL, 0));
+	size_t k = 0;
+
+	for (struct sw_name *n = dir ? dir->rows : NULL; n; n = n->next_sibling)
+		if (!n->is_scratch) {
+			if (out)
+				out[k] = n;
+			k++;
+		}
+	if (dir && dir->has_edit) {
+		if (out)
+			out[k] = dir;
+		k++;
+	}
+	return k;
+}
+
+/* What became of the rows of two tables belongs together, and with what became of the tables:
+ * unless it is too much. */
+static int join_tables(struct sw_work *w, struct sw_view a, struct sw_view b)
+{
+	size_t n_a = add_edits(w, a, NULL), n = n_a + add_edits(w, b, NULL);
+	struct sw_name **all;
+
+	if (n > 2 * JOIN_MAX + 2)
+		return 0;
+	all = calloc(n + 1, sizeof(struct sw_name *));
+	if (!all)
+		return SW_ENOMEM;
+	add_edits(w, a, all);
+	add_edits(w, b, all + n_a);
+	sw_name_join(w, all, n);
+	free(all);
+	return 0;
+}
+
+static int check_size(struct sw_work *w, struct sw_view table)
+{
+	uint64_t n;
+	int rc = count_rows(w, table, &n);
+
+	return rc == 0 && n > MOVE_MAX ? SW_EXDEV : rc;
+}
+
+/* The table that rows move to: one without rows, made now if there is none. */
+static int make_room(struct sw_work *w, struct sw_view from, struct sw_view to)
+{
+	struct sw_attr attr, there;
+	uint64_t n = 0;
+	int rc = sw_table_stat(w, from, &attr);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_table_stat(w, to, &there);
+	if (rc == SW_ENOTFOUND)
+		return mkdir_locked(w, to, attr.mode);
+	if (rc == 0)
+		rc = count_rows(w, to, &n);
+	return rc == 0 && n > 0 ? SW_ENOTEMPTY : rc;
+}
+
+static int rename_table_locked(struct sw_work *w, struct sw_view from, struct sw_view to)
+{
+	struct sw_attr attr;
+	int rc;
+
+	if (sw_view_eq(from, to))
+		return sw_table_stat(w, from, &attr);
+	rc = check_size(w, from);
+	if (rc == 0)
+		rc = make_room(w, from, to);
+	if (rc == 0)
+		rc = rename_rows(w, from, to);
+	if (rc == 0)
+		rc = rmdir_locked(w, from);
+	return rc < 0 ? rc : join_tables(w, from, to);
 }
 
 int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to)
 {
-	struct names names = {0};
-	struct sw_attr attr = {0}, there;
-	uint64_t n_there = 0;
 	int rc = sw_table_name_check(to);
 
-	if (rc == 0)
-		rc = list_names(w, from, &names);
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&w->lock);
-	if (rc == 0)
-		rc = sw_table_stat(w, from, &attr);
-	if (rc == 0 && !sw_view_eq(from, to)) {
-		rc = sw_table_stat(w, to, &there);
-		if (rc == 0)
-			rc = count_rows(w, to, &n_there);
-		if (rc == 0 && n_there > 0)
-			rc = SW_ENOTEMPTY;
-		else if (rc == SW_ENOTFOUND)
-			rc = mkdir_locked(w, to, attr.mode);
-		if (rc == 0)
-			rc = rename_rows(w, from, to, &names);
-		if (rc == 0)
-			rc = rmdir_locked(w, from);
-	}
+	rc = rename_table_locked(w, from, to);
 	pthread_mutex_unlock(&w->lock);
-	sw_buf_fini(&names.text);
 	return rc;
 }
 
@@ -470,12 +558,12 @@ static int exchange_row(struct sw_work *w, struct sw_view from, struct sw_view t
 			struct sw_view key)
 {
 	struct sw_attr attr;
-	int there = sw_row_stat(w, to, key, &attr), rc;
+	int there = sw_row_stat(w, to, key, &attr);
 
 	if (there < 0 && there != SW_ENOTFOUND)
 		return there;
-	rc = sw_rename_locked(w, from, key, to, key, SW_RENAME_WITH_TABLE | (there == 0 ? SW_RENAME_EXCHANGE : 0));
-	return rc == SW_ENOTFOUND ? 0 : rc; /* deleted while the names were read */
+	return sw_rename_locked(w, from, key, to, key,
+				SW_RENAME_WITH_TABLE | (there == 0 ? SW_RENAME_EXCHANGE : 0));
 }
 
 static int set_meta(struct sw_work *w, struct sw_view table, const struct sw_attr *attr)
@@ -488,25 +576,6 @@ static int set_meta(struct sw_work *w, struct sw_view table, const struct sw_att
 	n->table_mode = attr->mode;
 	n->table_mtime_ns = attr->mtime_ns;
 	return table_done(w, n);
-}
-
-/* Those of `only_b` are the rows of b that a did not have. */
-static int exchange_locked(struct sw_work *w, struct sw_view a, struct sw_view b,
-			   const struct names *of_a, const struct names *only_b)
-{
-	struct sw_rd ra = sw_rd(sw_buf_view(&of_a->text)), rb = sw_rd(sw_buf_view(&only_b->text));
-	struct sw_attr attr_a, attr_b;
-	int rc = sw_table_stat(w, a, &attr_a);
-
-	if (rc == 0)
-		rc = sw_table_stat(w, b, &attr_b);
-	for (size_t i = 0; rc == 0 && i < of_a->n; i++)
-		rc = exchange_row(w, a, b, sw_rd_bytes(&ra, SW_NAME_MAX));
-	for (size_t i = 0; rc == 0 && i < only_b->n; i++)
-		rc = exchange_row(w, b, a, sw_rd_bytes(&rb, SW_NAME_MAX));
-	if (rc == 0)
-		rc = set_meta(w, a, &attr_b);
-	return rc < 0 ? rc : set_meta(w, b, &attr_a);
 }
 
 /* Those of the names that the table does not have. */
@@ -522,26 +591,62 @@ static int missing_in(struct sw_work *w, struct sw_view table, const struct name
 
 		rc = sw_row_stat(w, table, key, &attr);
 		if (rc == SW_ENOTFOUND)
-			rc = add_name(out, key, NULL, 0);
+			rc = add_name(out, key);
 	}
 	return rc;
 }
 
-int sw_work_exchange_tables(struct sw_work *w, struct sw_view a, struct sw_view b)
+/* Those of `only_b` are the rows of b that a did not have. */
+static int exchange_rows(struct sw_work *w, struct sw_view a, struct sw_view b,
+			 const struct names *of_a, const struct names *only_b)
+{
+	struct sw_rd ra = sw_rd(sw_buf_view(&of_a->text)), rb = sw_rd(sw_buf_view(&only_b->text));
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < of_a->n; i++)
+		rc = exchange_row(w, a, b, sw_rd_bytes(&ra, SW_NAME_MAX));
+	for (size_t i = 0; rc == 0 && i < only_b->n; i++)
+		rc = exchange_row(w, b, a, sw_rd_bytes(&rb, SW_NAME_MAX));
+	return rc;
+}
+
+static int exchange_locked(struct sw_work *w, struct sw_view a, struct sw_view b)
 {
 	struct names of_a = {0}, of_b = {0}, only_b = {0};
-	int rc = list_names(w, a, &of_a);
+	struct sw_attr attr_a, attr_b;
+	int rc = sw_table_stat(w, a, &attr_a);
 
 	if (rc == 0)
+		rc = sw_table_stat(w, b, &attr_b);
+	if (rc < 0 || sw_view_eq(a, b))
+		return rc;
+	rc = check_size(w, a);
+	if (rc == 0)
+		rc = check_size(w, b);
+	if (rc == 0)
+		rc = list_names(w, a, &of_a);
+	if (rc == 0)
 		rc = list_names(w, b, &of_b);
-	pthread_mutex_lock(&w->lock);
 	if (rc == 0)
 		rc = missing_in(w, a, &of_b, &only_b);
-	if (rc == 0 && !sw_view_eq(a, b))
-		rc = exchange_locked(w, a, b, &of_a, &only_b);
-	pthread_mutex_unlock(&w->lock);
+	if (rc == 0)
+		rc = exchange_rows(w, a, b, &of_a, &only_b);
+	if (rc == 0)
+		rc = set_meta(w, a, &attr_b);
+	if (rc == 0)
+		rc = set_meta(w, b, &attr_a);
 	sw_buf_fini(&of_a.text);
 	sw_buf_fini(&of_b.text);
 	sw_buf_fini(&only_b.text);
+	return rc < 0 ? rc : join_tables(w, a, b);
+}
+
+int sw_work_exchange_tables(struct sw_work *w, struct sw_view a, struct sw_view b)
+{
+	int rc;
+
+	pthread_mutex_lock(&w->lock);
+	rc = exchange_locked(w, a, b);
+	pthread_mutex_unlock(&w->lock);
 	return rc;
 }

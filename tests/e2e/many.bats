@@ -126,6 +126,53 @@ PY
 	"$sf" verify "$A"
 }
 
+@test "a table is renamed, and changes places, in one commit" {
+	require_fuse
+	mount_a
+	seq 8000 | awk '{ printf "{\"id\":%d}\n", $1 }' | "$sf" import "$A" --table t -
+	local before
+	before=$(count_of "$A")
+	mv "$A/t" "$A/u"
+	[ "$(find "$A/u" -type f | wc -l)" = 8000 ]
+	until_true 30 settled "$A"
+	[ "$(count_of "$A")" = $((before + 1)) ]
+	[ "$("$sf" diff "$A" HEAD --stat | tail -n 1)" = "8000 added, 0 changed, 8000 removed" ]
+	mkdir "$A/w"
+	echo w >"$A/w/1.json"
+	"$sf" commit "$A" -m w
+	before=$(count_of "$A")
+	python3 -c 'import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.renameat2(-100, os.fsencode(sys.argv[1]), -100, os.fsencode(sys.argv[2]), 2) == 0, ctypes.get_errno()' "$A/u" "$A/w"
+	until_true 30 settled "$A"
+	[ "$(count_of "$A")" = $((before + 1)) ]
+	[ "$(cat "$A/u/1.json")" = w ]
+	[ "$(cat "$A/w/8000.json")" = '{"id":8000}' ]
+	# Somebody goes on making rows in one that is renamed.
+	python3 - "$A" <<'PY'
+import os, sys, threading
+d = sys.argv[1]
+made = []
+def make():
+    while True:
+        try:
+            open(f"{d}/w/more-{len(made)}", "x").close()
+        except FileNotFoundError:
+            return
+        made.append(1)
+t = threading.Thread(target=make)
+t.start()
+while len(made) < 20:
+    pass
+os.rename(f"{d}/w", f"{d}/x")
+t.join()
+assert not os.path.exists(f"{d}/w")
+assert len(os.listdir(f"{d}/x")) == 8000 + len(made)
+PY
+	until_true 30 settled "$A"
+	"$sf" verify "$A"
+}
+
 # use_of PID: descriptors, threads and KiB of a process.
 use_of() {
 	echo "$(find "/proc/$1/fd" -mindepth 1 | wc -l) $(awk '/^Threads/ { print $2 }' "/proc/$1/status")" \

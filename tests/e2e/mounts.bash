@@ -10,6 +10,10 @@ setup() {
 
 teardown() {
 	local m
+	# What a test that failed has left behind.
+	for m in $(jobs -p); do
+		kill -9 "$m" 2>/dev/null || true
+	done
 	for m in $(awk -v dir="$DIR/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts); do
 		# A test may have left a program in it, or the mount dead.
 		for _ in 1 2 3; do

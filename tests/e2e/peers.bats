@@ -161,6 +161,8 @@ PY
 	until_true 30 test -d "$B/t"
 	local pid writer lookers=() i
 	pid=$(pid_of "$A")
+	for i in $(seq 0 99); do echo "$i" >"$B/t/r$i"; done
+	until_true 30 test -s "$A/t/r99"
 	python3 - "$B/t" 3>&- <<'PY' &
 import itertools, sys
 
@@ -185,7 +187,11 @@ for n in itertools.count():
 PY
 		lookers+=($!)
 	done
-	until_true 30 test -s "$A/t/r99"
+	# It has written, and it has come.
+	i=$(count_of "$A")
+	more_than() { [ "$(count_of "$A")" -gt "$1" ]; }
+	until_true 30 more_than "$i"
+	i=
 	kill -TERM "$pid"
 	until_true 30 ends "$pid" || i=hung
 	# Without them what hung goes on.
