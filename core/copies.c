@@ -18,11 +18,11 @@ struct sw_copy {
 	uint64_t number, count, made_ms;
 	struct sw_buf name;
 	struct sw_work *work;
-	bool is_damaged; /* then error stays */
+	bool is_damaged; /* then error stays, and nothing can be changed */
 	/* Under set->lock: */
 	bool is_gone;
 	struct sw_buf message;
-	char error[512];
+	char error[1024];
 	struct sw_buf moved;
 };
 
@@ -81,14 +81,19 @@ static int copy_new(struct sw_copies *c, const struct sw_copy_record *record, st
 
 static int open_rows(struct sw_copy *y, const struct sw_hash *state)
 {
+	struct sw_work_status status;
 	char journal[64];
 	int rc;
 
 	journal_name(y->number, journal);
 	rc = sw_work_open_copy(y->set->db, y->set->live, state, journal, &y->work);
-	if (rc == 0)
-		sw_work_on_due(y->work, y->set->on_due, y->set->on_due_arg);
-	return rc;
+	if (rc < 0)
+		return rc;
+	sw_work_on_due(y->work, y->set->on_due, y->set->on_due_arg);
+	sw_work_status(y->work, &status);
+	y->is_damaged = status.damage[0] != '\0';
+	snprintf(y->error, sizeof(y->error), "%s", status.damage);
+	return 0;
 }
 
 /* The lock is held. The list takes the reference over. */
@@ -114,7 +119,7 @@ static void remove_spills(const struct sw_copies *c, const char *journal)
 	char path[4096];
 
 	if (snprintf(path, sizeof(path), "%s/%s" SW_SPILL_SUFFIX, sw_db_dir(c->db), journal) < (int)sizeof(path) &&
-	    sw_spills_clear(path, is_wanted, NULL) < 0) {
+	    sw_spills_clear(path, NULL, is_wanted, NULL) < 0) {
 		/* They stay until the next open. */
 	}
 }

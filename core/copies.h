@@ -4,8 +4,9 @@
  *
  * A copy lives in the store until it is applied or discarded, and survives the process: its record (core/db.h) keeps the state
  * that it stands on, and its journal, STORE/copy-NUMBER, what was written in it. Its rows are a working set
- * (core/work.h) like that of the live tree. One whose journal cannot be read is there, too, and can only be discarded: its bytes
- * are somebody's, and no reason to keep the rest of the store from anybody.
+ * (core/work.h) like that of the live tree. One whose journal is damaged is there, too: what can be read of it can be looked at, but it
+ * can only be discarded, since a part of a transaction is none. Its bytes are somebody's, and no reason to keep the rest of the store
+ * from anybody.
  *
  * Any thread may call anything here.
  */
@@ -38,7 +39,7 @@ struct sw_copy *sw_copy_next(struct sw_copies *c, uint64_t number);
 struct sw_copy *sw_copy_ref(struct sw_copy *y);
 void sw_copy_unref(struct sw_copy *y);
 
-/* Its rows; they can be read as long as somebody holds a reference. SW_ECORRUPT for all in one that is damaged. */
+/* Its rows; they can be read as long as somebody holds a reference. What cannot be read of one that is damaged is SW_ECORRUPT. */
 struct sw_work *sw_copy_work(const struct sw_copy *y);
 uint64_t sw_copy_number(const struct sw_copy *y);
 struct sw_view sw_copy_name(const struct sw_copy *y);
@@ -62,8 +63,8 @@ struct sw_copy_status {
 	uint64_t count;	     /* commits that it stands on */
 	size_t n_edits;	     /* rows and tables changed */
 	size_t n_checks;     /* rows checked */
-	bool is_damaged;     /* it cannot be read, only discarded; error says why */
-	char error[512];     /* why it could not be applied the last time; empty: it was not tried */
+	bool is_damaged;     /* of its rows only some can be read, if that, and it can only be discarded; error says why */
+	char error[1024];    /* why it could not be applied the last time; empty: it was not tried */
 	struct sw_buf moved; /* the rows that had moved on then; table and name, both with their lengths */
 };
 int sw_copy_status(struct sw_copy *y, struct sw_copy_status *out) SW_MUST_CHECK;

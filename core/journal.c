@@ -2,6 +2,7 @@
 
 #include "core/dir.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,9 +11,12 @@
 #include <unistd.h>
 
 #define MAGIC	    "swarmfsj"
-#define HEADER_SIZE 20
-#define FRAME_SIZE  12 /* size and check */
+#define CHECK_SIZE  8
+#define CHECKED     20		       /* bytes that the check of a header or a frame is about */
+#define HEADER_SIZE (CHECKED + CHECK_SIZE)
+#define FRAME_SIZE  (CHECKED + CHECK_SIZE) /* of a record: what stands before its body */
 #define NAMES_MAX   1000000
+#define ASIDE_MAX   99
 
 enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16, FLAG_FOLLOWS = 32, FLAG_TAIL = 64 };
 
@@ -22,17 +26,35 @@ struct sw_journal {
 	int fd;
 	uint64_t next;
 	uint64_t size;
+	uint64_t n_damaged; /* bytes */
 	bool dirty;
 	bool is_broken;	 /* a flush has failed: what it was about may be nowhere, and the next one would not know */
 	bool is_unnamed; /* the directory is to be flushed, too: until then a power loss may bring back the one before */
 };
 
-static void check_of(struct sw_view bytes, uint8_t out[static 8])
+/* Of bytes that stand at that place. */
+static void check_of(uint64_t at, struct sw_view bytes, uint8_t out[static CHECK_SIZE])
 {
+	uint8_t place[8];
 	struct sw_hash h;
 
-	sw_hash_compute(SW_DOMAIN_JOURNAL, bytes, &h);
-	memcpy(out, h.b, 8);
+	sw_set_u64(place, at);
+	sw_hash_compute2(SW_DOMAIN_JOURNAL, sw_view(place, sizeof(place)), bytes, &h);
+	memcpy(out, h.b, CHECK_SIZE);
+}
+
+static bool is_right(const uint8_t *check, uint64_t at, struct sw_view bytes)
+{
+	uint8_t again[CHECK_SIZE];
+
+	check_of(at, bytes, again);
+	return memcmp(again, check, CHECK_SIZE) == 0;
+}
+
+/* A header or a frame is followed by its check. */
+static bool is_right_head(struct sw_view file, uint64_t at)
+{
+	return is_right(file.p + at + CHECKED, at, sw_view(file.p + at, CHECKED));
 }
 
 /* write(2) all of it at an offset. */
@@ -55,10 +77,13 @@ static int write_at(int fd, struct sw_view v, uint64_t offset)
 static int write_header(int fd, uint64_t first)
 {
 	SW_BUF b = {0};
+	uint8_t check[CHECK_SIZE];
 
 	sw_buf_put(&b, MAGIC, 8);
 	sw_buf_put_u32(&b, SW_JOURNAL_VERSION);
 	sw_buf_put_u64(&b, first);
+	check_of(0, sw_buf_view(&b), check);
+	sw_buf_put(&b, check, CHECK_SIZE);
 	return b.rc < 0 ? b.rc : write_at(fd, sw_buf_view(&b), 0);
 }
 
@@ -86,6 +111,11 @@ static int read_file(int fd, struct sw_buf *out)
 	return 0;
 }
 
+static bool is_named(const struct sw_journal_name *n)
+{
+	return sw_name_check(n->table) == 0 && (n->key.n == 0 || sw_name_check(n->key) == 0);
+}
+
 static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 {
 	uint8_t flags;
@@ -93,6 +123,8 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 	*out = (struct sw_journal_name){0};
 	out->table = sw_rd_bytes(r, SW_NAME_MAX);
 	out->key = sw_rd_bytes(r, SW_NAME_MAX);
+	if (!is_named(out))
+		return SW_EFORMAT;
 	flags = sw_rd_u8(r);
 	sw_rd_hash(r, &out->old);
 	out->row.mode = sw_rd_u16(r);
@@ -112,76 +144,145 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
 		sw_rd_hash(r, &out->row.blob);
 	} else {
-		uint64_t kept = flags & FLAG_TAIL ? sw_rd_varint_max(r, SW_JOURNAL_ROW_MAX) : 0;
+		uint64_t kept;
 
 		out->is_tail = flags & FLAG_TAIL;
+		out->after = out->is_tail ? sw_rd_u64(r) : 0;
+		kept = out->is_tail ? sw_rd_varint_max(r, SW_JOURNAL_ROW_MAX) : 0;
 		out->row.bytes = sw_rd_bytes(r, SW_JOURNAL_ROW_MAX);
 		out->row.size = kept + out->row.bytes.n;
 	}
 	return r->bad ? SW_EFORMAT : 0;
 }
 
-/* One record's names, handed over together. */
-static int replay_record(struct sw_view body, uint64_t *seq, sw_journal_fn fn, void *arg)
-{
-	struct sw_rd r = sw_rd(body);
-	struct sw_journal_name *names;
-	uint64_t n;
-	int rc = 0;
+static const struct sw_journal_name unknown = {.is_damaged = true};
 
-	*seq = sw_rd_u64(&r);
-	n = sw_rd_varint_max(&r, NAMES_MAX);
-	if (r.bad || n > body.n)
-		return SW_EFORMAT;
-	names = calloc((size_t)n + 1, sizeof(*names));
-	if (!names)
-		return SW_ENOMEM;
-	for (uint64_t i = 0; rc == 0 && i < n; i++)
-		rc = decode_name(&r, &names[i]);
-	if (rc == 0)
-		rc = sw_rd_done(&r);
-	if (rc == 0)
-		rc = fn(arg, *seq, names, (size_t)n);
-	free(names);
-	return rc;
+/* What a damaged record may be about: n names could be decoded, and of the next one perhaps what it is called. How many that makes. */
+static size_t guess(struct sw_journal_name *names, size_t n, uint64_t want)
+{
+	n += n < want && is_named(&names[n]);
+	for (size_t i = 0; i < n; i++)
+		names[i] = (struct sw_journal_name){.table = names[i].table, .key = names[i].key, .is_damaged = true};
+	if (n == 0 || n < want)
+		names[n++] = unknown;
+	return n;
 }
 
-/* Replay whole records; the first that is not ends the journal and is cut off. */
+/* The names of one record, handed over together: 1. Those of a damaged one are only guessed at: 0. */
+static int replay_body(struct sw_view body, bool is_whole, uint64_t seq, sw_journal_fn fn, void *arg)
+{
+	struct sw_rd r = sw_rd(body);
+	uint64_t want = sw_rd_varint_max(&r, body.n < NAMES_MAX ? body.n : NAMES_MAX);
+	struct sw_journal_name *names = calloc((size_t)want + 1, sizeof(*names));
+	size_t n = 0;
+	int rc;
+
+	if (!names)
+		return SW_ENOMEM;
+	while (n < want && decode_name(&r, &names[n]) == 0)
+		n++;
+	is_whole = is_whole && n > 0 && n == want && sw_rd_done(&r) == 0;
+	if (!is_whole)
+		n = guess(names, n, want);
+	rc = fn(arg, seq, names, n);
+	free(names);
+	return rc < 0 ? rc : is_whole;
+}
+
+/* The frame of a record, as far as its end is in the file. */
+static bool is_frame(const struct sw_journal *j, struct sw_view file, uint64_t at)
+{
+	return at + FRAME_SIZE <= file.n && sw_get_u64(file.p + at + 4) >= j->next && is_right_head(file, at);
+}
+
+static uint32_t size_of(struct sw_view file, uint64_t at)
+{
+	struct sw_rd r = sw_rd(sw_view(file.p + at, 4));
+
+	return sw_rd_u32(&r);
+}
+
+/* Where the next record begins. What says more than is there is none; so most places need no hash. */
+static uint64_t find_frame(const struct sw_journal *j, struct sw_view file, uint64_t at)
+{
+	while (at + FRAME_SIZE < file.n) {
+		uint32_t size = size_of(file, at);
+
+		if (size > 0 && size <= file.n - at - FRAME_SIZE && is_frame(j, file, at))
+			return at;
+		at++;
+	}
+	return file.n;
+}
+
+/* The record at that place, whose end is in the file. These return how many bytes they are done with. */
+static int64_t replay_record(struct sw_journal *j, struct sw_view file, uint64_t at, sw_journal_fn fn, void *arg)
+{
+	struct sw_view body = sw_view(file.p + at + FRAME_SIZE, size_of(file, at));
+	uint64_t seq = sw_get_u64(file.p + at + 4);
+	int rc = replay_body(body, is_right(file.p + at + 12, at + FRAME_SIZE, body), seq, fn, arg);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		j->n_damaged += FRAME_SIZE + body.n;
+	j->next = seq + 1;
+	return (int64_t)(FRAME_SIZE + body.n);
+}
+
+/* What is no record: as far as the next. */
+static int64_t skip_damage(struct sw_journal *j, struct sw_view file, uint64_t at, sw_journal_fn fn, void *arg)
+{
+	uint64_t next = find_frame(j, file, at + 1);
+	int rc = fn(arg, j->next, &unknown, 1);
+
+	j->n_damaged += next - at;
+	return rc < 0 ? rc : (int64_t)(next - at);
+}
+
 static int replay(struct sw_journal *j, struct sw_view file, sw_journal_fn fn, void *arg)
 {
 	uint64_t at = HEADER_SIZE;
 
 	while (at + FRAME_SIZE <= file.n) {
-		struct sw_rd r = sw_rd(sw_view(file.p + at, file.n - (size_t)at));
-		uint32_t size = sw_rd_u32(&r);
-		struct sw_view check = sw_rd_take(&r, 8), body = sw_rd_take(&r, size);
-		uint8_t again[8];
-		uint64_t seq;
-		int rc;
+		bool is_record = is_frame(j, file, at);
+		int64_t n;
 
-		if (r.bad)
+		if (is_record && size_of(file, at) > file.n - at - FRAME_SIZE)
 			break;
-		check_of(body, again);
-		if (memcmp(again, check.p, 8) != 0)
-			break;
-		rc = replay_record(body, &seq, fn, arg);
-		if (rc < 0)
-			return rc == SW_EFORMAT ? sw_fail(SW_ECORRUPT, "%s: a record is malformed", j->path)
-						: rc;
-		j->next = seq + 1;
-		at += FRAME_SIZE + size;
+		n = is_record ? replay_record(j, file, at, fn, arg) : skip_damage(j, file, at, fn, arg);
+		if (n < 0)
+			return (int)n;
+		at += (uint64_t)n;
 	}
 	j->size = at;
-	if (ftruncate(j->fd, (off_t)at) < 0)
+	if (j->n_damaged == 0 && ftruncate(j->fd, (off_t)at) < 0)
 		return sw_fail_errno("%s", j->path);
+	return 0;
+}
+
+/* All that it says can be found out otherwise: numbers begin behind those of the records, and of what the store notes as spent. */
+static int read_header(struct sw_journal *j, struct sw_view file)
+{
+	struct sw_rd r = sw_rd(file);
+	uint32_t version;
+
+	j->next = 1;
+	if (memcmp(sw_rd_take(&r, 8).p, MAGIC, 8) != 0 || !is_right_head(file, 0)) {
+		j->n_damaged = HEADER_SIZE;
+		return 0;
+	}
+	version = sw_rd_u32(&r);
+	if (version != SW_JOURNAL_VERSION)
+		return sw_fail(SW_EVERSION, "%s has version %u, this swarmfs knows %d; use a newer swarmfs",
+			       j->path, version, SW_JOURNAL_VERSION);
+	j->next = sw_rd_u64(&r);
 	return 0;
 }
 
 static int load(struct sw_journal *j, sw_journal_fn fn, void *arg)
 {
 	SW_BUF file = {0};
-	struct sw_rd r;
-	uint32_t version;
 	int rc = read_file(j->fd, &file);
 
 	if (rc < 0)
@@ -195,16 +296,8 @@ static int load(struct sw_journal *j, sw_journal_fn fn, void *arg)
 			rc = sw_fail_errno("%s", j->path);
 		return rc < 0 ? rc : sw_dir_sync_of(j->path, j->env);
 	}
-	r = sw_rd(sw_buf_view(&file));
-	if (memcmp(sw_rd_take(&r, 8).p, MAGIC, 8) != 0)
-		return sw_fail(SW_ECORRUPT, "%s is not a journal; restore it, or move it away to give "
-					    "up what was not committed", j->path);
-	version = sw_rd_u32(&r);
-	if (version != SW_JOURNAL_VERSION)
-		return sw_fail(SW_EVERSION, "%s has version %u, this swarmfs knows %d; use a newer swarmfs",
-			       j->path, version, SW_JOURNAL_VERSION);
-	j->next = sw_rd_u64(&r);
-	return replay(j, sw_buf_view(&file), fn, arg);
+	rc = read_header(j, sw_buf_view(&file));
+	return rc < 0 ? rc : replay(j, sw_buf_view(&file), fn, arg);
 }
 
 int sw_journal_open(const char *path, const struct sw_env *env, sw_journal_fn fn, void *arg,
@@ -264,25 +357,41 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 		sw_buf_put_varint(out, n->row.size);
 		sw_buf_put_hash(out, &n->row.blob);
 	} else {
-		if (n->is_tail)
+		if (n->is_tail) {
+			sw_buf_put_u64(out, n->after);
 			sw_buf_put_varint(out, n->row.size - n->row.bytes.n);
+		}
 		sw_buf_put_bytes(out, n->row.bytes);
 	}
+}
+
+/* Its frame, once the body stands behind the room for it. */
+static void put_frame(struct sw_buf *b, uint64_t at, uint64_t seq)
+{
+	uint32_t size = (uint32_t)(b->n - FRAME_SIZE);
+	uint8_t *frame = b->p;
+
+	for (int i = 0; i < 4; i++)
+		frame[i] = (uint8_t)(size >> (24 - 8 * i));
+	sw_set_u64(frame + 4, seq);
+	check_of(at + FRAME_SIZE, sw_view(frame + FRAME_SIZE, size), frame + 12);
+	check_of(at, sw_view(frame, CHECKED), frame + CHECKED);
 }
 
 int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names, size_t n,
 		      uint64_t *seq)
 {
 	SW_BUF b = {0};
-	uint8_t *frame;
 	int rc = sw_env_fault(j->env, "journal.append");
 
+	assert(n > 0 && j->n_damaged == 0);
 	if (rc < 0)
 		return rc;
+	if (n > NAMES_MAX)
+		return sw_fail(SW_ELIMIT, "more than %d names cannot be changed at once", NAMES_MAX);
 	if (!sw_buf_reserve(&b, FRAME_SIZE))
 		return SW_ENOMEM;
 	b.n = FRAME_SIZE;
-	sw_buf_put_u64(&b, j->next);
 	sw_buf_put_varint(&b, n);
 	for (size_t i = 0; i < n; i++)
 		encode_name(&names[i], &b);
@@ -290,10 +399,7 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
 		return b.rc;
 	if (b.n > UINT32_MAX)
 		return sw_fail(SW_ELIMIT, "a row of more than 4 GiB cannot be journalled");
-	frame = b.p;
-	for (int i = 0; i < 4; i++)
-		frame[i] = (uint8_t)((b.n - FRAME_SIZE) >> (24 - 8 * i));
-	check_of(sw_view(b.p + FRAME_SIZE, b.n - FRAME_SIZE), frame + 4);
+	put_frame(&b, j->size, j->next);
 	rc = write_at(j->fd, sw_buf_view(&b), j->size);
 	if (rc < 0) {
 		/* What was written of it is beyond the end: the next record goes over it. */
@@ -305,6 +411,65 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
 	j->dirty = true;
 	*seq = j->next++;
 	return 0;
+}
+
+uint64_t sw_journal_damage(const struct sw_journal *j)
+{
+	return j->n_damaged;
+}
+
+/* 1: the journal has that name, 0: another file. */
+static int try_aside(const struct sw_journal *j, const char *path)
+{
+	struct stat mine, there;
+
+	if (link(j->path, path) == 0)
+		return 1;
+	if (errno != EEXIST)
+		return sw_fail_errno("cannot keep the damaged journal as %s", path);
+	if (fstat(j->fd, &mine) < 0 || stat(path, &there) < 0)
+		return sw_fail_errno("%s", path);
+	return mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+}
+
+static char *aside_path(const struct sw_journal *j, int number)
+{
+	char *path;
+
+	return asprintf(&path, "%s.damaged-%d", j->path, number) < 0 ? NULL : path;
+}
+
+int sw_journal_keep_aside(const struct sw_journal *j, char **out)
+{
+	for (int i = 1; i <= ASIDE_MAX; i++) {
+		char *path = aside_path(j, i);
+		int rc = path ? try_aside(j, path) : SW_ENOMEM;
+
+		if (rc == 1) {
+			*out = path;
+			return 0;
+		}
+		free(path);
+		if (rc < 0)
+			return rc;
+	}
+	return sw_fail(SW_EEXIST, "%s is damaged, and so were %d others before it: remove %s.damaged-*", j->path, ASIDE_MAX, j->path);
+}
+
+int sw_journal_find_aside(const struct sw_journal *j, char **out)
+{
+	for (int i = ASIDE_MAX; i > 0; i--) {
+		char *path = aside_path(j, i);
+
+		if (!path)
+			return SW_ENOMEM;
+		if (access(path, F_OK) == 0) {
+			*out = path;
+			return 0;
+		}
+		free(path);
+	}
+	return SW_ENOTFOUND;
 }
 
 static int sync_name(struct sw_journal *j)
@@ -401,6 +566,7 @@ int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 	j->fd = by->fd;
 	j->next = by->next;
 	j->size = by->size;
+	j->n_damaged = 0;
 	j->dirty = j->is_broken = false;
 	by->fd = old;
 	sw_journal_close(by);

@@ -245,25 +245,43 @@ uint64_t sw_spill_fixed(const struct sw_spill *s)
 	return s->fixed;
 }
 
-int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg)
+/* Into another directory, which is made for it. */
+static int move_aside(const char *dir, const char *aside, const char *name)
+{
+	char from[4096], to[4096];
+
+	if (mkdir(aside, 0700) < 0 && errno != EEXIST)
+		return sw_fail_errno("cannot make %s", aside);
+	if (snprintf(from, sizeof(from), "%s/%s", dir, name) >= (int)sizeof(from) ||
+	    snprintf(to, sizeof(to), "%s/%s", aside, name) >= (int)sizeof(to))
+		return sw_fail(SW_ETOOLONG, "%s: path too long", aside);
+	return rename(from, to) < 0 ? sw_fail_errno("cannot move %s to %s", from, to) : 0;
+}
+
+int sw_spills_clear(const char *dir, const char *aside, bool (*keep)(void *arg, uint64_t number), void *arg)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
+	int rc = 0;
 
 	if (!d)
 		return errno == ENOENT ? 0 : sw_fail_errno("cannot read %s", dir);
-	while ((e = readdir(d))) {
+	while (rc == 0 && (e = readdir(d))) {
 		char *end;
 		uint64_t number = strtoull(e->d_name, &end, 10);
 
 		if (end == e->d_name || *end)
 			continue;
-		if (!keep(arg, number))
+		if (keep(arg, number))
+			continue;
+		if (aside)
+			rc = move_aside(dir, aside, e->d_name);
+		else
 			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	closedir(d);
 	(void)rmdir(dir); /* unless something is left in it */
-	return 0;
+	return rc;
 }
 
 uint64_t sw_spill_number(const struct sw_spill *s)

@@ -34,8 +34,8 @@ void sw_spill_fix_more(struct sw_spill *s);
 void sw_spill_free(struct sw_spill *s);
 /* So many bytes from its beginning must not change. */
 uint64_t sw_spill_fixed(const struct sw_spill *s);
-/* Remove what is in dir, but for the numbers that keep() wants, and dir itself when it is empty. */
-int sw_spills_clear(const char *dir, bool (*keep)(void *arg, uint64_t number), void *arg) SW_MUST_CHECK;
+/* Remove what is in dir, but for the numbers that keep() wants, and dir itself when it is empty. aside: move it there; or NULL. */
+int sw_spills_clear(const char *dir, const char *aside, bool (*keep)(void *arg, uint64_t number), void *arg) SW_MUST_CHECK;
 
 uint64_t sw_spill_number(const struct sw_spill *s);
 uint64_t sw_spill_size(const struct sw_spill *s);

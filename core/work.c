@@ -21,6 +21,7 @@
 #define NEW_NAME_FACTOR                                                                            \
 	10 /* a new name may go on changing for that much longer: most are temporary */
 #define SETTLE_MAX_MS 2000
+#define LOST_NAMED    5	  /* rows, in a sentence about them */
 #define TAIL_KEPT_MIN 256 /* below, a record of the whole row is as well */
 
 int64_t sw_work_now_ns(const struct sw_work *w)
@@ -266,6 +267,7 @@ static void take_tail(const struct sw_name *n, struct sw_journal_name *out)
 	    n->recorded_bytes + f->bytes.n - f->n_same > 2 * f->bytes.n)
 		return;
 	out->is_tail = true;
+	out->after = n->journal_seq;
 	out->row.bytes = sw_view(f->bytes.p + f->n_same, f->bytes.n - (size_t)f->n_same);
 }
 
@@ -328,10 +330,6 @@ int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_
 
 /* Replay */
 
-struct replay {
-	struct sw_work *w;
-};
-
 static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j)
 {
 	struct sw_file *f;
@@ -358,10 +356,10 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 	return rc;
 }
 
-/* The file is as the last record about the name has left it, if that could be followed. */
+/* The file is as that record has left it. */
 static bool has_base_of_tail(const struct sw_name *n, const struct sw_journal_name *j)
 {
-	return !n->is_lost && n->has_edit && n->file && n->file->in_memory && !n->file->spill &&
+	return n->has_edit && n->journal_seq == j->after && n->file && n->file->in_memory && !n->file->spill &&
 	       n->file->bytes.n >= j->row.size - j->row.bytes.n;
 }
 
@@ -418,12 +416,10 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 		w->last_spill = j->spill;
 	if (rc < 0 || seq <= spent.seq)
 		return rc;
-	if (sw_name_check(j->table) < 0 || (j->key.n > 0 && sw_name_check(j->key) < 0))
-		return sw_fail(SW_ECORRUPT, "the journal holds a name that no row can have");
 	rc = sw_name_get(w, j->table, j->key, &n);
 	if (rc < 0)
 		return rc;
-	n->is_lost = (j->spill && !has_spill(w, j)) || (j->is_tail && !has_base_of_tail(n, j));
+	n->is_lost = j->is_damaged || (j->spill && !has_spill(w, j)) || (j->is_tail && !has_base_of_tail(n, j));
 	if (n->is_lost)
 		return 0;
 	if (rc == 0 && j->is_checked) {
@@ -459,11 +455,15 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 
 static int replay_record(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
 {
-	struct replay *r = arg;
+	struct sw_work *w = arg;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = replay_name(r->w, seq, &names[i]);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (names[i].table.n > 0)
+			rc = replay_name(w, seq, &names[i]);
+		else
+			w->has_lost_unknown = true;
+	}
 	return rc;
 }
 
@@ -496,17 +496,38 @@ static bool is_spill_of(void *arg, uint64_t number)
 	return false;
 }
 
+/* What can be said of it: 1, or 0 when there is nothing. */
+static int describe_lost(const struct sw_work *w, struct sw_buf *out)
+{
+	size_t n_lost = 0;
+
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (!n || !n->is_lost || n_lost++ >= LOST_NAMED)
+			continue;
+		sw_buf_printf(out, "%s%.*s/%.*s", n_lost > 1 ? ", " : "what was written last in ", (int)n->table.n,
+			      (const char *)n->table.p, (int)n->key.n, (const char *)n->key.p);
+	}
+	if (n_lost > LOST_NAMED)
+		sw_buf_printf(out, " and %zu others", n_lost - LOST_NAMED);
+	if (w->has_lost_unknown)
+		sw_buf_printf(out, n_lost > 0 ? ", and in rows whose names cannot be read," : "what was written last in rows whose names cannot be read");
+	sw_buf_printf(out, n_lost > 0 || w->has_lost_unknown ? " may be lost" : "nothing is lost");
+	sw_buf_put_u8(out, 0);
+	return out->rc < 0 ? out->rc : n_lost > 0 || w->has_lost_unknown;
+}
+
 static void tell_lost(struct sw_work *w)
 {
+	const char *why = sw_journal_damage(w->journal) ? "since the journal is damaged" : "since it had not reached the disk";
+
 	for (size_t i = 0; i < w->cap_names; i++) {
 		const struct sw_name *n = w->names[i];
 
 		if (n && n->is_lost)
-			sw_log(SW_LOG_WARN,
-			       "%.*s/%.*s: what was written last is lost, since it had not reached "
-			       "the disk",
-			       (int)n->table.n, (const char *)n->table.p, (int)n->key.n,
-			       (const char *)n->key.p);
+			sw_log(SW_LOG_WARN, "%.*s/%.*s: what was written last is lost, %s", (int)n->table.n,
+			       (const char *)n->table.p, (int)n->key.n, (const char *)n->key.p, why);
 	}
 }
 
@@ -524,10 +545,92 @@ static int cut_spills(struct sw_work *w)
 	return rc;
 }
 
+/* The sentence that was kept last. */
+static void note_damage(struct sw_work *w)
+{
+	snprintf(w->damage, sizeof(w->damage), "%s", sw_fail_message(SW_ECORRUPT));
+}
+
+/* A transaction of which a part is missing must not be applied; it can be looked into. */
+static void freeze_damaged(struct sw_work *w, const char *path, const char *lost)
+{
+	w->is_frozen = true;
+	(void)sw_fail(SW_ECORRUPT, "%s cannot be read as a whole: %s; copy out of the transaction what is wanted, and discard it", path,
+		      lost);
+}
+
+/* What can be read goes on in a new one; beside the damaged one goes the content of large rows that only it may name. */
+static int replace_damaged(struct sw_work *w, const char *path, const char *lost)
+{
+	unsigned long long n_bytes = sw_journal_damage(w->journal);
+	char *spills = NULL;
+	int rc = sw_journal_keep_aside(w->journal, &w->aside);
+
+	if (rc == 0)
+		rc = sw_work_renew_journal(w);
+	if (rc == 0 && asprintf(&spills, "%s" SW_SPILL_SUFFIX, w->aside) < 0)
+		rc = SW_ENOMEM;
+	if (rc == 0)
+		rc = sw_spills_clear(w->spill_dir, spills, is_spill_of, w);
+	free(spills);
+	if (rc == 0)
+		(void)sw_fail(SW_ECORRUPT,
+			      "the journal %s was damaged: %llu bytes of it cannot be read, and %s; what can be read was taken over, "
+			      "and the damaged file is kept as %s: remove it when nothing in it is wanted",
+			      path, n_bytes, lost, w->aside);
+	return rc;
+}
+
+/* Of an earlier start. */
+static int find_aside(struct sw_work *w)
+{
+	int rc = sw_journal_find_aside(w->journal, &w->aside);
+
+	if (rc < 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	(void)sw_fail(SW_ECORRUPT, "%s is a journal that was damaged at an earlier start: remove it when nothing in it is wanted", w->aside);
+	note_damage(w);
+	return 0;
+}
+
+static int follow_damaged(struct sw_work *w, const char *path, const char *lost)
+{
+	int rc = 0;
+
+	if (w->is_copy)
+		freeze_damaged(w, path, lost);
+	else
+		rc = replace_damaged(w, path, lost);
+	if (rc < 0)
+		return rc;
+	note_damage(w);
+	if (!w->is_copy) /* whoever opens one tells its name */
+		sw_log(SW_LOG_ERROR, "%s", w->damage);
+	return 0;
+}
+
+/* What the journal did not bring back is told of, and what it does not name goes. */
+static int follow_journal(struct sw_work *w, const char *path)
+{
+	SW_BUF lost = {0};
+	int rc = describe_lost(w, &lost);
+
+	tell_lost(w);
+	if (rc < 0)
+		return rc;
+	if (w->is_copy ? rc > 0 : sw_journal_damage(w->journal) > 0)
+		return follow_damaged(w, path, (char *)lost.p);
+	rc = sw_journal_damage(w->journal) > 0 ? sw_work_renew_journal(w) : 0; /* a copy's header, no more */
+	if (rc == 0)
+		rc = cut_spills(w);
+	if (rc == 0)
+		rc = sw_spills_clear(w->spill_dir, NULL, is_spill_of, w);
+	return rc < 0 || w->is_copy ? rc : find_aside(w);
+}
+
 /* The journal, and beside it the directory with what is too large for it. */
 static int open_journal(struct sw_work *w, const char *name)
 {
-	struct replay replay = {.w = w};
 	char path[4096];
 	int rc;
 
@@ -538,14 +641,12 @@ static int open_journal(struct sw_work *w, const char *name)
 		return SW_ENOMEM;
 	}
 	w->keeps_spills = true;
-	rc = sw_journal_open(path, w->env, replay_record, &replay, &w->journal);
+	rc = sw_journal_open(path, w->env, replay_record, w, &w->journal);
 	sw_work_free_replaced(w);
+	if (rc == 0)
+		rc = follow_journal(w, path);
 	w->keeps_spills = false;
-	if (rc == 0)
-		tell_lost(w);
-	if (rc == 0)
-		rc = cut_spills(w);
-	return rc < 0 ? rc : sw_spills_clear(w->spill_dir, is_spill_of, w);
+	return rc;
 }
 
 int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct sw_work **out)
@@ -660,6 +761,7 @@ void sw_work_close(struct sw_work *w)
 	if (w->spill_dir)
 		(void)rmdir(w->spill_dir); /* unless something waits in it */
 	free(w->spill_dir);
+	free(w->aside);
 	sw_node_cache_free(w->cache);
 	if (w->is_copy)
 		sw_db_unpin(w->db, &w->base);
@@ -746,5 +848,7 @@ void sw_work_status(struct sw_work *w, struct sw_work_status *out)
 				    .n_held = w->n_names,
 				    .journal_bytes = w->journal ? sw_journal_size(w->journal) : 0};
 	snprintf(out->error, sizeof(out->error), "%s", w->error);
+	if (!w->aside || access(w->aside, F_OK) == 0)
+		snprintf(out->damage, sizeof(out->damage), "%s", w->damage);
 	pthread_mutex_unlock(&w->lock);
 }

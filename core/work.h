@@ -186,6 +186,11 @@ struct sw_work_status {
 	size_t n_held;	  /* names that it has in memory: of rows that are open, edited or checked */
 	uint64_t journal_bytes;
 	char error[512];  /* why the last commit failed; empty: it did not */
+	/*
+	 * A sentence about damage of the journal and the file that was kept of it; empty when there was none, or that file is
+	 * gone. That of a working copy stays as it is: nothing can be changed in it (SW_EROFS), and it must not be applied.
+	 */
+	char damage[1024];
 };
 void sw_work_status(struct sw_work *w, struct sw_work_status *out);
 /* What schemas refused: as long as the set, and the same for its working copies. */

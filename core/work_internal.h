@@ -6,6 +6,7 @@
 
 #include "core/history.h"
 #include "core/journal.h"
+#include "core/plain.h"
 #include "core/refused.h"
 #include "core/schemas.h"
 #include "core/spill.h"
@@ -134,6 +135,9 @@ struct sw_work {
 	struct sw_schemas *schemas;
 	struct sw_refused *refused; /* of a working copy: that of the live tree */
 	char error[512];
+	char damage[SW_PLAIN_SIZE]; /* of the journal, found when it was opened */
+	bool has_lost_unknown;	    /* by that: in rows that nobody knows */
+	char *aside;		    /* the file that was damaged; NULL: none was, or it is that of a working copy */
 	void (*on_due)(void *arg);
 	void *on_due_arg;
 	void (*on_merge)(void *arg, struct sw_view table, struct sw_view key);
@@ -187,6 +191,8 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 		      const struct sw_journal_name *record);
 /* Flush the journal; one that cannot be flushed is written anew, if that is possible. */
 int sw_work_sync_journal(struct sw_work *w) SW_MUST_CHECK;
+/* Put another in its place, which says what stands now and no more. */
+int sw_work_renew_journal(struct sw_work *w) SW_MUST_CHECK;
 /* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */

@@ -95,7 +95,7 @@ static void go_on_with_old(struct sw_work *w, uint64_t next)
 	sw_journal_skip(w->journal, next - 1);
 }
 
-static int write_again(struct sw_work *w)
+int sw_work_renew_journal(struct sw_work *w)
 {
 	struct sw_journal *fresh;
 	int rc = sw_journal_fork(w->journal, &fresh);
@@ -122,7 +122,7 @@ int sw_work_sync_journal(struct sw_work *w)
 
 	if (rc == 0 || !sw_journal_is_broken(w->journal) || w->is_frozen || w->committing || !all_recorded(w))
 		return rc;
-	return write_again(w);
+	return sw_work_renew_journal(w);
 }
 
 /* Nothing waits: what the journal has, on the disk or not, is nothing any more. */
@@ -152,7 +152,7 @@ int sw_work_trim(struct sw_work *w, uint64_t *last_gone)
 		return 0;
 	if (!is_empty && (w->journal_dirty_ms > 0 || !is_worth_it(w) || !all_recorded(w)))
 		return 0;
-	rc = is_empty ? begin_empty(w) : write_again(w);
+	rc = is_empty ? begin_empty(w) : sw_work_renew_journal(w);
 	if (rc == 0 && !w->is_copy)
 		*last_gone = last;
 	return rc;

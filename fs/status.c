@@ -177,7 +177,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -193,7 +193,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 	    (json_int_t)o->n_resolved, "store_bytes", (json_int_t)s->file,
 	    "journal_bytes", (json_int_t)s->work.journal_bytes, "conflict_mode",
 	    sw_text_conflict_mode(sw_db_conflict_mode(o->db)), "error",
-	    sw_json_text(sw_view_str(s->work.error)), "divergence",
+	    sw_json_text(sw_view_str(s->work.error)), "damage", sw_json_text(sw_view_str(s->work.damage)), "divergence",
 	    sw_json_text(sw_buf_view(&divergence)), "settled", sw_settled_json(&s->settled), "freed_up_to", horizon_json(s), "reaches_down",
 	    s->swarm.reaches_down ? sw_json_hex(s->swarm.down.b, SW_HASH_SIZE) : json_null(), "transactions", copies_json(o), "schema", sw_schema_json(o), "listen", listen, "peers", peers);
 }
@@ -327,6 +327,8 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 	sw_buf_printf(out, "memory    %s, with %zu rows that are open or not committed yet\n", memory, s->work.n_held);
 	sw_buf_printf(out, "pending   %zu rows written and not committed yet, %zu of editors\n", s->work.n_edits,
 		      s->work.n_scratch);
+	if (s->work.damage[0])
+		sw_buf_printf(out, "DAMAGED   %s\n", s->work.damage);
 	if (s->work.error[0])
 		sw_buf_printf(out, "error     %s; tried again every second\n", s->work.error);
 	put_copies(o, out);

@@ -57,6 +57,30 @@ PY
 	"$sf" verify "$DIR/store-A"
 }
 
+@test "a journal that the disk has damaged: what can be read is there, status names what may be missing" {
+	require_fuse
+	mount_a --settle 60000
+	mkdir "$A/t"
+	for row in first second third; do printf "%s row" $row >"$A/t/$row"; done
+	local pid kept="$DIR/store-A/journal.damaged-1"
+	pid=$(pid_of "$A")
+	kill -KILL "$pid"
+	until_true 15 ends "$pid"
+	sed -i 's/second row/sec*nd row/' "$DIR/store-A/journal"
+	mount_a 2>"$DIR/said"
+	[ "$(cat "$A/t/first")" = "first row" ]
+	[ "$(cat "$A/t/third")" = "third row" ]
+	grep "^DAMAGED .*t/second may be lost.*$kept" "$A/.swarm/status"
+	"$sf" status "$A" --json | jq -r .damage | grep "t/second may be lost"
+	grep "error: .*t/second may be lost.*$kept" "$DIR/said"
+	grep -q "sec\*nd row" "$kept"
+	"$sf" commit "$A" -m "what is there"
+	rm "$kept"
+	[ -z "$("$sf" status "$A" --json | jq -r .damage)" ]
+	"$sf" umount "$A"
+	"$sf" verify "$DIR/store-A"
+}
+
 @test "the store is removed under the mount: it says so, is unmounted, and hurts nobody" {
 	require_fuse
 	mount_a

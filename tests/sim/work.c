@@ -43,6 +43,16 @@ static void on_step(void *arg, const char *step)
 	}
 }
 
+/* What was kept of a damaged journal: nobody looks at it here. */
+static void drop_aside(const struct sim *s, size_t at)
+{
+	char path[256], aside[300];
+
+	journal_path(s, at, path, sizeof(path));
+	snprintf(aside, sizeof(aside), "%s.damaged-1", path);
+	(void)unlink(aside);
+}
+
 /* Where a fault that waited strikes in it, sim_settle() tries again. */
 void sim_work_open(struct sim *s, size_t at)
 {
@@ -63,6 +73,7 @@ void sim_work_open(struct sim *s, size_t at)
 		sim_fail(s, "closed_is_kept", "the journal of node %zu cannot be opened: %s", at,
 			 sw_fail_message(rc));
 	s->nodes[at].on_disk = journal_size(s, at);
+	drop_aside(s, at);
 	sim_txn_open(s, at);
 }
 
@@ -76,24 +87,36 @@ static void drop_changes(struct sim_node *n)
 	}
 }
 
+/* What was not flushed reaches the disk in any order: some of it may be there, and what was before it not. */
+static void make_hole(int fd, uint64_t from, uint64_t to, struct rng *r)
+{
+	uint8_t zeros[400] = {0};
+	uint64_t at = from + rng_next(r) % (to - from), n = 1 + rng_below(r, sizeof(zeros));
+
+	n = n < to - at ? n : to - at;
+	assert_true(pwrite(fd, zeros, n, (off_t)at) == (ssize_t)n);
+}
+
 /* The end of the journal as a crash may leave it: a record of which a part was written; garbage. */
 static void tear(struct sim *s, size_t at, struct rng *r)
 {
-	uint64_t size = journal_size(s, at), keep = size;
+	uint64_t size = journal_size(s, at), keep = size, on_disk = s->nodes[at].on_disk;
 	uint8_t garbage[40];
 	char path[256];
 	int fd;
 
-	if (s->nodes[at].by_power && size > s->nodes[at].on_disk)
-		keep = s->nodes[at].on_disk + rng_next(r) % (size - s->nodes[at].on_disk + 1);
+	if (s->nodes[at].by_power && size > on_disk)
+		keep = on_disk + rng_next(r) % (size - on_disk + 1);
 	journal_path(s, at, path, sizeof(path));
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	assert_int_equal(ftruncate(fd, (off_t)keep), 0);
+	if (s->nodes[at].by_power && keep > on_disk && rng_below(r, 2))
+		make_hole(fd, on_disk, keep, r);
 	for (size_t i = 0; i < sizeof(garbage); i++)
 		garbage[i] = i < 3 ? 0 : (uint8_t)rng_next(r);
-	if (keep >= 20 && rng_below(r, 2))
+	if (keep >= 28 && rng_below(r, 2))
 		assert_true(pwrite(fd, garbage, 1 + rng_below(r, sizeof(garbage)), (off_t)keep) >
 			    0);
 	close(fd);

@@ -331,16 +331,27 @@ static void a_row_that_is_being_written_is_not_applied(void **state)
 	end(&s);
 }
 
-/* The file of a copy's journal, with one byte changed, and changed back. */
-static void flip(struct set *s, const struct sw_copy *y, off_t at)
+/* Of a journal: its header, and of a record what stands before its body. */
+#define HEADER_SIZE 28
+#define FRAME_SIZE  28
+
+static int open_journal(struct set *s, uint64_t number)
 {
 	char path[256];
-	uint8_t byte;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/copy-%llu", s->t.dir, (unsigned long long)sw_copy_number(y));
+	snprintf(path, sizeof(path), "%s/copy-%llu", s->t.dir, (unsigned long long)number);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
+	return fd;
+}
+
+/* The file of the first copy's journal, with one byte changed, and changed back. */
+static void flip(struct set *s, off_t at)
+{
+	int fd = open_journal(s, 1);
+	uint8_t byte;
+
 	assert_int_equal(pread(fd, &byte, 1, at), 1);
 	byte ^= 0xff;
 	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
@@ -350,17 +361,29 @@ static void flip(struct set *s, const struct sw_copy *y, off_t at)
 static void reopen(struct set *s, struct sw_copy *y, off_t at)
 {
 	close_set(s);
-	flip(s, y, at);
+	flip(s, at);
 	sw_copy_unref(y);
 	open_set(s);
 }
 
-/* What somebody wrote in one copy cannot be read any more: the rest of the store can, and those bytes are left alone. */
+static void check_damaged(struct sw_copy *y, bool is_damaged, const char *error)
+{
+	struct sw_copy_status st;
+
+	TEST_OK(sw_copy_status(y, &st));
+	assert_int_equal(st.is_damaged, is_damaged);
+	assert_non_null(strstr(st.error, error));
+	sw_copy_status_fini(&st);
+}
+
+/*
+ * A part of what somebody wrote in a copy cannot be read any more: the rest of it can, but not be applied. So can the rest of the
+ * store, and those bytes are left alone.
+ */
 static void a_damaged_copy_holds_up_nothing(void **state)
 {
-	static const off_t places[] = {0 /* what it is */, 11 /* its version */};
-	struct sw_copy_status st;
-	struct sw_handle h;
+	static const off_t places[] = {HEADER_SIZE /* its size */, HEADER_SIZE + FRAME_SIZE + 6 /* what it is about */};
+	static const char *const errors[] = {"copy-1 cannot be read as a whole: what was written last in rows", "written last in t/r "};
 	struct sw_copy *y;
 	struct sw_hash id;
 	struct set s;
@@ -371,17 +394,18 @@ static void a_damaged_copy_holds_up_nothing(void **state)
 		write_row(s.w, "r", "old");
 		y = make(&s, "damaged");
 		write_row(sw_copy_work(y), "r", "mine");
+		write_row(sw_copy_work(y), "q", "other");
 		sw_copy_unref(make(&s, "whole"));
 		reopen(&s, y, places[i]);
 		y = find(&s, "damaged");
-		TEST_OK(sw_copy_status(y, &st));
-		assert_true(st.is_damaged);
-		assert_non_null(strstr(st.error, "copy-1"));
-		sw_copy_status_fini(&st);
-		assert_int_equal(sw_work_open_row(sw_copy_work(y), T, sw_view_str("r"), 0, 0, &h), SW_ECORRUPT);
-		assert_int_equal(sw_work_mkdir(sw_copy_work(y), sw_view_str("u"), 0755), SW_ECORRUPT);
+		check_damaged(y, true, errors[i]);
+		assert_string_equal(shows(sw_copy_work(y), "r"), "old");
+		assert_string_equal(shows(sw_copy_work(y), "q"), "other");
+		assert_int_equal(sw_work_mkdir(sw_copy_work(y), sw_view_str("u"), 0755), SW_EROFS);
+		assert_int_equal(sw_work_unlink(sw_copy_work(y), T, sw_view_str("q")), SW_EROFS);
 		assert_int_equal(sw_work_check(sw_copy_work(y), T, sw_view_str("r")), SW_EROFS);
 		assert_int_equal(sw_copy_apply(y, &id), SW_ECORRUPT);
+		s.t.env.now_ms += 5000;
 		TEST_OK(sw_copies_run(s.c));
 		assert_string_equal(shows(s.w, "r"), "old");
 		sw_copy_unref(y);
@@ -392,13 +416,77 @@ static void a_damaged_copy_holds_up_nothing(void **state)
 		y = find(&s, "damaged");
 		reopen(&s, y, places[i]);
 		y = find(&s, "damaged");
-		TEST_OK(sw_copy_status(y, &st));
-		assert_false(st.is_damaged);
-		sw_copy_status_fini(&st);
+		check_damaged(y, false, "");
 		assert_string_equal(shows(sw_copy_work(y), "r"), "mine");
 		reopen(&s, y, places[i]);
 		end(&s); /* it can be discarded as it is */
 	}
+}
+
+/* Nothing of what was written is there, so nothing is lost. */
+static void a_copy_whose_header_is_damaged_goes_on(void **state)
+{
+	struct sw_copy *y;
+	struct sw_hash id;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(s.w, "r", "old");
+	y = make(&s, "y");
+	write_row(sw_copy_work(y), "r", "mine");
+	reopen(&s, y, 11);
+	y = find(&s, "y");
+	check_damaged(y, false, "");
+	write_row(sw_copy_work(y), "q", "more");
+	close_set(&s);
+	sw_copy_unref(y);
+	open_set(&s);
+	y = find(&s, "y");
+	assert_string_equal(shows(sw_copy_work(y), "r"), "mine");
+	TEST_OK(sw_copy_apply(y, &id));
+	assert_string_equal(shows(s.w, "r"), "mine");
+	assert_string_equal(shows(s.w, "q"), "more");
+	sw_copy_unref(y);
+	end(&s);
+}
+
+/* As a newer swarmfs would write it. */
+static void a_copy_that_is_too_new_holds_up_nothing(void **state)
+{
+	uint8_t header[HEADER_SIZE], place[8] = {0};
+	struct sw_hash check;
+	struct sw_handle h;
+	struct sw_copy *y;
+	struct sw_hash id;
+	struct set s;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	write_row(s.w, "r", "old");
+	y = make(&s, "new");
+	write_row(sw_copy_work(y), "r", "mine");
+	fd = open_journal(&s, 1);
+	assert_int_equal(pread(fd, header, sizeof(header), 0), sizeof(header));
+	header[11]++;
+	sw_hash_compute2(SW_DOMAIN_JOURNAL, sw_view(place, 8), sw_view(header, 20), &check);
+	memcpy(header + 20, check.b, 8);
+	assert_int_equal(pwrite(fd, header, sizeof(header), 0), sizeof(header));
+	close(fd);
+	close_set(&s);
+	sw_copy_unref(y);
+	open_set(&s);
+	y = find(&s, "new");
+	check_damaged(y, true, "use a newer swarmfs");
+	assert_int_equal(sw_work_open_row(sw_copy_work(y), T, sw_view_str("r"), 0, 0, &h), SW_ECORRUPT);
+	assert_int_equal(sw_work_mkdir(sw_copy_work(y), sw_view_str("u"), 0755), SW_ECORRUPT);
+	assert_int_equal(sw_work_check(sw_copy_work(y), T, sw_view_str("r")), SW_EROFS);
+	assert_int_equal(sw_copy_apply(y, &id), SW_ECORRUPT);
+	TEST_OK(sw_copies_run(s.c));
+	assert_string_equal(shows(s.w, "r"), "old");
+	sw_copy_unref(y);
+	end(&s);
 }
 
 static uint64_t journal_bytes(struct sw_copy *y)
@@ -477,6 +565,8 @@ int main(void)
 	    cmocka_unit_test(what_is_discarded_leaves_nothing),
 	    cmocka_unit_test(a_row_that_is_being_written_is_not_applied),
 	    cmocka_unit_test(a_damaged_copy_holds_up_nothing),
+	    cmocka_unit_test(a_copy_whose_header_is_damaged_goes_on),
+	    cmocka_unit_test(a_copy_that_is_too_new_holds_up_nothing),
 	    cmocka_unit_test(the_journal_of_a_copy_does_not_grow_for_ever),
 	};
 

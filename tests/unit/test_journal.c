@@ -1,0 +1,447 @@
+/* The journal on a disk that damages it: what is told of that, and what is left. The process dies before each look. */
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "core/journal.h"
+#include "core/log.h"
+#include "core/spill.h"
+#include "core/work.h"
+#include "tests/lib/dbs.h"
+
+#define HEADER_SIZE 28
+#define FRAME_SIZE  28
+#define N_ROWS	    5
+#define T	    sw_view_str("t")
+
+struct set {
+	struct test_db t;
+	struct sw_work *w;
+	char path[160], aside[200];
+	uint64_t ends[N_ROWS + 1]; /* of what begin_rows() wrote, in the journal */
+	uint8_t *was;
+	size_t n_was;
+};
+
+static void no_log(enum sw_log_level level, const char *line)
+{
+	(void)level;
+	(void)line;
+}
+
+static uint64_t journal_size(struct set *s)
+{
+	struct sw_work_status st;
+
+	sw_work_status(s->w, &st);
+	return st.journal_bytes;
+}
+
+static void begin(struct set *s)
+{
+	*s = (struct set){0};
+	test_db_create(&s->t, 1);
+	snprintf(s->path, sizeof(s->path), "%s/journal", s->t.dir);
+	snprintf(s->aside, sizeof(s->aside), "%s.damaged-1", s->path);
+	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
+	TEST_OK(sw_work_mkdir(s->w, T, 0755));
+	s->t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s->w));
+	sw_log_set_sink(no_log);
+}
+
+static void end(struct set *s)
+{
+	sw_work_close(s->w);
+	test_verify(&s->t);
+	unlink(s->aside);
+	test_db_close(&s->t);
+	assert_int_not_equal(access(s->t.dir, F_OK), 0); /* nothing else was left */
+	free(s->was);
+	sw_log_set_sink(NULL);
+}
+
+static void write_bytes(struct set *s, const char *key, struct sw_view bytes)
+{
+	struct sw_handle h;
+
+	TEST_OK(sw_work_open_row(s->w, T, sw_view_str(key), SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h));
+	TEST_OK(sw_handle_write(s->w, &h, 0, false, bytes));
+	TEST_OK(sw_handle_flush(s->w, &h));
+	sw_handle_release(s->w, &h);
+}
+
+static void append(struct set *s, const char *key, struct sw_view bytes)
+{
+	struct sw_handle h;
+
+	TEST_OK(sw_work_open_row(s->w, T, sw_view_str(key), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &h));
+	TEST_OK(sw_handle_write(s->w, &h, 0, true, bytes));
+	sw_handle_release(s->w, &h);
+}
+
+static bool has_row(struct set *s, const char *key, struct sw_view want)
+{
+	static uint8_t got[4000000];
+	struct sw_handle h;
+	size_t n;
+
+	if (sw_work_open_row(s->w, T, sw_view_str(key), 0, 0, &h) < 0)
+		return false;
+	TEST_OK(sw_handle_read(s->w, &h, 0, got, sizeof(got), &n));
+	sw_handle_release(s->w, &h);
+	return sw_view_eq(sw_view(got, n), want);
+}
+
+static void die(struct set *s)
+{
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.is_dead = true;
+	sw_work_close(s->w);
+	s->t.env.is_dead = false;
+}
+
+static void open_again(struct set *s)
+{
+	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
+}
+
+static uint8_t *read_file(const char *path, size_t *n)
+{
+	FILE *f = fopen(path, "re");
+	uint8_t *all;
+
+	assert_non_null(f);
+	assert_int_equal(fseek(f, 0, SEEK_END), 0);
+	*n = (size_t)ftell(f);
+	rewind(f);
+	all = malloc(*n + 1);
+	assert_non_null(all);
+	assert_int_equal(fread(all, 1, *n, f), *n);
+	fclose(f);
+	return all;
+}
+
+static void put_file(const char *path, struct sw_view bytes)
+{
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes.p, 1, bytes.n, f), bytes.n);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* The file is another one with these bytes: the one before may have a second name. */
+static void renew_file(struct set *s, struct sw_view bytes)
+{
+	unlink(s->path);
+	put_file(s->path, bytes);
+}
+
+static const char *damage(struct set *s)
+{
+	static struct sw_work_status st;
+
+	sw_work_status(s->w, &st);
+	return st.damage;
+}
+
+static char *key_of(size_t i)
+{
+	static char key[16];
+
+	snprintf(key, sizeof(key), "row-%zu", i);
+	return key;
+}
+
+static char *text_of(size_t i)
+{
+	static char text[200];
+
+	memset(text, (int)('a' + i), sizeof(text) - 1);
+	return text;
+}
+
+/* Rows of one record each; the process has died. */
+static void begin_rows(struct set *s)
+{
+	begin(s);
+	for (size_t i = 0; i < N_ROWS; i++) {
+		s->ends[i] = journal_size(s);
+		write_bytes(s, key_of(i), sw_view_str(text_of(i)));
+	}
+	s->ends[N_ROWS] = journal_size(s);
+	die(s);
+	s->was = read_file(s->path, &s->n_was);
+	assert_int_equal(s->n_was, s->ends[N_ROWS]);
+}
+
+/* Which of those rows an offset of the file is in; N_ROWS: none. */
+static size_t row_at(const struct set *s, size_t at)
+{
+	size_t i = 0;
+
+	while (i < N_ROWS && (at < s->ends[i] || at >= s->ends[i + 1]))
+		i++;
+	return i;
+}
+
+static void check_rows(struct set *s, size_t lost)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		assert_int_equal(has_row(s, key_of(i), sw_view_str(text_of(i))), i != lost);
+}
+
+/* It was taken for the end before: all behind it was gone, and nobody heard of it. */
+static void a_byte_that_changes_costs_one_row_and_is_told(void **state)
+{
+	struct set s;
+	uint8_t *kept;
+	size_t n;
+
+	(void)state;
+	begin_rows(&s);
+	for (size_t at = 0; at < s.n_was; at += at < s.ends[1] ? 1 : 11) { /* a whole record, then here and there */
+		size_t lost = row_at(&s, at), in_row = lost < N_ROWS ? at - s.ends[lost] : 0;
+
+		s.was[at] ^= 0x40;
+		renew_file(&s, sw_view(s.was, s.n_was));
+		open_again(&s);
+		check_rows(&s, lost);
+		assert_non_null(strstr(damage(&s), s.aside));
+		if (lost == N_ROWS) /* the header, or the table, which is committed */
+			assert_true(at < s.ends[0]);
+		else if (in_row > FRAME_SIZE + 9)
+			assert_non_null(strstr(damage(&s), key_of(lost)));
+		else if (in_row < FRAME_SIZE)
+			assert_non_null(strstr(damage(&s), "rows whose names cannot be read"));
+		kept = read_file(s.aside, &n);
+		assert_true(sw_view_eq(sw_view(kept, n), sw_view(s.was, s.n_was)));
+		free(kept);
+		/* It goes on, and the next start finds nothing wrong. */
+		write_bytes(&s, "more", sw_view_str("more"));
+		die(&s);
+		open_again(&s);
+		check_rows(&s, lost);
+		assert_true(has_row(&s, "more", sw_view_str("more")));
+		assert_non_null(strstr(damage(&s), "at an earlier start"));
+		assert_int_equal(unlink(s.aside), 0);
+		assert_string_equal(damage(&s), "");
+		die(&s);
+		s.was[at] ^= 0x40;
+	}
+	open_again(&s);
+	end(&s);
+}
+
+/* What a kill leaves: it was not acknowledged, and there is nothing to tell. */
+static void what_was_not_written_as_a_whole_is_cut_off(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin_rows(&s);
+	for (size_t n = s.ends[N_ROWS - 1]; n < s.n_was; n++) {
+		renew_file(&s, sw_view(s.was, n));
+		open_again(&s);
+		check_rows(&s, N_ROWS - 1);
+		assert_string_equal(damage(&s), "");
+		assert_int_equal(journal_size(&s), s.ends[N_ROWS - 1]);
+		die(&s);
+	}
+	open_again(&s);
+	end(&s);
+}
+
+/* As by a sector that cannot be read any more, or that a power loss left as it was: wherever it is. */
+static void a_hole_costs_what_is_in_it(void **state)
+{
+	uint8_t *holed;
+	struct set s;
+
+	(void)state;
+	begin_rows(&s);
+	holed = malloc(s.n_was);
+	for (size_t at = 0; at + 150 < s.n_was; at += 37) {
+		memcpy(holed, s.was, s.n_was);
+		memset(holed + at, at % 2 ? 0 : 0xff, 150);
+		renew_file(&s, sw_view(holed, s.n_was));
+		open_again(&s);
+		for (size_t i = 0; i < N_ROWS; i++)
+			assert_int_equal(has_row(&s, key_of(i), sw_view_str(text_of(i))), s.ends[i + 1] <= at || s.ends[i] >= at + 150);
+		assert_true(damage(&s)[0] != '\0');
+		die(&s);
+		assert_int_equal(unlink(s.aside), 0);
+	}
+	free(holed);
+	open_again(&s);
+	end(&s);
+}
+
+static void what_is_no_journal_is_kept_and_told(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin_rows(&s);
+	renew_file(&s, sw_view_str("These are somebody's notes, and were put here by mistake."));
+	open_again(&s);
+	assert_non_null(strstr(damage(&s), "rows whose names cannot be read may be lost"));
+	assert_non_null(strstr(damage(&s), s.aside));
+	write_bytes(&s, "more", sw_view_str("more"));
+	die(&s);
+	open_again(&s);
+	assert_true(has_row(&s, "more", sw_view_str("more")));
+	end(&s);
+}
+
+/* A row that was written again since then is as it should be. */
+static void what_a_newer_record_says_is_not_lost(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin_rows(&s);
+	open_again(&s);
+	write_bytes(&s, key_of(1), sw_view_str("newer"));
+	die(&s);
+	free(s.was);
+	s.was = read_file(s.path, &s.n_was);
+	s.was[s.ends[1] + 150] ^= 1;
+	renew_file(&s, sw_view(s.was, s.n_was));
+	open_again(&s);
+	assert_true(has_row(&s, key_of(1), sw_view_str("newer")));
+	assert_non_null(strstr(damage(&s), "nothing is lost"));
+	end(&s);
+}
+
+/* A record that adds to one that is lost cannot be followed, even when the row before that is long enough. */
+static void nothing_is_added_to_a_record_but_the_one_it_was_made_for(void **state)
+{
+	static uint8_t text[3000];
+	uint64_t at;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	memset(text, 'x', 1000);
+	memset(text + 1000, 'y', 2000);
+	append(&s, "log", sw_view(text, 1000));
+	at = journal_size(&s);
+	write_bytes(&s, "log", sw_view(text + 1000, 1000));
+	append(&s, "log", sw_view(text + 2000, 500));
+	append(&s, "log", sw_view(text + 2500, 500));
+	die(&s);
+	s.was = read_file(s.path, &s.n_was);
+	assert_true(s.n_was - at < 3000);
+	s.was[at + 300] ^= 1;
+	renew_file(&s, sw_view(s.was, s.n_was));
+	open_again(&s);
+	assert_true(has_row(&s, "log", sw_view(text, 1000)));
+	assert_non_null(strstr(damage(&s), "t/log may be lost"));
+	end(&s);
+}
+
+/* Bytes of a row are no records, whatever they look like, and whatever is damaged before them. */
+static void a_journal_in_a_row_is_no_journal(void **state)
+{
+	uint64_t at;
+	struct set s;
+
+	(void)state;
+	begin_rows(&s);
+	renew_file(&s, sw_view(s.was, s.ends[1]));
+	open_again(&s);
+	at = journal_size(&s);
+	write_bytes(&s, "copy", sw_view(s.was, s.n_was)); /* has numbers that come next */
+	die(&s);
+	free(s.was);
+	s.was = read_file(s.path, &s.n_was);
+	s.was[at] ^= 1;
+	renew_file(&s, sw_view(s.was, s.n_was));
+	open_again(&s);
+	for (size_t i = 0; i < N_ROWS; i++)
+		assert_int_equal(has_row(&s, key_of(i), sw_view_str(text_of(i))), i == 0);
+	assert_non_null(strstr(damage(&s), "rows whose names cannot be read"));
+	end(&s);
+}
+
+/* The content of a large row whose record is damaged is not thrown away. */
+static void content_that_only_a_damaged_record_names_is_kept(void **state)
+{
+	static uint8_t large[2000000];
+	char path[260], aside[256];
+	uint8_t *kept;
+	struct set s;
+	uint64_t at;
+	size_t n;
+
+	(void)state;
+	begin(&s);
+	memset(large, 'l', sizeof(large));
+	write_bytes(&s, "whole", sw_view(large, sizeof(large) - 1));
+	at = journal_size(&s);
+	write_bytes(&s, "large", sw_view(large, sizeof(large)));
+	die(&s);
+	s.was = read_file(s.path, &s.n_was);
+	s.was[at + 10] ^= 1;
+	renew_file(&s, sw_view(s.was, s.n_was));
+	open_again(&s);
+	assert_true(has_row(&s, "whole", sw_view(large, sizeof(large) - 1)));
+	snprintf(aside, sizeof(aside), "%s" SW_SPILL_SUFFIX, s.aside);
+	snprintf(path, sizeof(path), "%s/2", aside);
+	kept = read_file(path, &n);
+	assert_true(sw_view_eq(sw_view(kept, n), sw_view(large, sizeof(large))));
+	free(kept);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(aside), 0);
+	end(&s);
+}
+
+/* Wherever the first step after the damage was found fails: the next start finds it again, and keeps one file of it. */
+static void a_start_that_fails_costs_nothing_more(void **state)
+{
+	struct set s;
+	int n = 0, rc = -1;
+
+	(void)state;
+	begin_rows(&s);
+	s.was[s.ends[2] + 60] ^= 1;
+	while (rc < 0) {
+		renew_file(&s, sw_view(s.was, s.n_was));
+		s.t.env.fail_in = ++n;
+		s.t.env.fail_rc = SW_ENOSPC;
+		s.t.env.dies = true; /* as a process does that cannot open its store */
+		rc = sw_work_open(s.t.db, NULL, &s.w);
+		s.t.env.fail_in = 0;
+		s.t.env.dies = s.t.env.is_dead = false;
+		if (rc < 0)
+			open_again(&s);
+		check_rows(&s, 2);
+		assert_int_equal(access(s.aside, F_OK), 0);
+		die(&s);
+		assert_int_equal(unlink(s.aside), 0);
+		snprintf(s.aside, sizeof(s.aside), "%s.damaged-2", s.path);
+		assert_int_equal(access(s.aside, F_OK), -1);
+		snprintf(s.aside, sizeof(s.aside), "%s.damaged-1", s.path);
+	}
+	assert_true(n > 5);
+	open_again(&s);
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_byte_that_changes_costs_one_row_and_is_told),
+	    cmocka_unit_test(what_was_not_written_as_a_whole_is_cut_off),
+	    cmocka_unit_test(a_hole_costs_what_is_in_it),
+	    cmocka_unit_test(what_is_no_journal_is_kept_and_told),
+	    cmocka_unit_test(what_a_newer_record_says_is_not_lost),
+	    cmocka_unit_test(nothing_is_added_to_a_record_but_the_one_it_was_made_for),
+	    cmocka_unit_test(a_journal_in_a_row_is_no_journal),
+	    cmocka_unit_test(content_that_only_a_damaged_record_names_is_kept),
+	    cmocka_unit_test(a_start_that_fails_costs_nothing_more),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
