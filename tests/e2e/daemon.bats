@@ -51,11 +51,10 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	ticket=$(dead_ticket)
 	# cat ends when neither of them has the pipe any more.
 	cat >"$DIR/go" <<-'END'
-		env LD_PRELOAD="$SWARMFS_FAULTS" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" ORPHANED=1 \
-			"$1" serve "$2" --peer "$3" 2>&1 | cat
+		env "${@:4}" ORPHANED=1 "$1" serve "$2" --peer "$3" 2>&1 | cat
 		exit "${PIPESTATUS[0]}"
 	END
-	run timeout 50 bash "$DIR/go" "$sf" "$DIR/s" "$ticket"
+	run timeout 50 bash "$DIR/go" "$sf" "$DIR/s" "$ticket" "${FAULTS[@]}"
 	echo "$status $output"
 	[ "$status" = 137 ]
 	[ ! -e "$DIR/s" ]

@@ -11,9 +11,7 @@ has_no_error() { [ -z "$(error_of)" ]; }
 @test "a disk that fails: EIO to who writes, reads go on, and so do writes when it works again" {
 	require_fuse
 	echo 0 >"$DIR/errno"
-	env FAIL_WRITES="$DIR/errno" LD_PRELOAD="${SWARMFS_FAULTS:?names the library}" \
-		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \
-		"$sf" mount "$A" --store "$DIR/store-A"
+	env "${FAULTS[@]}" FAIL_WRITES="$DIR/errno" "$sf" mount "$A" --store "$DIR/store-A"
 	mkdir "$A/t"
 	echo before >"$A/t/before"
 	"$sf" commit "$A" -m before
@@ -247,9 +245,7 @@ PY
 	require_fuse
 	local writer i
 	touch "$DIR/hold"
-	env HOLD_LARGE="$DIR/hold" LD_PRELOAD="${SWARMFS_FAULTS:?names the library}" \
-		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \
-		"$sf" mount "$A" --store "$DIR/store-A"
+	env "${FAULTS[@]}" HOLD_LARGE="$DIR/hold" "$sf" mount "$A" --store "$DIR/store-A"
 	mkdir "$A/t"
 	for i in $(seq 12); do echo x >"$A/t/$i"; done
 	"$sf" commit "$A" -m small

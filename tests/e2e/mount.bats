@@ -226,13 +226,10 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	require_fuse
 	mount_a
 	mkdir "$A/t"
-	timeout 20 cat "$A/.swarm/events" >"$DIR/events" &
-	local reader=$!
-	until_true 5 bash -c "ls -l /proc/$reader/fd /proc/*/fd 2>/dev/null | grep -q swarm/events"
+	read_events "$A"
 	echo x >"$A/t/r"
 	until_true 10 grep -q '"row":"r"' "$DIR/events"
-	kill "$reader"
-	wait "$reader" || true
+	stop_reading
 	jq -e . "$DIR/events" >/dev/null
 }
 

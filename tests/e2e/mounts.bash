@@ -48,9 +48,12 @@ require_fuse() {
 is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
 not_mounted() { ! is_mounted "$1"; }
 
+# A deadline says what a quiet machine needs many times over. One that runs much else at once gets as many times that.
+PATIENCE=4
+
 # until_true SECONDS COMMAND...
 until_true() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * PATIENCE))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		if [ $SECONDS -ge $end ]; then
@@ -61,6 +64,10 @@ until_true() {
 	done
 }
 
+# What env sets for a process that tests/preload/faults.c is loaded into; a sanitizer would insist on coming first.
+FAULTS=(LD_PRELOAD="${SWARMFS_FAULTS-}" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0")
+
+# With --settle 60000 nothing is committed but by `swarmfs commit`, by fsync and at the end: for tests that say what a commit holds.
 mount_a() { "$sf" mount "$A" --store "$DIR/store-A" --listen tcp://127.0.0.1:0 "$@"; }
 ticket() { "$sf" invite "$A" | tail -n 1; }
 mount_b() { "$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0 --peer "$(ticket)" "$@"; }
@@ -72,6 +79,18 @@ same_head() { [ "$(head_of "$1")" = "$(head_of "$2")" ]; }
 # Everything written is committed, and nothing more comes by itself.
 settled() { [ "$("$sf" status "$1" --json | jq -r '.pending // 0')" = 0 ]; }
 until_same() { until_true 20 settled "$1" && until_true 20 settled "$2" && until_true 30 same_head "$1" "$2"; }
+
+# read_events MOUNT: what happens there from now on goes to DIR/events; READER is who reads it.
+read_events() {
+	cat "$1/.swarm/events" >"$DIR/events" 3>&- &
+	READER=$!
+	until_true 10 has_open "$READER" "$1/.swarm/events"
+}
+has_open() { [ "$(find "/proc/$1/fd" -lname "$2" | wc -l)" = 1 ]; }
+stop_reading() {
+	kill "$READER"
+	wait "$READER" || true
+}
 
 # ends PID: the process is gone, or waits to be reaped by somebody else.
 ends() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }

@@ -75,9 +75,7 @@ PY
 	require_fuse
 	mount_a
 	mkdir "$A/$table"
-	timeout 60 cat "$A/.swarm/events" >"$DIR/events" 3>&- &
-	local reader=$!
-	until_true 5 bash -c "ls -l /proc/$reader/fd /proc/*/fd 2>/dev/null | grep -q swarm/events"
+	read_events "$A"
 	echo one >"$A/$table/$row"
 	# These are names, too: what stands for another must not be taken for it.
 	echo three >"$A/$table/caf%E9"
@@ -98,8 +96,7 @@ PY
 	run "$sf" show "$A" HEAD '/%FF%FE//caf%E9'
 	[ "$status" -eq 1 ]
 	until_true 10 grep -q '"event":"head"' "$DIR/events"
-	kill "$reader"
-	wait "$reader" || true
+	stop_reading
 	[ "$(jq -r 'select(.row == "/caf%E9") | .table' "$DIR/events" | sort -u)" = /%FF%FE ]
 	# They are read back to the bytes that they stand for.
 	jq -r 'select(.row) | .row' "$DIR/json" | python3 -c 'import os, sys, urllib.parse

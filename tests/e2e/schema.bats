@@ -200,8 +200,7 @@ events_say() { grep -q "$1" "$DIR/events"; }
 	"$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0
 	echo '{"x":1,"y":9}' >"$B/t/r.json"
 	"$sf" commit "$B" >/dev/null
-	cat "$B/.swarm/events" >"$DIR/events" &
-	local reader=$!
+	read_events "$B"
 	mount_a --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')"
 	until_same "$A" "$B"
 	for m in "$A" "$B"; do
@@ -221,7 +220,7 @@ events_say() { grep -q "$1" "$DIR/events"; }
 		until_true 20 eval "[ \"\$(status_of '$m' .broken)\" = '[]' ]"
 	done
 	until_true 20 events_say '{"event":"schema","change":"mended","table":"t","row":"r.json"}'
-	kill $reader
+	stop_reading
 	# A store that nobody serves is looked at by verify alone.
 	"$sf" umount "$A"
 	[ "$(status_of "$DIR/store-A" .broken)" = null ]

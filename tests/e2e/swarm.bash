@@ -10,9 +10,6 @@ point() { echo "$DIR/$1"; }
 store() { echo "$DIR/store-$1"; }
 json_of() { "$sf" status "$(point "$1")" --json; }
 
-# What env sets for a process that tests/preload/faults.c is loaded into; a sanitizer would insist on coming first.
-FAULTS=(LD_PRELOAD="${SWARMFS_FAULTS-}" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0")
-
 # with_clock FILE: peers started from now on have a wall clock that is ahead by the seconds in FILE.
 LOADED=()
 with_clock() { LOADED=("${FAULTS[@]}" CLOCK_AHEAD="$1"); }
