@@ -658,8 +658,7 @@ int sw_work_open(struct sw_db *db, const struct sw_work_options *options, struct
 	if (!w)
 		return SW_ENOMEM;
 	w->settle_ms = options && options->settle_ms ? options->settle_ms : SETTLE_MS;
-	w->settle_max_ms =
-	    options && options->settle_max_ms ? options->settle_max_ms : SETTLE_MAX_MS;
+	w->settle_max_ms = w->settle_ms > SETTLE_MAX_MS ? w->settle_ms : SETTLE_MAX_MS;
 	rc = sw_schemas_new(&w->schemas);
 	if (rc == 0)
 		rc = sw_refused_open(sw_db_dir(db), w->env, &w->refused);

@@ -23,8 +23,8 @@ struct sw_work;
 struct sw_file;
 
 struct sw_work_options {
-	uint32_t settle_ms;	/* quiet time of a row; 0: 100 */
-	uint32_t settle_max_ms; /* ready at the latest this long after the first event; 0: 2000 */
+	/* Quiet time of a row; 0: 100. One that exists is ready at the latest 2000 ms after the first event, or after this if it is longer. */
+	uint32_t settle_ms;
 };
 
 /* Open the journal of the database's store and take up what it holds. db must outlive it. */

@@ -134,6 +134,30 @@ static void a_busy_row_is_committed_at_the_latest_after_two_seconds(void **state
 	end(&s);
 }
 
+static void a_quiet_time_of_more_than_two_seconds_is_waited_out(void **state)
+{
+	const struct sw_work_options options = {.settle_ms = 60000};
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	sw_work_close(s.w);
+	TEST_OK(sw_work_open(s.t.db, &options, &s.w));
+	write_row(&s, "r", "there");
+	pass(&s, 60000);
+	before = count(&s);
+	write_row(&s, "r", "one");
+	pass(&s, 30000);
+	assert_int_equal(count(&s), before);
+	write_row(&s, "r", "two");
+	pass(&s, 29999);
+	assert_int_equal(count(&s), before);
+	pass(&s, 1);
+	assert_int_equal(count(&s), before + 1);
+	end(&s);
+}
+
 /* Whatever rename joined them first, and however often: while one of them is being written the others wait for it. */
 static void names_that_renames_joined_are_committed_together(void **state)
 {
@@ -1000,6 +1024,7 @@ int main(void)
 	    cmocka_unit_test(what_is_too_large_for_one_commit_goes_into_several),
 	    cmocka_unit_test(joined_names_that_are_too_large_for_one_commit_are_parted),
 	    cmocka_unit_test(a_busy_row_is_committed_at_the_latest_after_two_seconds),
+	    cmocka_unit_test(a_quiet_time_of_more_than_two_seconds_is_waited_out),
 	    cmocka_unit_test(names_that_renames_joined_are_committed_together),
 	    cmocka_unit_test(what_is_open_and_not_flushed_waits),
 	    cmocka_unit_test(only_the_net_effect_of_a_name_counts),
