@@ -5,7 +5,6 @@
  */
 #include <time.h>
 
-#include "core/log.h"
 #include "fs/cmd.h"
 #include "fs/on_conflict.h"
 
@@ -15,17 +14,13 @@
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	const struct timespec step = {0, STEP_MS * 1000000};
-	int rc;
 
 	(void)args;
 	sw_on_conflict_stop(ctx->owner->on_conflict);
 	for (int ms = 0; ms < LIMIT_MS && fputs("quiet\n", ctx->out) >= 0 && fflush(ctx->out) == 0;
 	     ms += STEP_MS)
 		nanosleep(&step, NULL);
-	rc = sw_on_conflict_resume(ctx->owner->on_conflict);
-	if (rc < 0)
-		sw_log(SW_LOG_ERROR, "--on-conflict programs are run no more: %s",
-		       sw_fail_message(rc));
+	sw_on_conflict_resume(ctx->owner->on_conflict);
 	return SW_EXIT_OK;
 }
 

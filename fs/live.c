@@ -12,6 +12,7 @@
 #include "fs/control.h"
 #include "fs/env_system.h"
 #include "fs/memory.h"
+#include "fs/on_conflict.h"
 #include "fs/service.h"
 #include "fs/target.h"
 #include "fs/text.h"
@@ -292,6 +293,7 @@ void sw_live_ready(struct sw_live *live)
 {
 	char path[4200];
 
+	sw_on_conflict_resume(live->owner->on_conflict);
 	snprintf(path, sizeof(path), "%s/log", live->store);
 	sw_daemon_ready(&live->daemon, path);
 	sw_service_tell(live->service_fd, "READY=1\nMAINPID=%ld\nSTATUS=serving %s%s%s", (long)getpid(), live->store,

@@ -43,7 +43,7 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 int sw_live_open(struct sw_live *live) SW_MUST_CHECK;
 /* Start the owner's threads; wait for the database to arrive if it is not here yet. */
 int sw_live_start(struct sw_live *live) SW_MUST_CHECK;
-/* All is well: the parent may go, and a service manager is told. */
+/* All is well: --on-conflict programs may run, the parent may go, and a service manager is told. */
 void sw_live_ready(struct sw_live *live);
 /* The end begins: stop what runs for others. Twice is fine. */
 void sw_live_ending(struct sw_live *live);

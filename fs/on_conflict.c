@@ -249,11 +249,10 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-int sw_on_conflict_start(struct sw_db *db, const char *program, const char *mount_point,
-			 struct sw_on_conflict **out)
+int sw_on_conflict_new(struct sw_db *db, const char *program, const char *mount_point,
+		       struct sw_on_conflict **out)
 {
 	struct sw_on_conflict *r = calloc(1, sizeof(*r));
-	int rc = 0;
 
 	if (!r)
 		return SW_ENOMEM;
@@ -266,10 +265,9 @@ int sw_on_conflict_start(struct sw_db *db, const char *program, const char *moun
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->wake, NULL);
 	r->stop_fd = eventfd(1, EFD_CLOEXEC);
-	rc = r->stop_fd < 0 ? sw_fail_errno("cannot make an event") : sw_on_conflict_resume(r);
-	if (rc < 0) {
+	if (r->stop_fd < 0) {
 		sw_on_conflict_free(r);
-		return rc;
+		return sw_fail_errno("cannot make an event");
 	}
 	*out = r;
 	return 0;
@@ -320,13 +318,13 @@ void sw_on_conflict_stop(struct sw_on_conflict *r)
 	pthread_mutex_unlock(&r->threads_lock);
 }
 
-int sw_on_conflict_resume(struct sw_on_conflict *r)
+void sw_on_conflict_resume(struct sw_on_conflict *r)
 {
 	uint64_t n;
 	int rc = 0;
 
 	if (!r)
-		return 0;
+		return;
 	pthread_mutex_lock(&r->threads_lock);
 	if (r->stop && read(r->stop_fd, &n, sizeof(n)) < 0)
 		rc = sw_fail_errno("cannot reset an event");
@@ -338,7 +336,8 @@ int sw_on_conflict_resume(struct sw_on_conflict *r)
 		r->n_threads += rc == 0;
 	}
 	pthread_mutex_unlock(&r->threads_lock);
-	return rc;
+	if (rc < 0)
+		sw_log(SW_LOG_ERROR, "--on-conflict programs are not run: %s", sw_fail_message(rc));
 }
 
 void sw_on_conflict_free(struct sw_on_conflict *r)

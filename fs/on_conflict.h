@@ -10,8 +10,8 @@
  * and, in a mount, SWARMFS_MOUNT and SWARMFS_CONFLICT, the record's directory. Standard input is
  * empty, the outputs go to the owner's log.
  *
- * Nobody waits for it: conflicts wait in a queue, and a few programs run at a time. Programs that
- * still run when the owner stops, or when its mount is to be taken away, are ended.
+ * Nobody waits for it: conflicts wait in a queue, and a few programs run at a time. In a mount they
+ * begin when it can be used. Programs that still run when the owner stops, or when its mount is to be taken away, are ended.
  */
 #ifndef SW_FS_ON_CONFLICT_H
 #define SW_FS_ON_CONFLICT_H
@@ -23,17 +23,17 @@
 
 struct sw_on_conflict;
 
-/* program is an absolute path, or a name to be found in PATH. mount_point may be NULL. Texts and db
- * must outlive it. */
-int sw_on_conflict_start(struct sw_db *db, const char *program, const char *mount_point,
-			 struct sw_on_conflict **out) SW_MUST_CHECK;
+/* Stopped at first: what a program is told of must be reachable. program is an absolute path, or a
+ * name to be found in PATH. mount_point may be NULL. Texts and db must outlive it. */
+int sw_on_conflict_new(struct sw_db *db, const char *program, const char *mount_point,
+		       struct sw_on_conflict **out) SW_MUST_CHECK;
 /* Of these changes, run it for the conflicts that are new. Does not block. NULL is fine. */
 void sw_on_conflict_changed(struct sw_on_conflict *r, const struct sw_changes *changes);
 /* End what runs, and run nothing until sw_on_conflict_resume(); conflicts wait. NULL is fine, and
  * so is twice. Any thread. */
 void sw_on_conflict_stop(struct sw_on_conflict *r);
-/* Go on. NULL is fine, and so is without a stop. Any thread. */
-int sw_on_conflict_resume(struct sw_on_conflict *r) SW_MUST_CHECK;
+/* Begin, or go on after a stop; a failure is logged. NULL is fine, and so is twice. Any thread. */
+void sw_on_conflict_resume(struct sw_on_conflict *r);
 /* Stops it; nobody may tell it of changes any more. NULL is fine. */
 void sw_on_conflict_free(struct sw_on_conflict *r);
 

@@ -166,7 +166,7 @@ int sw_owner_start(struct sw_owner *o)
 	sw_db_head(o->db, &head);
 	atomic_store(&o->has_arrived, head.count > 0 && !o->options.is_arriving);
 	if (o->options.on_conflict)
-		rc = sw_on_conflict_start(o->db, o->options.on_conflict, o->mount_point, &o->on_conflict);
+		rc = sw_on_conflict_new(o->db, o->options.on_conflict, o->mount_point, &o->on_conflict);
 	if (rc == 0 && o->work)
 		rc = sw_breaches_new(o->db, &o->breaches);
 	if (rc == 0 && o->work)

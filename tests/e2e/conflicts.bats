@@ -398,9 +398,7 @@ program() {
 	on B put "$B/t/r" theirs
 	on B put "$B/t/gone" theirs
 	mount_b_alone
-	cat "$B/.swarm/events" >"$DIR/events" &
-	local reader=$!
-	until_true 10 bash -c "ls -l /proc/$reader/fd | grep -q events"
+	read_events "$B"
 	join_a
 	until_true 10 bash -c "[ \$(grep -c '\"event\":\"conflict\"' '$DIR/events') = 2 ]"
 	local name
@@ -412,8 +410,7 @@ program() {
 	until_true 10 bash -c "[ \$(grep -c '\"event\":\"conflict\"' '$DIR/events') = 3 ]"
 	[ "$(jq -r 'select(.event == "conflict" and .row == "r") | .change' "$DIR/events" | tail -n 1)" = resolved ]
 	[ "$("$sf" status "$B" --json | jq -r '.conflicts, .conflicts_added, .conflicts_resolved' | tr '\n' ' ')" = "1 2 1 " ]
-	kill "$reader"
-	wait "$reader" || true
+	stop_reading
 	[ "$(grep -vc '^{' "$DIR/events")" = 0 ]
 	jq -e . "$DIR/events" >/dev/null
 }
@@ -520,7 +517,7 @@ clone_a_part() {
 	all=$(count_of "$A")
 	for ((i = 10; i < 400; i += 2)); do
 		rm -rf "$DIR/store-C"
-		env LD_PRELOAD="$SWARMFS_FAULTS" ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" KILL_AT=$i \
+		env "${FAULTS[@]}" KILL_AT=$i \
 			"$sf" clone "$(ticket)" "$DIR/store-C" >"$DIR/out" 2>&1 && break
 		[ -e "$DIR/store-C/data.mdb" ] && n=$(count_of "$DIR/store-C") && [ "$n" -gt 0 ] && [ "$n" -lt "$all" ] && return
 	done
@@ -541,6 +538,21 @@ clone_a_part() {
 	[ "$(count_of "$DIR/store-C")" -ge "$(count_of "$A")" ]
 	[ "$(conflicts list "$DIR/store-C" | wc -l)" = 1 ]
 	[ ! -e "$DIR/ran" ]
+}
+
+conflicts_are() { [ "$(conflicts list "$1" | wc -l)" = "$2" ]; }
+
+@test "--on-conflict: in a mount the program finds what it is told of, also when the conflict came first" {
+	setup_six
+	touch "$DIR/hold"
+	env "${FAULTS[@]}" HOLD_MOUNT="$DIR/hold" "$sf" mount "$A" --store "$DIR/store-A" --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" \
+		--on-conflict "$(program "cat \$SWARMFS_CONFLICT/lost >>$DIR/lost 2>&1")" 3>&- &
+	until_true 10 conflicts_are "$DIR/store-A" 6
+	not_mounted "$A"
+	rm "$DIR/hold"
+	wait $!
+	until_true 10 bash -c "[ \$(wc -l <'$DIR/lost') = 6 ]"
+	[ "$(sort -u "$DIR/lost")" = mine ]
 }
 
 @test "--on-conflict: not for what a clone finds when it arrives" {

@@ -5,6 +5,7 @@
  * FAIL_WRITES=F   durable writes fail with the errno that stands in the file F, 0 for none; it may change at any time
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
  * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there
+ * HOLD_MOUNT=F    it mounts only when the file F is gone
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -62,18 +64,20 @@ static bool is_large(int fd)
 	return readlink(link, path, sizeof(path) - 1) > 0 && strstr(path, ".large/");
 }
 
-static void hold(int fd)
+/* Wait for as long as the file is there that an environment variable names. */
+static void hold(const char *variable)
 {
 	const struct timespec step = {.tv_nsec = 10000000};
-	const char *file = getenv("HOLD_LARGE");
+	const char *file = getenv(variable);
 
-	while (file && is_large(fd) && access(file, F_OK) == 0)
+	while (file && access(file, F_OK) == 0)
 		nanosleep(&step, NULL);
 }
 
 ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 {
-	hold(fd);
+	if (is_large(fd))
+		hold("HOLD_LARGE");
 	return syscall(SYS_pread64, fd, buf, n, offset);
 }
 
@@ -128,6 +132,12 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	if (rc == 0 && id == CLOCK_REALTIME)
 		ts->tv_sec += number_in("CLOCK_AHEAD");
 	return rc;
+}
+
+int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
+{
+	hold("HOLD_MOUNT");
+	return (int)syscall(SYS_mount, source, target, type, flags, data);
 }
 
 int prctl(int what, ...)
