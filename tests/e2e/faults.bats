@@ -173,9 +173,8 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	"$sf" commit "$A" -m rows
 	local pid
 	pid=$(pid_of "$A")
-	# Who waits for an answer of a stopped process waits for ever; that ends the test.
-	timeout 60 python3 - "$A" "$pid" "$DIR/large" 3>&- <<'PY' || { kill -CONT "$pid"; false; }
-import mmap, os, signal, sys
+	python3 - "$A" "$pid" "$DIR/large" 3>&- <<'PY'
+import mmap, os, signal, sys, threading, time
 a, pid, want = sys.argv[1], int(sys.argv[2]), open(sys.argv[3], "rb").read()
 paths = [a + "/t/small", a + "/.commits/HEAD/t/small", a + "/t/large"]
 files = [os.open(p, os.O_RDONLY) for p in paths]
@@ -189,14 +188,24 @@ assert texts == [b"small\n", b"small\n", want]
 sizes = [os.stat(a + "/t/" + n).st_size for n in ("small", "large")]
 m = mmap.mmap(files[2], 0, prot=mmap.PROT_READ)
 assert m[:] == want
+def is_stopped():
+    return f"{chr(10)}State:{chr(9)}T" in open(f"/proc/{pid}/status").read()
+# Who waits for an answer of a stopped process waits for ever, and at the end of this one its files are closed.
+rescue = threading.Timer(60, os.kill, (pid, signal.SIGCONT))
+rescue.start()
 os.kill(pid, signal.SIGSTOP)
-assert f"{chr(10)}State:{chr(9)}T" in open(f"/proc/{pid}/status").read()
-for _ in range(100):
-    assert os.pread(files[0], 100, 0) == texts[0] and os.pread(files[1], 100, 0) == texts[1]
-assert m[:] == want
-for at in range(0, len(want), 100000):
-    assert os.pread(files[2], 4096, at) == want[at:at + 4096]
-os.kill(pid, signal.SIGCONT)
+try:
+    while not is_stopped():
+        time.sleep(0.01)
+    for _ in range(100):
+        assert os.pread(files[0], 100, 0) == texts[0] and os.pread(files[1], 100, 0) == texts[1]
+    assert m[:] == want
+    for at in range(0, len(want), 100000):
+        assert os.pread(files[2], 4096, at) == want[at:at + 4096]
+    assert is_stopped()
+finally:
+    rescue.cancel()
+    os.kill(pid, signal.SIGCONT)
 PY
 }
 

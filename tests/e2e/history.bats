@@ -129,6 +129,8 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 		# The shell starts what runs beside it with SIGINT ignored.
 		env --default-signal=INT "$sf" watch "$DIR/s" >"$DIR/out" &
 		p=$!
+		# Until then it is a shell still, which may take the signal for its own.
+		until_true 10 grep -qx swarmfs "/proc/$p/comm"
 		if ((i % 2)); then
 			until_true 10 bash -c "echo '{\"id\":$i,\"r\":'\$RANDOM'}' | '$sf' import '$DIR/s' --table t -m m$i - && [ -s '$DIR/out' ]"
 		fi

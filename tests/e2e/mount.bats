@@ -19,7 +19,7 @@ load mounts
 
 @test "a commit is a folder with the database as it was" {
 	require_fuse
-	mount_a
+	mount_a --settle 60000
 	mkdir "$A/t"
 	echo one >"$A/t/r"
 	"$sf" commit "$A" -m first
@@ -42,7 +42,7 @@ load mounts
 
 @test "diff -r of two snapshots names exactly the rows that changed" {
 	require_fuse
-	mount_a
+	mount_a --settle 60000
 	mkdir "$A/t"
 	for i in $(seq 50); do echo "$i" >"$A/t/$i"; done
 	"$sf" commit "$A" -m base

@@ -10,7 +10,7 @@ row=$'caf\xe9' table=$'\xff\xfe'
 
 @test "tables and rows whose names are no UTF-8" {
 	require_fuse
-	mount_a
+	mount_a --settle 60000
 	mkdir "$A/$table"
 	echo one >"$A/$table/$row"
 	[ "$(ls "$A" | od -An -tx1 | tr -d ' ')" = fffe0a ]
@@ -73,7 +73,7 @@ PY
 
 @test "log, diff, show and events: text is quoted, JSON says which bytes" {
 	require_fuse
-	mount_a
+	mount_a --settle 60000
 	mkdir "$A/$table"
 	read_events "$A"
 	echo one >"$A/$table/$row"

@@ -8,7 +8,7 @@ last() { "$sf" log "$1" --json -n 1 | jq -r "$2"; }
 # Three commits on a mount: first, second, third.
 setup_past() {
 	require_fuse
-	mount_a "$@"
+	mount_a --settle 60000 "$@"
 	mkdir "$A/t" "$A/old"
 	echo one >"$A/t/r"
 	echo '{"x":1}' >"$A/t/c.json"
@@ -19,7 +19,7 @@ setup_past() {
 	chmod 640 "$A/t/r"
 	touch -d '2001-02-03 04:05:06.789' "$A/t/r"
 	"$sf" commit "$A" -m first >/dev/null
-	FIRST=$(last "$A" .id) # some of it may have been committed before
+	FIRST=$(last "$A" .id)
 	(cd "$A" && find . -type f -printf '%p %m %s %T@\n' | sort >"$DIR/first" && tar cf "$DIR/first.tar" .)
 	echo two >"$A/t/r"
 	echo '{"x":2}' >"$A/t/c.json"
