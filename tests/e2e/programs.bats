@@ -3,23 +3,27 @@
 
 load mounts
 
+# What is pending is committed. Some may become whole only when the kernel releases a file.
+commit_all() { until_true 10 has_committed; }
+has_committed() { "$sf" commit "$A" && settled "$A"; }
+
 # one_edit ROWS COMMAND...: it makes one commit that changes exactly these rows, and leaves no other name.
 one_edit() {
 	local rows=$1 before after
 	shift
 	before=$(count_of "$A")
 	"$@"
-	until_true 10 settled "$A"
+	commit_all
 	after=$(count_of "$A")
 	echo "$*: $((after - before)) commits"
 	[ "$((after - before))" = 1 ]
 	[ "$("$sf" diff "$A" HEAD --json | jq -r 'select(.row) | "\(.table)/\(.row)"' | sort | tr '\n' ' ')" = "$rows " ]
 }
 
-# edited_once ROW...: in all of history, one commit touched it. Rows of one copy may settle into several commits.
+# edited_once ROW...: in all of history, one commit touched it.
 edited_once() {
 	local row n
-	until_true 10 settled "$A"
+	commit_all
 	for row; do
 		n=$("$sf" log "$A" --table "${row%/*}" --row "${row#*/}" --json | wc -l)
 		echo "$row: $n edits"
@@ -30,7 +34,7 @@ edited_once() {
 # edits_of ROW...: commits in history that touched it, for each.
 edits_of() {
 	local row
-	until_true 10 settled "$A"
+	commit_all
 	for row; do
 		"$sf" log "$A" --table "${row%/*}" --row "${row#*/}" --json | wc -l
 	done | tr '\n' ' '
@@ -58,13 +62,13 @@ ever_named() {
 	done | sort -u) <(printf '%s\n' "$@" | sort)
 }
 
-# On a busy machine a program may take longer between its steps than a new name has to wait.
+# However long a program takes between its steps, it is committed when it has ended.
 start() {
 	require_fuse
-	mount_a --settle 500
+	mount_a --settle 60000
 	mkdir "$A/t"
 	echo '{"a": 1}' >"$A/t/r.json"
-	until_true 10 settled "$A"
+	commit_all
 }
 
 # on_terminal [EXPECT KEYS]... -- COMMAND...: run it on a terminal of its own, and type the keys once it shows what is expected.
@@ -170,7 +174,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	local before
 	before=$(count_of "$A")
 	rsync -a "$DIR/src/" "$A/r/"
-	until_true 10 settled "$A"
+	commit_all
 	[ "$(count_of "$A")" = "$before" ]
 	# Over rows that exist: one edit of those that changed.
 	echo changed >"$DIR/src/1"
@@ -201,7 +205,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	echo five >"$DIR/src/s.json"
 	one_edit t/a.zip zip -q -j "$A/t/a.zip" "$DIR/src/s.json"
 	rm "$A/t/r.json"
-	until_true 10 settled "$A"
+	commit_all
 	edits_first "t/r.json t/a.zip" unzip -q -o "$A/t/a.zip" -d "$A/t"
 	[ "$(cat "$A/t/r.json")" = four ]
 	ever_named t a.zip r.json s.json
@@ -212,9 +216,9 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	one_edit t/config git config -f "$A/t/config" user.name Ada
 	one_edit t/config git config -f "$A/t/config" user.name Grace
 	[ "$(git config -f "$A/t/config" user.name)" = Grace ]
-	# A new row waits out its quiet time: from then on each transaction is a commit.
+	# A new row waits: from then on each transaction is a commit.
 	sqlite3 "$A/t/db" 'create table n(x); insert into n values (0)'
-	until_true 10 settled "$A"
+	commit_all
 	for i in 1 2 3; do
 		one_edit t/db sqlite3 "$A/t/db" "begin; insert into n values ($i); insert into n values ($i); commit"
 	done
@@ -233,7 +237,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	names=$(seq -f 'row-%03g' 200)
 	# shellcheck disable=SC2016
 	xargs -P 8 -n 5 sh -c 'for n; do echo "$n" >"$0/$n.tmp" && mv "$0/$n.tmp" "$0/$n"; done' "$A/t" <<<"$names"
-	until_true 20 settled "$A"
+	commit_all
 	[ "$(cd "$A/t" && grep -c . row-* | wc -l)" = 200 ]
 	# shellcheck disable=SC2086
 	ever_named t r.json $names
@@ -262,7 +266,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	[ "$(busybox tar -C "$A" -c u | tar -t | wc -l)" = 301 ]
 	[ "$(busybox ls "$A/u" | wc -l)" = 300 ]
 	diff -r "$A/u" "$A/.commits/latest/u"
-	until_true 10 settled "$A"
+	commit_all
 	[ "$(count_of "$A")" = "$before" ]
 	# What is written goes on where it is read.
 	tail -n +1 -f "$A/u/1" >"$DIR/followed" 2>"$DIR/errors" 3>&- &
@@ -295,7 +299,7 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	echo x >"$A/t/r.json~"
 	cat "$A/t/r.json" >"$A/t/copy"
 	rm "$A/t/copy"
-	until_true 10 settled "$A"
+	commit_all
 	[ "$(count_of "$A")" = "$before" ]
 }
 

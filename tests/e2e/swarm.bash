@@ -24,8 +24,8 @@ start_peer() {
 	URL[i]=$(json_of "$i" | jq -r '.listen[0]')
 }
 
-# start_peer_alone I: mount it so that it neither dials nor is dialled.
-start_peer_alone() { "$sf" mount "$(point "$1")" --store "$(store "$1")"; }
+# start_peer_alone I [OPTION...]: mount it so that it neither dials nor is dialled.
+start_peer_alone() { "$sf" mount "$(point "$1")" --store "$(store "$1")" "${@:2}"; }
 stop_peer() { "$sf" umount "$(point "$1")"; }
 
 # first_start I: peer I comes for the first time.

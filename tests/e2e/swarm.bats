@@ -80,7 +80,7 @@ snapshot_names() { ls "$(point "$1")/.commits"; }
 		stop_peer "$i"
 	done
 	for i in $(seq "$N"); do
-		start_peer_alone "$i"
+		start_peer_alone "$i" --settle 60000
 		put "$(point "$i")/t/shared" "$i"
 		"$sf" commit "$(point "$i")" -m "from $i" >/dev/null
 		stop_peer "$i"
