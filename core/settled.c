@@ -279,13 +279,17 @@ static bool is_alone(const struct sw_db *db, const struct sw_settling *s)
 }
 
 /* What was settled as long as nobody else was there may be replaced now that somebody is. */
-static int end_alone(struct sw_db *db, struct sw_settling *s, const struct sw_reader *r)
+static int end_alone(struct sw_db *db, struct sw_settling *s, const struct sw_reader *r,
+		     uint64_t next)
 {
 	uint64_t first = sw_db_withheld(db);
 	struct sw_order at;
-	int rc = first > 0 ? sw_history_order(r->txn, first, &at) : 0;
+	int rc;
 
-	if (rc == 0 && first > 0)
+	if (first == 0 || first >= next) /* or it was written after the reader began */
+		return 0;
+	rc = sw_history_order(r->txn, first, &at);
+	if (rc == 0)
 		forget(s, &at);
 	return rc;
 }
@@ -298,7 +302,7 @@ static int load(struct sw_db *db, struct sw_settling *s, const struct sw_reader 
 	if (rc == 0)
 		rc = sw_watermark_last(r->txn, &s->number);
 	if (rc == 0 && !is_alone(db, s))
-		rc = end_alone(db, s, r);
+		rc = end_alone(db, s, r, next);
 	if (rc == 0)
 		rc = sw_seen_init(&s->seen, s->base, s->n + 1);
 	if (rc < 0 || is_alone(db, s))

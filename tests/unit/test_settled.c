@@ -410,6 +410,32 @@ static void what_was_sent_to_nobody_is_not_settled(void **state)
 	test_db_close(&b);
 }
 
+/* The first that is withheld may be one that was written after the reader began. */
+static void a_reader_need_not_have_what_is_withheld(void **state)
+{
+	struct sw_settled out;
+	struct test_db a, b;
+	struct sw_reader r;
+
+	(void)state;
+	open_two(&a, &b);
+	sign(&b);
+	assert_int_equal(tell(&a, &b), 1);
+	TEST_OK(sw_db_release(a.db, 0));
+	sw_db_close(a.db);
+	TEST_OK(sw_db_open(a.dir, &a.env.env, &a.db));
+	TEST_OK(sw_reader_begin(a.db, &r));
+	a.env.now_ms += 3600000;
+	test_put(&a, "t", "r", "one");
+	assert_true(sw_db_withheld(a.db) > 0);
+	TEST_OK(sw_db_settled(a.db, &r, &out));
+	assert_int_equal(out.count, 2);
+	sw_reader_end(&r);
+	assert_int_equal(settled(&a).count, 2);
+	test_db_close(&a);
+	test_db_close(&b);
+}
+
 /* Alone, its clock was wrong; nobody has seen any of it when it is signed again. */
 static void who_was_alone_may_sign_again(void **state)
 {
@@ -856,6 +882,7 @@ int main(void)
 	    cmocka_unit_test(a_forged_one_is_refused),
 	    cmocka_unit_test(what_fails_changes_nothing),
 	    cmocka_unit_test(what_was_sent_to_nobody_is_not_settled),
+	    cmocka_unit_test(a_reader_need_not_have_what_is_withheld),
 	    cmocka_unit_test(who_was_alone_may_sign_again),
 	    cmocka_unit_test(case_03_what_is_settled_is_not_dropped),
 	    cmocka_unit_test(case_09_members_who_come_do_not_unsettle),
