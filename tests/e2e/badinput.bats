@@ -192,7 +192,7 @@ setup_good() {
 	# Somebody who serves it: it is used through that, or refused with the process's number.
 	"$sf" serve "$DIR/good" --listen tcp://127.0.0.1:0
 	local pid
-	pid=$("$sf" status "$DIR/good" --json | jq .pid)
+	pid=$(pid_of "$DIR/good")
 	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone
 	for c in invite status peers log show diff commit import verify gc; do
 		call "$c" "$DIR/good"
@@ -232,7 +232,7 @@ setup_good() {
 	setup_good
 	"$sf" serve "$DIR/good" --listen tcp://127.0.0.1:0
 	local c argv n=0 pid
-	pid=$("$sf" status "$DIR/good" --json | jq .pid)
+	pid=$(pid_of "$DIR/good")
 	for c in $(commands); do
 		! [[ " mount umount serve clone init watch " == *" $c "* ]] || continue
 		call "$c" "$DIR/good"

@@ -63,7 +63,7 @@ fails() {
 @test "a store that a process has is used through it, or refused by its name" {
 	"$sf" serve "$DIR/s" --listen tcp://127.0.0.1:0
 	local pid
-	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	pid=$(pid_of "$DIR/s")
 	fails 1 "in use by process $pid|is in use" "$sf" serve "$DIR/s"
 	"$sf" log "$DIR/s" >/dev/null
 	kill "$pid"
@@ -93,8 +93,8 @@ fails() {
 	fails 1 "no process serves" "$sf" invite "$DIR/s"
 	"$sf" serve "$DIR/s" --listen tcp://127.0.0.1:0
 	local port pid ticket
-	pid=$("$sf" status "$DIR/s" --json | jq .pid)
-	port=$("$sf" status "$DIR/s" --json | jq -r '.listen[0]' | sed 's/.*://')
+	pid=$(pid_of "$DIR/s")
+	port=$(url_of "$DIR/s" | sed 's/.*://')
 	ticket=$("$sf" invite "$DIR/s" | tail -n 1)
 	"$sf" init "$DIR/other" >/dev/null
 	fails 1 "in use|use" "$sf" serve "$DIR/other" --listen "tcp://127.0.0.1:$port"
@@ -190,7 +190,7 @@ PY
 	rm "$DIR/small/filler"
 	until_true 20 settled "$A"
 	until_true 5 has_no_error "$A"
-	(cd "$A/.commits/latest/t" && xargs cat <"$DIR/closed") | diff - "$DIR/closed"
+	was_kept "$A/.commits/latest/t" "$DIR/closed"
 	echo after >"$A/t/after"
 	"$sf" commit "$A" -m after
 	[ -e "$DIR/small/s/reserve" ]

@@ -30,7 +30,7 @@ on() {
 # B listens (mount_b_alone), and A finds it (join_a OPTION...).
 mount_b_alone() { "$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0; }
 join_a() {
-	mount_a --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" "$@"
+	mount_a --peer "$(url_of "$B")" "$@"
 	until_same "$A" "$B"
 }
 join() {
@@ -457,7 +457,7 @@ program() {
 	on B put "$B/t/r" theirs
 	on A put "$A/t/r" mine
 	mount_b_alone
-	"$sf" serve "$DIR/store-A" --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" --on-conflict no-such-program
+	"$sf" serve "$DIR/store-A" --peer "$(url_of "$B")" --on-conflict no-such-program
 	pid=$(pid_of "$DIR/store-A")
 	until_true 10 grep -q 'the conflict of t/r: cannot run the --on-conflict program no-such-program' "$DIR/store-A/log"
 	until_same "$DIR/store-A" "$B"
@@ -487,7 +487,7 @@ program() {
 	put "$A/t/c.json" '"mine"'
 	"$sf" commit "$A" -m again
 	wait $!
-	"$sf" mount "$B" --store "$DIR/store-B" --peer "$("$sf" status "$A" --json | jq -r '.listen[0]')"
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(url_of "$A")"
 	until_true 20 bash -c "[ \$(wc -l <'$DIR/pids') = 3 ]"
 	"$sf" umount "$A"
 	while read -r pid; do ends "$pid"; done <"$DIR/pids"
@@ -532,7 +532,7 @@ clone_a_part() {
 		"$sf" commit "$A" -m "$i"
 	done
 	clone_a_part
-	"$sf" serve "$DIR/store-C" --peer "$("$sf" status "$A" --json | jq -r '.listen[0]')" \
+	"$sf" serve "$DIR/store-C" --peer "$(url_of "$A")" \
 		--on-conflict "$(program "echo \$2 >>$DIR/ran")"
 	# It was up only when all was there.
 	[ "$(count_of "$DIR/store-C")" -ge "$(count_of "$A")" ]
@@ -545,7 +545,7 @@ conflicts_are() { [ "$(conflicts list "$1" | wc -l)" = "$2" ]; }
 @test "--on-conflict: in a mount the program finds what it is told of, also when the conflict came first" {
 	setup_six
 	touch "$DIR/hold"
-	env "${FAULTS[@]}" HOLD_MOUNT="$DIR/hold" "$sf" mount "$A" --store "$DIR/store-A" --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')" \
+	env "${FAULTS[@]}" HOLD_MOUNT="$DIR/hold" "$sf" mount "$A" --store "$DIR/store-A" --peer "$(url_of "$B")" \
 		--on-conflict "$(program "cat \$SWARMFS_CONFLICT/lost >>$DIR/lost 2>&1")" 3>&- &
 	until_true 10 conflicts_are "$DIR/store-A" 6
 	not_mounted "$A"

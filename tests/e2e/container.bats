@@ -24,10 +24,9 @@ ends_with() {
 	wait "$PEER" || status=$?
 	[ "$status" = "$1" ]
 }
-up() { [ "$("$sf" status "$1" --json | jq .pid)" = "$2" ]; }
+up() { [ "$(pid_of "$1")" = "$2" ]; }
 # has_peers STORE URL...: these are what it dials.
 has_peers() { [ "$("$sf" peers "$1" --json | jq -r 'select(.inbound | not) | .address' | sort)" = "$(printf '%s\n' "${@:2}" | sort)" ]; }
-url_of() { "$sf" status "$1" --json | jq -r '.listen[0]'; }
 invite_from() { "$sf" invite "$1" | tail -n 1; }
 
 @test "the first peer makes a database, others join it by ticket or a file with one, and come again without" {

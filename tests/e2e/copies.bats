@@ -5,7 +5,6 @@ load mounts
 
 key_of() { "$sf" status "$1" --json | jq -r .key; }
 other_keys() { [ "$(key_of "$1")" != "$(key_of "$2")" ]; }
-address_of() { "$sf" status "$1" --json | jq -r '.listen[0]'; }
 copy_store() {
 	until_true 10 not_mounted "$1"
 	until_true 10 "$sf" verify "$DIR/store-$2"
@@ -29,7 +28,7 @@ copy_store() {
 	until_true 20 settled "$B"
 	"$sf" umount "$B"
 	until_true 10 not_mounted "$B"
-	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(address_of "$A")"
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(url_of "$A")"
 	until_true 20 test -e "$A/t/copy"
 	until_same "$A" "$B"
 	[ "$(key_of "$A")" = "$key" ]
@@ -38,7 +37,7 @@ copy_store() {
 	# With its new key it is a member like any other.
 	"$sf" umount "$B"
 	until_true 10 not_mounted "$B"
-	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(address_of "$A")"
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(url_of "$A")"
 	echo more >"$B/t/more"
 	until_true 20 test -e "$A/t/more"
 	until_same "$A" "$B"
@@ -54,7 +53,7 @@ copy_store() {
 	until_same "$A" "$B"
 	"$sf" umount "$B"
 	copy_store "$B" B C
-	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(address_of "$A")"
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(url_of "$A")"
 	echo b >"$B/t/b"
 	until_true 20 test -e "$A/t/b"
 	"$sf" umount "$B"
@@ -65,12 +64,12 @@ copy_store() {
 	until_true 20 settled "$C"
 	"$sf" umount "$C"
 	until_true 10 not_mounted "$C"
-	"$sf" mount "$C" --store "$DIR/store-C" --peer "$(address_of "$A")"
+	"$sf" mount "$C" --store "$DIR/store-C" --peer "$(url_of "$A")"
 	until_true 20 test -e "$A/t/c"
 	until_true 20 test -e "$C/t/b"
 	# It has met commits by its key that it did not make. What lets the new key in may not be out before the old is used again.
 	until_true 20 other_keys "$C" "$DIR/store-B"
-	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(address_of "$A")"
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$(url_of "$A")"
 	until_true 30 other_keys "$B" "$C"
 	until_true 30 test -e "$B/t/c"
 	echo b2 >"$B/t/b2"

@@ -8,7 +8,7 @@ sf=${SWARMFS:?names the binary}
 dead_ticket() {
 	"$sf" serve "$DIR/gone" --listen tcp://127.0.0.1:0
 	"$sf" invite "$DIR/gone" | tail -n 1
-	kill "$("$sf" status "$DIR/gone" --json | jq .pid)"
+	kill "$(pid_of "$DIR/gone")"
 }
 
 not() { ! "$@"; }
@@ -28,10 +28,10 @@ has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 	for fd in 0 1; do [ "$(readlink "/proc/$pid/fd/$fd")" = /dev/null ]; done
 	[ "$(readlink "/proc/$pid/fd/2")" = "$DIR/s/log" ]
 	[ "$(readlink "/proc/$pid/cwd")" = / ]
-	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = "$pid" ]
+	[ "$(pid_of "$DIR/s")" = "$pid" ]
 	kill "$pid"
 	until_true 10 ends "$pid"
-	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = null ]
+	[ "$(pid_of "$DIR/s")" = null ]
 }
 
 @test "interrupting the command that waits ends what it started" {
@@ -86,7 +86,7 @@ has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
 	touch "$DIR/go"
 	wait "$holder"
 	until_true 10 test -S "$DIR/s/control"
-	[ "$("$sf" status "$DIR/s" --json | jq .pid)" = "$peer" ]
+	[ "$(pid_of "$DIR/s")" = "$peer" ]
 	run "$sf" serve "$DIR/s"
 	[ "$status" = 1 ]
 	[[ $output == *"is in use by process $peer; stop it, or name its mount point instead" ]]

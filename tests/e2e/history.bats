@@ -196,7 +196,7 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 	mkdir "$DIR/in"
 	"$sf" serve "$DIR/s"
 	local pid
-	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	pid=$(pid_of "$DIR/s")
 	for i in $(seq 600); do echo "{\"id\":$((i % 7)),\"n\":$i}"; done | split -l 1 - "$DIR/in/"
 	for f in "$DIR"/in/*; do "$sf" import "$DIR/s" --table t --format jsonl "$f"; done >/dev/null
 	[ "$(log | wc -l)" = 601 ]

@@ -97,7 +97,7 @@ setup_store() { "$sf" init "$DIR/s" >/dev/null; }
 @test "through a process that serves the store: rows stream to it" {
 	"$sf" serve "$DIR/s"
 	local pid
-	pid=$("$sf" status "$DIR/s" --json | jq .pid)
+	pid=$(pid_of "$DIR/s")
 	seq 25000 | sed 's/.*/{"id":&}/' >"$DIR/r.jsonl"
 	[ "$("$sf" import "$DIR/s" --table t "$DIR/r.jsonl")" = "imported 25000 rows into t (0 unchanged)" ]
 	head -c 3000000 /dev/urandom | base64 -w0 >"$DIR/big"

@@ -107,5 +107,5 @@ same_on_b() {
 	done < <(find "$DIR/source" -type f | awk 'NR % 100 == 0')
 	[ "$n" -gt 140 ]
 	"$sf" verify "$DIR/b"
-	kill "$("$sf" status "$DIR/a" --json | jq .pid)" "$("$sf" status "$DIR/b" --json | jq .pid)"
+	kill "$(pid_of "$DIR/a")" "$(pid_of "$DIR/b")"
 }

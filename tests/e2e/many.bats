@@ -186,7 +186,7 @@ use_of() {
 	mount_b
 	until_same "$A" "$B"
 	local url pid i first last
-	url=$("$sf" status "$B" --json | jq -r '.listen[0]')
+	url=$(url_of "$B")
 	pid=$(pid_of "$B")
 	"$sf" umount "$A"
 	# Somebody writes on the other peer all the time, and here whenever it is mounted.

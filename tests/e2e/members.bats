@@ -8,7 +8,6 @@ key_of() { "$sf" status "$1" --json | jq -r .key; }
 role_of() { "$sf" status "$1" --json | jq -r .role; }
 has_role() { [ "$(role_of "$1")" = "$2" ]; }
 is_read_only() { ! touch "$1/t/probe" 2>"$DIR/said" && grep -q 'Read-only file system' "$DIR/said"; }
-url_of() { "$sf" status "$1" --json | jq -r '.listen[0]'; }
 
 @test "members lists who is in, with role, rank and who let it in" {
 	require_fuse

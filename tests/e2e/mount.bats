@@ -185,8 +185,7 @@ PY
 	wait "$writer"
 	not_mounted "$A" || "$sf" umount "$A"
 	mount_a
-	echo "$(wc -l <"$DIR/closed") rows were closed"
-	while read -r i; do [ "$(cat "$A/t/$i")" = "$i" ]; done <"$DIR/closed"
+	was_kept "$A/t" "$DIR/closed"
 	"$sf" verify "$A"
 }
 

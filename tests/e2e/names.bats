@@ -125,7 +125,7 @@ assert names == set(os.listdir(os.fsencode(sys.argv[1]))), names' "$A/$table"
 	mount_a
 	echo ours >"$A/$table/$row"
 	"$sf" commit "$A" -m ours
-	"$sf" mount "$B" --store "$DIR/store-B" --on-conflict "$DIR/told" --peer "$("$sf" status "$A" --json | jq -r '.listen[0]')"
+	"$sf" mount "$B" --store "$DIR/store-B" --on-conflict "$DIR/told" --peer "$(url_of "$A")"
 	until_same "$A" "$B"
 	[ "$(cat "$A/$table/$row")" = ours ]
 	[ "$(cat "$A/.conflicts/$table/$row"/*/lost)" = theirs ]

@@ -50,7 +50,7 @@ load mounts
 	until_same "$A" "$B"
 	# C knows only B, which no admin is: the creator's ticket with B's address.
 	local b_url
-	b_url=$("$sf" status "$B" --json | jq -r '.listen[0]')
+	b_url=$(url_of "$B")
 	echo early >"$A/t/early"
 	local t
 	t=$("$sf" invite "$A" | tail -n 1)
@@ -77,7 +77,7 @@ load mounts
 	mount_b
 	local round pid writer b_url
 	# A has another port each time it comes back, so it is A that dials.
-	b_url=$("$sf" status "$B" --json | jq -r '.listen[0]')
+	b_url=$(url_of "$B")
 	for round in $(seq 20); do
 		pid=$(pid_of "$A")
 		# Each name goes to the list only after its close() has returned without an error, which a shell
@@ -89,7 +89,7 @@ with open(closed, "a", buffering=1) as out:
     for i in range(1, 1001):
         try:
             fd = os.open(f"{table}/{round}-{i}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            os.write(fd, f"{round} {i}\n".encode())
+            os.write(fd, f"{round}-{i}\n".encode())
             os.close(fd)
         except OSError:
             break
@@ -102,10 +102,7 @@ PY
 		until_true 10 ends "$pid"
 		mount_a --peer "$b_url"
 	done
-	while read -r name; do
-		[ -e "$A/t/$name" ] || { echo "lost: $name"; return 1; }
-		[ "$(cat "$A/t/$name")" = "${name/-/ }" ] || { echo "torn: $name: $(cat "$A/t/$name")"; return 1; }
-	done <"$DIR/closed"
+	was_kept "$A/t" "$DIR/closed"
 	"$sf" verify "$A"
 	until_same "$A" "$B"
 	[ "$(wc -l </proc/self/mounts)" -ge 1 ] && [ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
@@ -118,7 +115,7 @@ PY
 	mount_a
 	mkdir "$A/t"
 	local port
-	port=$("$sf" status "$A" --json | jq -r '.listen[0]' | sed 's/.*://')
+	port=$(url_of "$A" | sed 's/.*://')
 	tcpdump -i lo -s 0 -U --immediate-mode -w "$DIR/capture" "tcp port $port" 2>"$DIR/tcpdump" &
 	local dump=$!
 	until_true 10 grep -q listening "$DIR/tcpdump"
@@ -140,7 +137,7 @@ PY
 	until_true 10 is_mounted "$A"
 	mkdir "$A/t"
 	local port
-	port=$("$sf" status "$A" --json | jq -r '.listen[0]' | sed 's/.*://')
+	port=$(url_of "$A" | sed 's/.*://')
 	for i in $(seq 20); do
 		head -c $((i * 37)) /dev/urandom >"/dev/tcp/127.0.0.1/$port" || true
 		printf '\0\0\0\40half' >"/dev/tcp/127.0.0.1/$port" || true

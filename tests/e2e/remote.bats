@@ -207,26 +207,13 @@ PY
 	printf '1 a' >"$A/t/r"
 	until_same "$A" "$B"
 	# A version is its length in one word, a letter, and that many letters.
-	python3 - "$A/t/r" 3>&- <<'PY' &
+	local readers=() r
+	for r in 1 2 3; do
+		python3 - "$B/t/r" "$DIR/stop" "$DIR/reads-$r" 3>&- <<'PY' &
 import os, sys
-sizes = [1, 70000, 5, 300000, 1100, 4096, 2, 131072]
-for i in range(120):
-    n, letter = sizes[i % len(sizes)], chr(97 + i % 26)
-    fd = os.open(sys.argv[1] + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if i % 2 else os.open(sys.argv[1], os.O_WRONLY)
-    body = (f"{n} " + letter * n).encode()
-    os.write(fd, body)
-    os.ftruncate(fd, len(body))
-    os.fsync(fd)
-    os.close(fd)
-    if i % 2:
-        os.rename(sys.argv[1] + ".tmp", sys.argv[1])
-PY
-	local writer=$! readers=()
-	for _ in 1 2 3; do
-		python3 - "$B/t/r" "$DIR/stop" 3>&- <<'PY' &
-import os, sys
-seen = set()
-while not os.path.exists(sys.argv[2]):
+seen, stops = set(), False
+while not stops:
+    stops = os.path.exists(sys.argv[2])
     fd = os.open(sys.argv[1], os.O_RDONLY)
     size = os.fstat(fd).st_size
     text = b""
@@ -241,16 +228,33 @@ while not os.path.exists(sys.argv[2]):
     assert len(body) == int(head), f"{head} says {len(body)} follow"
     assert body == body[:1] * len(body), "torn"
     assert size == len(text) == again, f"stat says {size}, then {again}, and there are {len(text)}"
+    if not seen:
+        open(sys.argv[3], "w").close()
     seen.add(text[:20])
 print(len(seen), "versions seen")
 assert len(seen) > 1
 PY
 		readers+=($!)
 	done
-	wait "$writer"
+	# Each has seen the first version before there is another, and sees the last.
+	for r in 1 2 3; do until_true 10 test -e "$DIR/reads-$r"; done
+	python3 - "$A/t/r" <<'PY'
+import os, sys
+sizes = [1, 70000, 5, 300000, 1100, 4096, 2, 131072]
+for i in range(120):
+    n, letter = sizes[i % len(sizes)], chr(97 + i % 26)
+    fd = os.open(sys.argv[1] + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if i % 2 else os.open(sys.argv[1], os.O_WRONLY)
+    body = (f"{n} " + letter * n).encode()
+    os.write(fd, body)
+    os.ftruncate(fd, len(body))
+    os.fsync(fd)
+    os.close(fd)
+    if i % 2:
+        os.rename(sys.argv[1] + ".tmp", sys.argv[1])
+PY
 	until_same "$A" "$B"
+	until_true 10 cmp "$A/t/r" "$B/t/r"
 	touch "$DIR/stop"
-	local r
 	for r in "${readers[@]}"; do wait "$r"; done
 	cmp "$A/t/r" "$B/t/r"
 	[ "$(stat -c %s "$A/t/r")" = "$(stat -c %s "$B/t/r")" ]

@@ -128,22 +128,20 @@ os.close(fd)' "$A/t/r" "$DIR/written" "$DIR/go" 3>&- &
 	[ "$(cat "$A/t/r")" = one ]
 }
 
-commits_of() { "$sf" status "$1" --json | jq .head.count; }
-
 @test "as much as fits into a commit comes back in one: whole, or not at all" {
 	"$sf" init "$DIR/s" >/dev/null
 	seq 60000 | awk '{ printf "{\"id\":%d}\n", $1 }' | "$sf" import "$DIR/s" --table many -
 	local root before
 	root=$("$sf" status "$DIR/s" --json | jq -r .head.root)
 	"$sf" tag "$DIR/s" all >/dev/null
-	before=$(commits_of "$DIR/s")
+	before=$(count_of "$DIR/s")
 	restore "$DIR/s" "$("$sf" log "$DIR/s" --json | tail -n 1 | jq -r .id)" many
-	[ "$(commits_of "$DIR/s")" = $((before + 1)) ]
+	[ "$(count_of "$DIR/s")" = $((before + 1)) ]
 	[ "$("$sf" show "$DIR/s" HEAD --json | jq -r .rows)" = 60000 ]
 	run "$sf" show "$DIR/s" HEAD many/1.json
 	[ "$status" = 1 ]
 	restore "$DIR/s" all
-	[ "$(commits_of "$DIR/s")" = $((before + 2)) ]
+	[ "$(count_of "$DIR/s")" = $((before + 2)) ]
 	"$sf" tag "$DIR/s" -d all
 	[ "$("$sf" status "$DIR/s" --json | jq -r .head.root)" = "$root" ]
 	"$sf" verify "$DIR/s"

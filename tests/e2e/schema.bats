@@ -201,7 +201,7 @@ events_say() { grep -q "$1" "$DIR/events"; }
 	echo '{"x":1,"y":9}' >"$B/t/r.json"
 	"$sf" commit "$B" >/dev/null
 	read_events "$B"
-	mount_a --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')"
+	mount_a --peer "$(url_of "$B")"
 	until_same "$A" "$B"
 	for m in "$A" "$B"; do
 		[ "$(cat "$m/t/r.json")" = '{"x":9,"y":9}' ]

@@ -21,7 +21,7 @@ start_peer() {
 	# After a crash the dead mount is still there, and nothing else can be done with it than mounting.
 	is_mounted "$(point "$i")" || mkdir -p "$(point "$i")"
 	env "${LOADED[@]}" "$sf" mount "$(point "$i")" --store "$(store "$i")" --listen "${URL[i]-tcp://127.0.0.1:0}" "$@"
-	URL[i]=$(json_of "$i" | jq -r '.listen[0]')
+	URL[i]=$(url_of "$(point "$i")")
 }
 
 # start_peer_alone I [OPTION...]: mount it so that it neither dials nor is dialled.
@@ -62,10 +62,10 @@ start_swarm() {
 heads_of() {
 	local i
 	for i in "$@"; do
-		json_of "$i" | jq -r '"\(.head.count) \(.head.line) \(.head.root)"' || echo "no answer from peer $i"
+		head_of "$(point "$i")" || echo "no answer from peer $i"
 	done | sort | uniq -c
 }
-nothing_pending() { [ "$(json_of "$1" | jq -r .pending)" = 0 ]; }
+nothing_pending() { settled "$(point "$1")"; }
 one_head() { [ "$(heads_of "$@" 2>/dev/null | wc -l)" = 1 ]; }
 
 # until_converged I...: everything written is committed, and these peers have the same head. Else says how they stand.

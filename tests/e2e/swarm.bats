@@ -210,7 +210,7 @@ write_tomorrow() {
 	for i in $(seq "$N"); do
 		stop_peer "$i"
 	done
-	before=$(head_of_store 1)
+	before=$(head_of "$(store 1)")
 	echo 3600 >"$DIR/far-ahead"
 	with_clock "$DIR/far-ahead"
 	restart_peer "$N"
@@ -247,7 +247,6 @@ write_tomorrow() {
 	grep -q "signed again" "$(store "$N")/log"
 	until_true 30 holds_none "$N"
 }
-head_of_store() { "$sf" status "$(store "$1")" --json | jq -r '"\(.head.count) \(.head.line) \(.head.root)"'; }
 
 @test "MissingAdvertRepair: who was killed when a commit was told of gets it without another write" {
 	local i pid

@@ -371,7 +371,7 @@ PY
 	id=$(last "$A" .id)
 	"$sf" umount "$A"
 	"$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0
-	mount_a --peer "$("$sf" status "$B" --json | jq -r '.listen[0]')"
+	mount_a --peer "$(url_of "$B")"
 	until_same "$A" "$B"
 	for m in "$A" "$B"; do
 		[ "$(cat "$m/stock/apples" "$m/stock/pears")" = $'theirs\n7' ]
