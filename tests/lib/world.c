@@ -644,7 +644,7 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 	shadow_take(w, i, &shadow);
 	TEST_OK(sw_nodes_new(NULL, &records));
 	if (one_in(w, 4)) {
-		/* First without the large rows: then nothing is taken from there on, and they are named. */
+		/* First without the large rows: they are named, and what is not taken waits for them, or for what vouches for it. */
 		struct sw_incoming *first = calloc(n, sizeof(*first));
 		bool blocked = false;
 
@@ -652,8 +652,9 @@ static void deliver(struct world *w, size_t i, struct sw_incoming *in, size_t n)
 		memcpy(first, in, n * sizeof(*first));
 		sw_changes_fini(&w->changes);
 		TEST_OK(sw_db_receive(w->db[i].db, first, n, 0, records, count_missing, &n_missing, &n_taken));
-		for (size_t k = 0; k < n; k++) {
+		for (size_t k = 0; k < n; k++)
 			blocked |= first[k].taken == SW_TAKEN_INCOMPLETE;
+		for (size_t k = 0; k < n; k++) {
 			if (first[k].taken == SW_TAKEN)
 				oracle_add(&w->seen[i], first[k].commit, first[k].changeset);
 			else

@@ -138,7 +138,8 @@ static void write_commit(struct sim *s, size_t at, enum sw_mode mode, struct rng
 		sw_buf_fini(&contents[i]);
 	if (rc == 0 && !sw_hash_is_zero(&id) && !s->net.nodes[at].t.env.is_dead)
 		sim_check_told(s, at, &id);
-	if (rc < 0 && !sim_work_may_fail(s, at, rc) && !(rc == SW_ECONFLICT && mode == SW_MODE_STRICT))
+	if (rc < 0 && !sim_work_may_fail(s, at, rc) &&
+	    !(rc == SW_ECONFLICT && mode == SW_MODE_STRICT))
 		sim_fail(s, "write", "node %zu cannot commit: %s", at, sw_fail_message(rc));
 }
 
@@ -209,8 +210,8 @@ size_t sim_add_node(struct sim *s, bool with_ticket, struct rng *r)
 }
 
 /*
- * Many at once: one commit lets all in, and each fetches it from one that was there before. (With a commit for each, most of
- * the time would go into everybody's taking everybody's grant.)
+ * Many at once: one commit lets all in, and each fetches it from one that was there before. (With a
+ * commit for each, most of the time would go into everybody's taking everybody's grant.)
  */
 void sim_add_many(struct sim *s, size_t n, struct rng *r)
 {
@@ -266,13 +267,15 @@ static size_t choose_admin(struct sim *s, struct rng *r)
 	return sim_is_up(s, at) && role_of(s, at) == SW_ROLE_ADMIN ? at : 0;
 }
 
-/* Whoever is demoted stays a writer, whoever is removed is out, unless the admin is it; admins of one rank may remove each other. */
+/* Whoever is demoted stays a writer, whoever is removed is out, unless the admin is it; admins of
+ * one rank may remove each other. */
 static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng *r)
 {
 	struct sw_write_op ops[2] = {{.op = {.kind = SW_OP_FLOOR}}};
 	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = 1};
 	size_t by = choose_admin(s, r);
-	struct sw_op grant = {.kind = SW_OP_GRANT, .role = kind == SIM_PROMOTE ? SW_ROLE_ADMIN : SW_ROLE_WRITER};
+	struct sw_op grant = {.kind = SW_OP_GRANT,
+			      .role = kind == SIM_PROMOTE ? SW_ROLE_ADMIN : SW_ROLE_WRITER};
 	struct sw_hash id;
 	int rc;
 
@@ -296,7 +299,8 @@ static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng 
 	sim_check_told(s, by, &id);
 }
 
-/* The first node keeps everything, and whoever lacks what others have freed gets it there. A step may fail, or the node may die of it. */
+/* The first node keeps everything, and whoever lacks what others have freed gets it there. A step
+ * may fail, or the node may die of it. */
 static void act_gc(struct sim *s, size_t at)
 {
 	bool may_fail = s->net.nodes[at].t.env.fail_in > 0;
@@ -361,7 +365,17 @@ static void act_restart(struct sim *s, size_t at)
 	sim_work_open(s, at);
 }
 
-/* Its disk is copied while it is off, and the copy goes on on a machine of its own, which knows the first one's address. */
+/* Its disk is copied while it is off, and the copy goes on on a machine of its own, which knows the
+ * first one's address. */
+static void note_copied(struct sim *s, const struct sw_key *key)
+{
+	struct sim_copied *v = realloc(s->copied, (s->n_copied + 1) * sizeof(*v));
+
+	assert_non_null(v);
+	s->copied = v;
+	v[s->n_copied++] = (struct sim_copied){.key = *key, .first = s->n_commits};
+}
+
 static void act_copy(struct sim *s, size_t at, struct rng *r)
 {
 	struct test_env *env = &s->net.nodes[at].t.env;
@@ -371,6 +385,7 @@ static void act_copy(struct sim *s, size_t at, struct rng *r)
 		return;
 	sim_work_close(s, at);
 	sim_check_node(s, at);
+	note_copied(s, sw_db_key(s->net.nodes[at].t.db));
 	net_lose(&s->net, at, 0);
 	copy = net_add_copy(&s->net, at);
 	TEST_OK(net_reopen(&s->net, at));

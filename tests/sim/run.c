@@ -260,6 +260,7 @@ void sim_fini(struct sim *s)
 		sim_work_close(s, i);
 	sim_check_fini(s);
 	net_fini(&s->net);
+	free(s->copied);
 	free(s->nodes);
 	free(s->tickets);
 }

@@ -180,6 +180,12 @@ struct sim_stats {
 	char broken[64];
 };
 
+/* Its commits from that one on may be of either store, and one may not know of the other's. */
+struct sim_copied {
+	struct sw_key key;
+	size_t first;
+};
+
 struct sim {
 	const struct sim_plan *plan;
 	struct net net;
@@ -191,6 +197,8 @@ struct sim {
 	size_t cap_by_id;
 	struct sim_set *sets;
 	size_t n_sets, cap_sets;
+	struct sim_copied *copied; /* keys that two stores have had */
+	size_t n_copied;
 	bool is_governed; /* there were revocations or floors */
 	bool is_healed;
 	bool has_freed;	  /* gc has run somewhere */
