@@ -1,227 +1,12 @@
-/* From edits to commits: gathering what is ready, committing without the lock, finishing. */
-#include "core/work_internal.h"
+/* From edits to commits: committing a batch without the lock, finishing it, and what fsync waits
+ * for. */
+#include "core/work_batch.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_BYTES_MAX  ((size_t)64 << 20)
 #define RETRY_MS         1000
 #define JOURNAL_FLUSH_MS 1000
-
-/* One edit on its way into a commit. */
-struct item {
-	struct sw_name *name;
-	size_t group; /* of those that a rename joined: the same number */
-	uint64_t version;
-	struct sw_version written; /* what the name's base becomes */
-	struct sw_stage *stage;    /* of its content, if that is large */
-	struct sw_buf content;
-	struct sw_buf base_text;
-};
-
-struct batch {
-	struct item *items;
-	struct sw_write_op *ops;
-	size_t n;
-	size_t n_groups; /* names that a rename joined are one */
-	size_t bytes;
-};
-
-/* Stages that were not spent are given up. */
-static void batch_fini(struct sw_work *w, struct batch *b)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		sw_work_discard(w, b->items[i].stage);
-		sw_buf_fini(&b->items[i].content);
-		sw_buf_fini(&b->items[i].base_text);
-	}
-	free(b->items);
-	free(b->ops);
-	*b = (struct batch){0};
-}
-
-static void table_op(const struct sw_name *n, struct sw_op *op)
-{
-	op->row.mode = n->table_mode;
-	op->row.mtime_ns = n->table_mtime_ns;
-	if (!n->table_exists)
-		op->kind = SW_OP_RMTABLE;
-	else
-		op->kind = n->base.exists ? SW_OP_CHMETA : SW_OP_MKTABLE;
-}
-
-static void row_op(const struct sw_name *n, struct sw_write_op *w)
-{
-	const struct sw_file *f = n->file;
-
-	w->op.old = n->base.hash;
-	w->op.kind = f ? SW_OP_PUT : SW_OP_DELETE;
-	if (!f)
-		return;
-	w->is_made = f->spill || (!f->in_memory && f->row.is_blob);
-	w->stage = f->stage;
-	if (w->is_made)
-		w->op.row = f->spill ? f->staged : f->row;
-	else
-		w->content = sw_buf_view(&f->bytes);
-	w->op.row.mode = f->mode;
-	w->op.row.mtime_ns = f->mtime_ns;
-	w->has_base = n->has_base_text;
-	if (w->has_base)
-		w->base = sw_buf_view(&n->base_text);
-}
-
-void sw_name_op(const struct sw_name *n, struct sw_write_op *out)
-{
-	*out = (struct sw_write_op){.op.table = sw_buf_view(&n->table),
-				    .op.key = sw_buf_view(&n->key)};
-	if (n->key.n == 0)
-		table_op(n, &out->op);
-	else
-		row_op(n, out);
-}
-
-/* The rest of the set goes on while it is committed: what it borrows must not change. */
-static int keep_texts(struct item *it, struct sw_write_op *w)
-{
-	sw_buf_put_view(&it->content, w->content);
-	sw_buf_put_view(&it->base_text, w->base);
-	w->content = sw_buf_view(&it->content);
-	w->base = sw_buf_view(&it->base_text);
-	return it->content.rc < 0 || it->base_text.rc < 0 ? SW_ENOMEM : 0;
-}
-
-static int add_item(struct batch *b, struct sw_name *n)
-{
-	struct item *it = &b->items[b->n];
-	struct sw_write_op *w = &b->ops[b->n];
-	int rc;
-
-	*it = (struct item){.name = n, .group = b->n_groups, .version = n->version};
-	sw_name_op(n, w);
-	w->journal_seq = n->journal_seq;
-	w->tag = b->n++;
-	n->in_commit = true;
-	n->commit_seq = n->journal_seq;
-	n->recorded_file = 0; /* once that is spent, nothing can build on it */
-	if (w->op.kind == SW_OP_PUT)
-		it->written = (struct sw_version){.exists = true,
-						  .hash = n->base.hash,
-						  .mode = w->op.row.mode,
-						  .mtime_ns = w->op.row.mtime_ns};
-	if (w->stage)
-		it->stage = SW_TAKE(n->file->stage);
-	rc = keep_texts(it, w);
-	b->bytes += it->content.n;
-	return rc;
-}
-
-static bool is_ready_alone(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
-{
-	uint64_t ready = n->has_edit ? sw_name_ready_ms(w, n) : UINT64_MAX;
-
-	return ready != UINT64_MAX && (all || ready <= now);
-}
-
-bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all)
-{
-	const struct sw_name *other = n;
-
-	do
-		if (!is_ready_alone(w, other, now, all))
-			return false;
-	while ((other = other->joined_next) != n);
-	return true;
-}
-
-static bool is_removal(const struct sw_name *n)
-{
-	return n->key.n == 0 && !n->table_exists;
-}
-
-/*
- * Whether all that the name is joined with can be committed now. They are marked, so that it need
- * not be asked of each of them. A table that is removed waits until its rows are, in this commit at
- * the latest: with rows it would stay.
- */
-static bool is_ready(struct sw_work *w, struct sw_name *n, uint64_t now, bool all)
-{
-	uint64_t mark = ++w->clock;
-	struct sw_name *other = n;
-	bool is_ready = true;
-
-	do {
-		other->mark = mark;
-		is_ready =
-		    is_ready && is_ready_alone(w, other, now, all) && !sw_name_needs_stage(other);
-	} while ((other = other->joined_next) != n);
-	do
-		for (const struct sw_name *row = is_removal(other) ? other->rows : NULL;
-		     is_ready && row; row = row->next_sibling)
-			is_ready = row->is_scratch || row->in_commit || row->mark == mark;
-	while ((other = other->joined_next) != n);
-	return is_ready;
-}
-
-/* A name, and those that it is joined with. What joins them from now on is about what comes after
- * this commit. */
-static int add_joined(struct batch *b, struct sw_name *n)
-{
-	int rc = 0;
-
-	while (rc == 0 && n) {
-		struct sw_name *next = n->joined_next == n ? NULL : n->joined_next;
-
-		sw_name_part(n);
-		rc = add_item(b, n);
-		n = next;
-	}
-	b->n_groups++;
-	return rc;
-}
-
-/* Where writes that cross are dropped, each goes alone, so that one takes no other with it. */
-static bool is_strict(const struct sw_work *w)
-{
-	return sw_db_conflict_mode(w->db) == SW_CONFLICT_DROP;
-}
-
-static bool is_full(const struct sw_work *w, const struct batch *b)
-{
-	if (is_strict(w))
-		return b->n > 0;
-	return b->n >= w->n_batch || b->bytes >= BATCH_BYTES_MAX;
-}
-
-static int gather_edits(struct sw_work *w, bool all, bool removals, struct batch *b)
-{
-	uint64_t now = sw_env_mono_ms(w->env), begin = w->clock;
-	int rc = 0;
-
-	for (struct sw_name *n = w->first_edit; rc == 0 && n && !is_full(w, b); n = n->next_edit) {
-		if (n->in_commit || n->mark > begin || is_removal(n) != removals)
-			continue;
-		if (is_ready(w, n, now, all))
-			rc = add_joined(b, n);
-	}
-	return rc;
-}
-
-/* all: everything whole, ready or not. */
-static int gather(struct sw_work *w, bool all, struct batch *b)
-{
-	int rc = sw_work_adopt(w, all);
-
-	if (rc < 0 || w->n_edits == 0)
-		return rc;
-	b->items = calloc(w->n_edits, sizeof(*b->items));
-	b->ops = calloc(w->n_edits, sizeof(*b->ops));
-	if (!b->items || !b->ops)
-		return SW_ENOMEM;
-	rc = gather_edits(w, all, false, b);
-	return rc < 0 ? rc : gather_edits(w, all, true, b);
-}
 
 /* The row as it stands after the commit, which a merge may have made different from what was
  * written. */
@@ -246,7 +31,7 @@ static int reload(struct sw_work *w, struct sw_name *n)
 	return rc;
 }
 
-static void finish_changed(struct sw_work *w, struct item *it)
+static void finish_changed(struct sw_work *w, struct sw_work_item *it)
 {
 	struct sw_name *n = it->name;
 
@@ -276,7 +61,7 @@ static void finish_dropped(struct sw_work *w, struct sw_name *n)
 		w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
 }
 
-static void finish_item(struct sw_work *w, struct item *it, const struct sw_write_op *op,
+static void finish_item(struct sw_work *w, struct sw_work_item *it, const struct sw_write_op *op,
 			bool dropped)
 {
 	struct sw_name *n = it->name;
@@ -308,66 +93,26 @@ static void failed(struct sw_work *w, int rc)
 	w->retry_ms = sw_env_mono_ms(w->env) + RETRY_MS;
 }
 
-/* Names of the same group belong together as before. Without memory for that each goes its own way.
- */
-static void join_again(struct sw_work *w, const struct batch *b)
-{
-	struct sw_name **names = calloc(b->n + 1, sizeof(struct sw_name *));
-	size_t n = 0;
-
-	for (size_t i = 0; names && i < b->n; i++) {
-		if (b->items[i].name->has_edit)
-			names[n++] = b->items[i].name;
-		if (i + 1 < b->n && b->items[i + 1].group == b->items[i].group)
-			continue;
-		sw_name_join(w, names, n);
-		n = 0;
-	}
-	free(names);
-}
-
-static void unfinish(struct sw_work *w, struct batch *b, int rc)
+static void unfinish(struct sw_work *w, struct sw_work_batch *b, int rc)
 {
 	for (size_t i = 0; i < b->n; i++)
 		b->items[i].name->in_commit = false;
 	if (rc < 0) {
-		join_again(w, b);
+		sw_work_batch_join(w, b);
 		failed(w, rc);
 	}
 }
 
 /* The hashes of what was written: the database has completed the operations that changed something.
  */
-static void note_written(struct batch *b, const struct sw_write *w)
+static void note_written(struct sw_work_batch *b, const struct sw_write *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		if (w->ops[i].op.kind == SW_OP_PUT)
 			sw_op_new_hash(&w->ops[i].op, &b->items[w->ops[i].tag].written.hash);
 }
 
-/*
- * What was too large for one commit goes into several: false if it cannot be parted. Names that a
- * rename joined are parted only if they are too much by themselves. What is staged need not be
- * again.
- */
-static bool part(struct sw_work *w, const struct batch *b)
-{
-	if (b->n < 2)
-		return false;
-	if (b->n_groups > 1) {
-		w->n_batch = (b->n < w->n_batch ? b->n : w->n_batch) / 2;
-		join_again(w, b);
-	}
-	for (size_t i = 0; i < b->n; i++) {
-		struct item *it = &b->items[i];
-
-		if (it->version == it->name->version && sw_name_needs_stage(it->name))
-			it->name->file->stage = SW_TAKE(it->stage);
-	}
-	return true;
-}
-
-static void finish(struct sw_work *w, struct batch *b, const struct sw_write *write)
+static void finish(struct sw_work *w, struct sw_work_batch *b, const struct sw_write *write)
 {
 	w->n_batch = 2 * w->n_batch < SW_WORK_BATCH_MAX ? 2 * w->n_batch : SW_WORK_BATCH_MAX;
 	w->error[0] = '\0';
@@ -381,8 +126,8 @@ static void finish(struct sw_work *w, struct batch *b, const struct sw_write *wr
  * was; 2: there is more to do. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
 {
-	struct batch b = {0};
-	struct sw_write write = {.mode = is_strict(w) ? SW_MODE_STRICT : SW_MODE_MERGE,
+	struct sw_work_batch b = {0};
+	struct sw_write write = {.mode = sw_work_is_strict(w) ? SW_MODE_STRICT : SW_MODE_MERGE,
 				 .message = message,
 				 .from_work = true,
 				 .may_drop = true};
@@ -391,14 +136,14 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 
 	while (w->committing)
 		pthread_cond_wait(&w->committed, &w->lock);
-	rc = gather(w, all, &b);
+	rc = sw_work_gather(w, all, &b);
 	if (rc < 0 || b.n == 0) {
 		unfinish(w, &b, rc);
-		batch_fini(w, &b);
+		sw_work_batch_fini(w, &b);
 		return rc;
 	}
 	w->committing = true;
-	more = is_full(w, &b);
+	more = sw_work_batch_is_full(w, &b);
 	pthread_mutex_unlock(&w->lock);
 	write.ops = calloc(b.n, sizeof(*write.ops)); /* the database changes them in place */
 	write.n = b.n;
@@ -409,7 +154,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	}
 	pthread_mutex_lock(&w->lock);
 	w->committing = false;
-	if (rc == SW_ELIMIT && part(w, &b)) {
+	if (rc == SW_ELIMIT && sw_work_batch_part(w, &b)) {
 		unfinish(w, &b, 0);
 		more = true;
 		rc = 0;
@@ -419,7 +164,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 		unfinish(w, &b, rc);
 	}
 	free(write.ops);
-	batch_fini(w, &b);
+	sw_work_batch_fini(w, &b);
 	pthread_cond_broadcast(&w->committed);
 	return rc < 0 ? rc : 1 + more;
 }
