@@ -140,6 +140,7 @@ static int decode_name(struct sw_rd *r, struct sw_journal_name *out)
 	if (flags & FLAG_SPILL) {
 		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
 		out->spill = sw_rd_u64(r);
+		out->spill_check = sw_rd_u64(r);
 	} else if (out->row.is_blob) {
 		out->row.size = sw_rd_varint_max(r, SW_ROW_SIZE_MAX);
 		sw_rd_hash(r, &out->row.blob);
@@ -353,6 +354,7 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	if (n->spill) {
 		sw_buf_put_varint(out, n->row.size);
 		sw_buf_put_u64(out, n->spill);
+		sw_buf_put_u64(out, n->spill_check);
 	} else if (n->row.is_blob) {
 		sw_buf_put_varint(out, n->row.size);
 		sw_buf_put_hash(out, &n->row.blob);

@@ -13,7 +13,7 @@
  *             old:hash mode:u16 mtime:u64                    old: the version before; zero if none
  *             (follows:u64)                                  if so: once the record of that number is spent, the version
  *                                                            before is the one that its commit wrote
- *             (content:bytes | size:varint root:hash | size:varint file:u64 | after:u64 kept:varint content:bytes)
+ *             (content:bytes | size:varint root:hash | size:varint file:u64 check:u64 | after:u64 kept:varint content:bytes)
  *                                                            if it exists and key is not empty; tail: so many bytes of what
  *                                                            the record `after` said of the name, then these
  *
@@ -51,6 +51,7 @@ struct sw_journal_name {
 	bool is_tail;	   /* row.bytes are the end of the row, behind what the record of number `after` has before */
 	uint64_t after;
 	uint64_t spill;	   /* number of the file with row.size bytes of content; 0: none */
+	uint64_t spill_check; /* of these bytes (sw_spill_check()) */
 };
 
 /* Called for each record in order, with its number; names borrow during the call. Of damage: with what was lost by it. */

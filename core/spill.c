@@ -1,6 +1,7 @@
 #include "core/spill.h"
 
 #include "core/dir.h"
+#include "core/hash.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -23,7 +24,10 @@ struct sw_spill {
 	uint64_t size;
 	size_t n_fixers;
 	uint64_t fixed;		 /* bytes that must not change, while there are fixers */
+	uint64_t *checks; /* of blocks, as they were written; 0: it is to be read for it */
+	uint64_t n_checks;
 	atomic_bool is_kept;
+	atomic_bool is_broken;
 	pthread_mutex_t sync_lock;	 /* one flush at a time */
 	atomic_uint_least64_t n_changes; /* what was there already counts as one: nobody knows whether it was flushed */
 	atomic_uint_least64_t n_flushed; /* so many of them are on the disk */
@@ -32,6 +36,8 @@ struct sw_spill {
 	size_t n_users;		      /* of fd, which stays open for them */
 	struct sw_spill *next, *prev; /* in opened, while it is open */
 };
+
+#define BLOCK_SIZE ((uint64_t)SW_SPILL_PIECE)
 
 /*
  * Rows above the limit of memory may be many, and descriptors are few: only those that were used last are open, of all journals
@@ -207,6 +213,7 @@ void sw_spill_unref(struct sw_spill *s)
 		close_fd(s);
 	pthread_mutex_unlock(&opened.lock);
 	pthread_mutex_destroy(&s->sync_lock);
+	free(s->checks);
 	free(s->dir);
 	free(s->path);
 	free(s);
@@ -310,6 +317,11 @@ static int read_all(const struct sw_spill *s, int fd, uint64_t offset, void *out
 	return 0;
 }
 
+static int lost_end(const struct sw_spill *s)
+{
+	return sw_fail(SW_EIO, "%s has lost its end", s->path);
+}
+
 int sw_spill_read(struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got)
 {
 	int fd, rc = use(s, 0, &fd);
@@ -319,7 +331,139 @@ int sw_spill_read(struct sw_spill *s, uint64_t offset, void *out, size_t n, size
 		return rc;
 	rc = read_all(s, fd, offset, out, n, got);
 	let_go(s);
+	if (rc == 0 && *got < n && offset + *got < s->size)
+		rc = lost_end(s);
 	return rc;
+}
+
+/* Checks. The last block ends where the file does; the bytes of a hole are zero, and need not be read. */
+
+static uint64_t check_of(struct sw_view block)
+{
+	static const struct sw_sip_key key = {{'s', 'p', 'i', 'l', 'l'}};
+	uint64_t check = sw_sip(&key, block);
+
+	return check ? check : 1;
+}
+
+static uint64_t n_blocks(uint64_t size)
+{
+	return size / BLOCK_SIZE + (size % BLOCK_SIZE > 0);
+}
+
+static int reserve_checks(struct sw_spill *s, uint64_t size)
+{
+	uint64_t n = n_blocks(size), cap = s->n_checks * 2 > n ? s->n_checks * 2 : n, *v;
+
+	if (n <= s->n_checks)
+		return 0;
+	v = realloc(s->checks, cap * sizeof(*v));
+	if (!v)
+		return SW_ENOMEM;
+	memset(v + s->n_checks, 0, (cap - s->n_checks) * sizeof(*v));
+	s->checks = v;
+	s->n_checks = cap;
+	return 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Of the blocks with these bytes something else is to be known. */
+static void forget_checks(struct sw_spill *s, uint64_t from, uint64_t end)
+{
+	for (uint64_t b = from / BLOCK_SIZE; b < least(n_blocks(end), s->n_checks); b++)
+		s->checks[b] = 0;
+}
+
+/* It ends elsewhere now; what is new is a hole. */
+static void move_end(struct sw_spill *s, uint64_t size)
+{
+	static const uint8_t zeros[BLOCK_SIZE];
+	uint64_t hole = n_blocks(s->size) < size / BLOCK_SIZE ? check_of(sw_view(zeros, BLOCK_SIZE)) : 0;
+
+	forget_checks(s, least(s->size, size), s->size > size ? s->size : size);
+	for (uint64_t b = n_blocks(s->size); b < size / BLOCK_SIZE; b++)
+		s->checks[b] = hole;
+	s->size = size;
+}
+
+/* The check of that block of the first `size` bytes. It is kept if that is the block as it is with the size that the file has. */
+static int check_block(struct sw_spill *s, uint64_t b, uint64_t size, uint64_t *out)
+{
+	uint64_t from = b * BLOCK_SIZE, n = least(BLOCK_SIZE, size - from);
+	bool is_kept = from + n == least(from + BLOCK_SIZE, s->size);
+	uint8_t block[BLOCK_SIZE];
+	size_t got;
+	int rc;
+
+	if (is_kept && s->checks[b] > 0) {
+		*out = s->checks[b];
+		return 0;
+	}
+	rc = sw_spill_read(s, from, block, (size_t)n, &got);
+	if (rc == 0 && got < n)
+		rc = lost_end(s);
+	if (rc < 0)
+		return rc;
+	*out = check_of(sw_view(block, got));
+	if (is_kept)
+		s->checks[b] = *out;
+	return 0;
+}
+
+int sw_spill_check(struct sw_spill *s, uint64_t size, uint64_t *out)
+{
+	struct sw_spill_sum sum = {0};
+	int rc = reserve_checks(s, size), ended;
+
+	for (uint64_t b = 0; rc == 0 && b < n_blocks(size); b++) {
+		uint64_t check;
+
+		rc = check_block(s, b, size, &check);
+		if (rc == 0)
+			sw_buf_put_u64(&sum.checks, check);
+	}
+	ended = sw_spill_sum_end(&sum, out);
+	return rc < 0 ? rc : ended;
+}
+
+void sw_spill_sum_add(struct sw_spill_sum *sum, struct sw_view bytes)
+{
+	for (size_t at = 0; at < bytes.n; at += BLOCK_SIZE)
+		sw_buf_put_u64(&sum->checks, check_of(sw_view(bytes.p + at, (size_t)least(BLOCK_SIZE, bytes.n - at))));
+}
+
+int sw_spill_sum_end(struct sw_spill_sum *sum, uint64_t *out)
+{
+	int rc = sum->checks.rc;
+
+	*out = check_of(sw_buf_view(&sum->checks));
+	sw_buf_fini(&sum->checks);
+	return rc;
+}
+
+/*
+ * These bytes are there now. A block that they fill is known; one that they bring to its end is likely done with, and read while it
+ * is at hand. Others wait until somebody asks.
+ */
+static void note_written(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
+{
+	uint64_t end = offset + bytes.n, check;
+
+	if (offset > s->size)
+		move_end(s, offset);
+	if (end > s->size)
+		s->size = end;
+	for (uint64_t b = offset / BLOCK_SIZE; b * BLOCK_SIZE < end; b++) {
+		uint64_t from = b * BLOCK_SIZE, to = least(from + BLOCK_SIZE, s->size);
+
+		s->checks[b] = from >= offset && to <= end ? check_of(sw_view(bytes.p + (from - offset), (size_t)(to - from))) : 0;
+		if (s->checks[b] == 0 && from + BLOCK_SIZE <= end && check_block(s, b, s->size, &check) < 0)
+			s->checks[b] = 0;
+	}
 }
 
 static int write_all(const struct sw_spill *s, int fd, uint64_t offset, struct sw_view bytes)
@@ -344,12 +488,16 @@ int sw_spill_write(struct sw_spill *s, uint64_t offset, struct sw_view bytes)
 	assert(offset >= s->fixed);
 	if (rc < 0)
 		return rc;
-	rc = sw_env_fault(s->env, "spill.write");
+	rc = reserve_checks(s, offset + bytes.n);
+	if (rc == 0)
+		rc = sw_env_fault(s->env, "spill.write");
 	if (rc == 0)
 		rc = write_all(s, fd, offset, bytes);
 	atomic_fetch_add(&s->n_changes, 1);
-	if (rc == 0 && offset + bytes.n > s->size)
-		s->size = offset + bytes.n;
+	if (rc == 0)
+		note_written(s, offset, bytes);
+	else
+		forget_checks(s, offset, offset + bytes.n);
 	if (rc < 0 && ftruncate(fd, (off_t)s->size) < 0)
 		rc = sw_fail_errno("cannot write %s", s->path);
 	let_go(s);
@@ -362,6 +510,8 @@ int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 
 	assert(size >= s->fixed);
 	if (rc == 0)
+		rc = reserve_checks(s, size);
+	if (rc == 0)
 		rc = use(s, 0, &fd);
 	if (rc < 0)
 		return rc;
@@ -370,9 +520,15 @@ int sw_spill_truncate(struct sw_spill *s, uint64_t size)
 	let_go(s);
 	if (rc < 0)
 		return rc;
-	s->size = size;
+	move_end(s, size);
 	atomic_fetch_add(&s->n_changes, 1);
 	return 0;
+}
+
+void sw_spill_set_size(struct sw_spill *s, uint64_t size)
+{
+	forget_checks(s, least(s->size, size), s->size > size ? s->size : size);
+	s->size = size;
 }
 
 /* With the first flush, its name and that of its directory. */
@@ -386,13 +542,15 @@ static int flush(struct sw_spill *s)
 	rc = use(s, 0, &fd);
 	if (rc < 0)
 		return rc;
-	if (fdatasync(fd) < 0)
+	rc = sw_env_fault(s->env, "spill.sync");
+	if (rc == 0 && fdatasync(fd) < 0)
 		rc = sw_fail_errno("cannot flush %s", s->path);
 	let_go(s);
 	if (rc == 0 && s->n_flushed == 0)
 		rc = sw_dir_sync_of(s->path, s->env);
 	if (rc == 0 && s->n_flushed == 0)
 		rc = sw_dir_sync_of(s->dir, s->env);
+	s->is_broken = rc < 0;
 	if (rc == 0)
 		s->n_flushed = n;
 	return rc;
@@ -400,15 +558,18 @@ static int flush(struct sw_spill *s)
 
 int sw_spill_sync(struct sw_spill *s)
 {
-	int rc = sw_env_fault(s->env, "spill.sync");
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	/* Whoever finds nothing to do must not return before the flush that did it has ended. */
 	pthread_mutex_lock(&s->sync_lock);
-	rc = flush(s);
+	rc = s->is_broken ? sw_fail(SW_EIO, "%s could not be flushed, and what was written may be lost", s->path) : flush(s);
 	pthread_mutex_unlock(&s->sync_lock);
 	return rc;
+}
+
+bool sw_spill_is_broken(const struct sw_spill *s)
+{
+	return s->is_broken;
 }
 
 bool sw_spill_needs_sync(const struct sw_spill *s)

@@ -232,8 +232,10 @@ static void journal_is_dirty(struct sw_work *w)
 		w->on_due(w->on_due_arg);
 }
 
-void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out)
+int sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out)
 {
+	int rc = 0;
+
 	*out = (struct sw_journal_name){.table = sw_buf_view(&n->table),
 					.key = sw_buf_view(&n->key),
 					.exists = f || n->table_exists,
@@ -243,18 +245,20 @@ void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct s
 	if (!f) {
 		out->row.mode = n->table_mode;
 		out->row.mtime_ns = n->table_mtime_ns;
-		return;
+		return 0;
 	}
 	out->row = f->row;
 	if (f->spill) {
 		out->row =
 		    (struct sw_row){.size = f == n->file ? sw_spill_size(f->spill) : f->row.size};
 		out->spill = sw_spill_number(f->spill);
+		rc = sw_spill_check(f->spill, out->row.size, &out->spill_check);
 	} else if (f->in_memory) {
 		out->row = (struct sw_row){.size = f->bytes.n, .bytes = sw_buf_view(&f->bytes)};
 	}
 	out->row.mode = f->mode;
 	out->row.mtime_ns = f->mtime_ns;
+	return rc;
 }
 
 /* What is appended, or changed at the end, costs what it adds, until all that is more than the row.
@@ -301,7 +305,7 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 
 		if (names[i]->is_scratch || (names[i]->file && !f))
 			continue;
-		sw_name_describe(names[i], f, &list[m]);
+		rc = sw_name_describe(names[i], f, &list[m]);
 		if (f == names[i]->file)
 			take_tail(names[i], &list[m]);
 		of[m++] = names[i];
@@ -330,18 +334,29 @@ int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_
 
 /* Replay */
 
-static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j)
+/* It was only looked at. */
+static void leave(struct sw_spill *s)
+{
+	if (s)
+		sw_spill_keep(s);
+	sw_spill_unref(s);
+}
+
+/* spill: its content, if it has one, with a reference that is taken over. */
+static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j, struct sw_spill *spill)
 {
 	struct sw_file *f;
 	int rc = sw_file_new(w, &f);
 
-	if (rc < 0)
+	if (rc < 0) {
+		leave(spill);
 		return rc;
+	}
 	f->mode = j->row.mode & SW_MODE_MASK;
 	f->mtime_ns = f->ctime_ns = j->row.mtime_ns;
-	if (j->spill) {
-		rc = sw_spill_open(w->spill_dir, j->spill, j->row.size, w->env, &f->spill);
-		w->n_spills += rc == 0;
+	if (spill) {
+		f->spill = spill;
+		w->n_spills++;
 		f->in_memory = true;
 	} else if (j->row.is_blob) {
 		f->row = j->row;
@@ -374,16 +389,54 @@ static int replay_tail(struct sw_name *n, const struct sw_journal_name *j)
 	return f->bytes.rc;
 }
 
-/* What was not flushed may be gone, or shorter, after a power failure. */
-static bool has_spill(struct sw_work *w, const struct sw_journal_name *j)
+/* The content of the file is the beginning of what the record names: it has grown since. */
+static bool has_grown(const struct sw_name *n, const struct sw_journal_name *j)
+{
+	const struct sw_file *f = n->file;
+
+	return n->has_edit && f && f->spill && sw_spill_number(f->spill) == j->spill && sw_spill_size(f->spill) <= j->row.size;
+}
+
+/*
+ * The file that a record names, with a reference. NULL: it is not as it was then. After a power failure what was not flushed may be
+ * gone, shorter, or have its size and other bytes.
+ */
+static struct sw_spill *find_spill(struct sw_work *w, const struct sw_name *n, const struct sw_journal_name *j)
 {
 	struct sw_spill *spill;
+	uint64_t check;
 
-	if (sw_spill_open(w->spill_dir, j->spill, j->row.size, w->env, &spill) < 0)
-		return false;
-	sw_spill_keep(spill);
+	if (has_grown(n, j))
+		spill = n->file->spill;
+	else if (sw_spill_open(w->spill_dir, j->spill, j->row.size, w->env, &spill) < 0)
+		return NULL;
+	if (sw_spill_check(spill, j->row.size, &check) == 0 && check == j->spill_check)
+		return has_grown(n, j) ? sw_spill_ref(spill) : spill;
+	if (!has_grown(n, j))
+		leave(spill);
+	return NULL;
+}
+
+static int replay_growth(struct sw_name *n, const struct sw_journal_name *j, struct sw_spill *spill)
+{
+	sw_spill_set_size(spill, j->row.size);
+	n->file->mode = j->row.mode & SW_MODE_MASK;
+	n->file->mtime_ns = n->file->ctime_ns = j->row.mtime_ns;
 	sw_spill_unref(spill);
-	return true;
+	return 0;
+}
+
+/* What stands there now. */
+static int replay_content(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j, struct sw_spill *spill)
+{
+	if (j->is_tail)
+		return replay_tail(n, j);
+	if (spill && has_grown(n, j))
+		return replay_growth(n, j, spill);
+	if (j->key.n > 0 && j->exists)
+		return replay_file(w, n, j, spill);
+	sw_name_put_file(w, n, NULL);
+	return 0;
 }
 
 /* The base is the one that the program saw; its text is known only if it still stands. */
@@ -407,6 +460,7 @@ static void replay_base(struct sw_name *n, const struct sw_journal_name *j,
 static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_name *j)
 {
 	struct sw_spent spent = {0};
+	struct sw_spill *spill;
 	struct sw_name *n;
 	int rc = w->is_copy ? 0 : sw_db_spent(w->db, j->table, j->key, &spent);
 
@@ -419,30 +473,27 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	rc = sw_name_get(w, j->table, j->key, &n);
 	if (rc < 0)
 		return rc;
-	n->is_lost = j->is_damaged || (j->spill && !has_spill(w, j)) || (j->is_tail && !has_base_of_tail(n, j));
+	spill = j->spill ? find_spill(w, n, j) : NULL;
+	n->is_lost = j->is_damaged || (j->spill && !spill) || (j->is_tail && !has_base_of_tail(n, j));
 	if (n->is_lost)
 		return 0;
-	if (rc == 0 && j->is_checked) {
+	if (j->is_checked) {
 		w->n_checks += !n->is_checked;
 		n->is_checked = true;
 		return 0;
 	}
 	n->is_scratch = false; /* as such it would not be recorded */
-	if (rc == 0)
-		rc = sw_name_edit(w, n);
-	if (rc < 0)
+	rc = sw_name_edit(w, n);
+	if (rc < 0) {
+		leave(spill);
 		return rc;
+	}
 	replay_base(n, j, &spent);
 	n->journal_seq = seq;
 	n->table_exists = j->key.n == 0 && j->exists;
 	n->table_mode = j->row.mode & SW_MODE_MASK;
 	n->table_mtime_ns = j->row.mtime_ns;
-	if (j->is_tail)
-		rc = replay_tail(n, j);
-	else if (j->key.n > 0 && j->exists)
-		rc = replay_file(w, n, j);
-	else
-		sw_name_put_file(w, n, NULL);
+	rc = replay_content(w, n, j, spill);
 	sw_name_touch(w, n);
 	if (rc == 0)
 		sw_name_record_spill(w, n, n->file ? n->file->spill : NULL);

@@ -185,7 +185,7 @@ int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) S
 /* The same, but of a file that somebody is writing what it was before; of one that is new, nothing. */
 int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
 /* What a record says of an edit, if that file is what stands there, or NULL. Borrows from the name and the file. */
-void sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out);
+int sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw_journal_name *out) SW_MUST_CHECK;
 /* That record is in the journal: seq is its number, f what it is about, or NULL. */
 void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file *f, uint64_t seq,
 		      const struct sw_journal_name *record);

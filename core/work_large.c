@@ -4,6 +4,12 @@
  *
  * A record of the journal names such a file, and what it names stays as it is: who was told that a row is safe has it, whatever
  * becomes of what is written next. So a change goes into another file, and the first one goes when a newer record is on the disk.
+ *
+ * The first edit after a commit copies the row, and that of a smaller one is journalled whole. Measured with a line of 100 bytes
+ * appended between commits: 0.95 MB of journal to a row of 1 MiB, 10.5 MB of file to one of 10 MiB, for 9 and 25 % of the time that
+ * the line takes until it is committed, for that cuts the whole row anew; most of it is gone before it would reach the disk. A record
+ * that builds on the version that is committed would save that, but needs it to be there after a crash, when nothing pins it: a
+ * merge or gc may have freed it by then, and what was acknowledged would be lost.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -33,28 +39,6 @@ int sw_file_make_large(struct sw_work *w, struct sw_file *f)
 	f->spill = spill;
 	f->in_memory = true;
 	w->n_spills++;
-	return 0;
-}
-
-int sw_file_make_small(struct sw_work *w, struct sw_file *f, uint64_t n)
-{
-	struct sw_buf bytes = {0};
-	size_t got;
-	int rc = 0;
-
-	assert(n <= sw_spill_size(f->spill));
-	if (n > 0 && !sw_buf_reserve(&bytes, (size_t)n))
-		return SW_ENOMEM;
-	if (n > 0)
-		rc = sw_spill_read(f->spill, 0, bytes.p, (size_t)n, &got);
-	if (rc < 0) {
-		sw_buf_fini(&bytes);
-		return rc;
-	}
-	bytes.n = (size_t)n;
-	sw_buf_fini(&f->bytes);
-	f->bytes = bytes;
-	sw_file_drop_spill(w, f);
 	return 0;
 }
 
@@ -109,6 +93,73 @@ static int read_spill(void *arg, uint64_t offset, void *out, size_t n, size_t *g
 	return sw_spill_read(arg, offset, out, n, got);
 }
 
+/* Of checks: what was written, and what can be read. */
+static int compare(uint64_t written, uint64_t read)
+{
+	if (read == written)
+		return 0;
+	return sw_fail(SW_EIO, "a large row could not be brought to the disk, and what was written is lost; write it again");
+}
+
+/* A new one with the first n bytes of another. */
+static int copy_of(struct sw_work *w, struct sw_spill *s, uint64_t n, struct sw_spill **out)
+{
+	struct sw_spill *copy;
+	uint64_t written, read;
+	int rc = copy_spill(w, read_spill, s, n, &copy);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_spill_check(s, n, &written);
+	if (rc == 0)
+		rc = sw_spill_check(copy, n, &read);
+	if (rc == 0)
+		rc = compare(written, read);
+	if (rc < 0)
+		sw_spill_unref(copy);
+	else
+		*out = copy;
+	return rc;
+}
+
+/* The first n bytes of it. */
+static int read_small(struct sw_spill *s, uint64_t n, struct sw_buf *out)
+{
+	struct sw_spill_sum sum = {0};
+	uint64_t written, read;
+	size_t got = 0;
+	int rc;
+
+	if (n > 0 && !sw_buf_reserve(out, (size_t)n))
+		return SW_ENOMEM;
+	rc = n > 0 ? sw_spill_read(s, 0, out->p, (size_t)n, &got) : 0;
+	if (rc < 0)
+		return rc;
+	out->n = got;
+	sw_spill_sum_add(&sum, sw_buf_view(out));
+	rc = sw_spill_sum_end(&sum, &read);
+	if (rc == 0)
+		rc = sw_spill_check(s, n, &written);
+	return rc < 0 ? rc : compare(written, read);
+}
+
+int sw_file_make_small(struct sw_work *w, struct sw_file *f, uint64_t n)
+{
+	struct sw_buf bytes = {0};
+	int rc;
+
+	assert(n <= sw_spill_size(f->spill));
+	rc = read_small(f->spill, n, &bytes);
+	if (rc < 0) {
+		sw_buf_fini(&bytes);
+		return rc;
+	}
+	sw_buf_fini(&f->bytes);
+	f->bytes = bytes;
+	sw_file_drop_spill(w, f);
+	return 0;
+}
+
 int sw_file_unfix(struct sw_work *w, struct sw_file *f, uint64_t from, uint64_t n)
 {
 	struct sw_spill *spill;
@@ -116,7 +167,7 @@ int sw_file_unfix(struct sw_work *w, struct sw_file *f, uint64_t from, uint64_t 
 
 	if (from >= sw_spill_fixed(f->spill))
 		return 0;
-	rc = copy_spill(w, read_spill, f->spill, n, &spill);
+	rc = copy_of(w, f->spill, n, &spill);
 	if (rc < 0)
 		return rc;
 	sw_spill_unref(f->spill);
@@ -237,6 +288,7 @@ bool sw_name_needs_stage(const struct sw_name *n)
 struct staging {
 	struct sw_work *w;
 	struct sw_spill *spill;
+	struct sw_spill_sum sum; /* of what was read */
 	bool runs;	  /* on the thread of sw_work_run(), which has other things to do */
 	uint64_t next_ms; /* when it looks for them again */
 };
@@ -246,12 +298,32 @@ static int read_staged(void *arg, uint64_t offset, void *out, size_t n, size_t *
 {
 	struct staging *s = arg;
 	uint64_t now = sw_env_mono_ms(s->w->env);
+	int rc;
 
 	if (s->runs && now >= s->next_ms) {
 		sw_work_run_others(s->w);
 		s->next_ms = now + s->w->settle_ms / 2 + 1;
 	}
-	return sw_spill_read(s->spill, offset, out, n, got);
+	rc = sw_spill_read(s->spill, offset, out, n, got);
+	if (rc == 0)
+		sw_spill_sum_add(&s->sum, sw_view(out, *got));
+	return rc;
+}
+
+/* Without the lock: what is read must be what was written, for nobody would notice later. */
+static int stage_content(struct staging *s, uint64_t check, struct sw_stage **stage, struct sw_row *row)
+{
+	uint64_t read;
+	int ended, rc = sw_stage_new(s->w->db, stage);
+
+	if (rc == 0)
+		rc = sw_stage_row(*stage, read_staged, s, row);
+	ended = sw_spill_sum_end(&s->sum, &read);
+	if (rc == 0)
+		rc = ended < 0 ? ended : compare(check, read);
+	if (rc < 0)
+		sw_stage_free(SW_TAKE(*stage));
+	return rc;
 }
 
 static int stage_file(struct sw_work *w, struct sw_file *f, bool runs)
@@ -260,22 +332,20 @@ static int stage_file(struct sw_work *w, struct sw_file *f, bool runs)
 	struct sw_stage *stage = NULL;
 	struct sw_spill *spill;
 	struct sw_row row = {0};
+	uint64_t check;
 	int rc;
 
 	f->n_refs++;
 	sw_file_wait(w, f);
-	if (!f->spill || f->stage) { /* somebody else did it */
+	rc = f->spill && !f->stage ? sw_spill_check(f->spill, sw_spill_size(f->spill), &check) : 0;
+	if (rc < 0 || !f->spill || f->stage) { /* or somebody else did it */
 		sw_file_unref(w, f);
-		return 0;
+		return rc;
 	}
 	f->is_staging = true;
 	spill = s.spill = sw_spill_ref(f->spill);
 	pthread_mutex_unlock(&w->lock);
-	rc = sw_stage_new(w->db, &stage);
-	if (rc == 0)
-		rc = sw_stage_row(stage, read_staged, &s, &row);
-	if (rc < 0)
-		sw_stage_free(stage);
+	rc = stage_content(&s, check, &stage, &row);
 	pthread_mutex_lock(&w->lock);
 	f->is_staging = false;
 	if (rc == 0 && f->spill == spill) {
@@ -358,6 +428,56 @@ bool sw_work_has_dirty_spills(const struct sw_work *w)
 	return false;
 }
 
+/* Without the lock. Each of them is tried. */
+static int sync_all(struct sw_spill **v, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int one = sw_spill_sync(v[i]);
+
+		rc = rc < 0 ? rc : one;
+		sw_spill_unref(v[i]);
+	}
+	return rc;
+}
+
+/* After a flush that failed nobody knows what is on the disk, and the next one would not tell: all of it goes into another file. */
+static int renew(struct sw_work *w, struct sw_name *n)
+{
+	int rc = sw_file_unfix(w, n->file, 0, sw_spill_size(n->file->spill));
+
+	if (rc == 0)
+		rc = sw_name_journal(w, &n, 1);
+	return rc < 0 ? rc : sw_spill_sync(n->file->spill);
+}
+
+/* What the journal names is what stands there: no program has begun to change it since. */
+static bool is_as_recorded(const struct sw_name *n)
+{
+	return n->recorded && n->file && n->recorded == n->file->spill && sw_file_whole(n->file) == n->file;
+}
+
+/* Those of all files, or of that one. */
+static int renew_broken(struct sw_work *w, const struct sw_file *f)
+{
+	int rc = 0;
+
+	for (struct sw_name *n = w->first_edit; rc == 0 && n; n = n->next_edit)
+		if (is_as_recorded(n) && sw_spill_is_broken(n->recorded) && (!f || n->file == f))
+			rc = renew(w, n);
+	return rc;
+}
+
+/* A flush has failed; what could not be flushed may be in another file by now. */
+static int sync_again(struct sw_work *w, const struct sw_file *f, int failed)
+{
+	int rc = renew_broken(w, f);
+	bool is_done = f ? f->name && is_as_recorded(f->name) && !needs_sync(f->name) : !sw_work_has_dirty_spills(w);
+
+	return rc < 0 || is_done ? rc : failed;
+}
+
 int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f)
 {
 	struct sw_spill *one = f && f->spill ? sw_spill_ref(f->spill) : NULL, **v = &one;
@@ -369,13 +489,9 @@ int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f)
 	if (rc < 0 || (n == 0 && v == &one))
 		return rc;
 	pthread_mutex_unlock(&w->lock);
-	for (size_t i = 0; i < n; i++) {
-		if (rc == 0)
-			rc = sw_spill_sync(v[i]);
-		sw_spill_unref(v[i]);
-	}
+	rc = sync_all(v, n);
 	pthread_mutex_lock(&w->lock);
 	if (v != &one)
 		free(v);
-	return rc;
+	return rc < 0 ? sync_again(w, f, rc) : 0;
 }

@@ -72,7 +72,9 @@ static int write_name(struct sw_work *w, struct sw_journal *j, struct sw_name *n
 	}
 	if (rc < 0 || !is_in_journal(n))
 		return rc;
-	sw_name_describe(n, f, &record);
+	rc = sw_name_describe(n, f, &record);
+	if (rc < 0)
+		return rc;
 	if (is_unborn(n)) {
 		record.exists = true;
 		record.row = (struct sw_row){.mode = n->file->mode, .mtime_ns = n->file->mtime_ns};

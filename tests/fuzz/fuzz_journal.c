@@ -56,6 +56,8 @@ static int see(void *arg, uint64_t seq, const struct sw_journal_name *names, siz
 		sw_buf_put_u64(&s->text, names[i].row.size);
 		sw_buf_put_u8(&s->text, names[i].is_tail);
 		sw_buf_put_u64(&s->text, names[i].after);
+		sw_buf_put_u64(&s->text, names[i].spill);
+		sw_buf_put_u64(&s->text, names[i].spill_check);
 		if (names[i].row.is_blob)
 			sw_buf_put_hash(&s->text, &names[i].row.blob);
 		else
@@ -148,7 +150,12 @@ static size_t append_records(struct sw_journal *j, struct sw_rd *in, struct seen
 			names[i].row.mode = what & 7;
 			names[i].row.mtime_ns = what;
 			names[i].row.is_blob = what & 32;
-			if (what & 32) {
+			if ((what & 160) == 160 && names[i].exists && names[i].key.n > 0) {
+				names[i].row.is_blob = false;
+				names[i].row.size = what;
+				names[i].spill = what;
+				names[i].spill_check = ~UINT64_C(0) / what;
+			} else if (what & 32) {
 				names[i].row.size = what;
 				names[i].row.blob.b[3] = what;
 			} else {

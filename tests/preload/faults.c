@@ -4,7 +4,8 @@
  * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
  * FAIL_WRITES=F   durable writes fail with the errno that stands in the file F, 0 for none; it may change at any time
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
- * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there
+ * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there; not
+ *                 those of up to 64 KiB, which look at what was just written
  * HOLD_MOUNT=F    it mounts only when the file F is gone
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
@@ -76,7 +77,7 @@ static void hold(const char *variable)
 
 ssize_t pread(int fd, void *buf, size_t n, off_t offset)
 {
-	if (is_large(fd))
+	if (n > 65536 && is_large(fd))
 		hold("HOLD_LARGE");
 	return syscall(SYS_pread64, fd, buf, n, offset);
 }

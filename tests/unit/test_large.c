@@ -1,5 +1,6 @@
 /* Large rows under edit: files of their own, staged into the store before they are committed. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -362,6 +363,275 @@ static void a_file_that_lost_its_end_is_not_the_row(void **state)
 	fill(expected, SIZE, 1);
 	check_row(&s, "r", SIZE);
 	assert_int_equal(n_files(&s), 0);
+	end(&s);
+}
+
+/* The number of the file that was made last. */
+static unsigned long newest_file(struct set *s)
+{
+	struct dirent *e;
+	char path[256];
+	unsigned long newest = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/journal.large", s->t.dir);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((e = readdir(dir)))
+		if (strtoul(e->d_name, NULL, 10) > newest)
+			newest = strtoul(e->d_name, NULL, 10);
+	closedir(dir);
+	return newest;
+}
+
+static void overwrite_newest(struct set *s, size_t at, size_t n)
+{
+	static const uint8_t zeros[200000];
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/journal.large/%lu", s->t.dir, newest_file(s));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, zeros, n, (off_t)at), n);
+	close(fd);
+}
+
+/*
+ * A power failure can leave a file with its size and without what was written into it, when nobody has flushed it, and the record that
+ * names it on the disk. Then the version that was flushed before stands.
+ */
+static void a_file_with_other_bytes_is_not_the_row(void **state)
+{
+	static const size_t places[] = {0, 1500000, SIZE - 1};
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		begin(&s);
+		pass(&s);
+		write_row(&s, "r", SIZE);
+		open_row(&s, "r", 0, &h);
+		TEST_OK(sw_handle_sync(s.w, &h)); /* it is new: not committed by that */
+		sw_handle_release(s.w, &h);
+		memset(expected, 'n', SIZE);
+		write_row(&s, "r", SIZE);
+		overwrite_newest(&s, places[i], 1);
+		fill(expected, SIZE, 1);
+		crash(&s);
+		check_row(&s, "r", SIZE);
+		pass(&s);
+		assert_true(is_committed(&s, SIZE));
+		end(&s);
+	}
+}
+
+/* It grows in place, line by line; of that only what is whole counts. */
+static void of_a_file_that_has_grown_what_is_whole_counts(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+	size_t n = SIZE;
+
+	(void)state;
+	fill(expected + SIZE, SIZE, 2);
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	for (int i = 0; i < 200; i++, n += 1001)
+		TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view(expected + n, 1001)));
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	check_row(&s, "r", n);
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	TEST_OK(sw_handle_write(s.w, &h, 0, true, sw_view(expected + n, 1001)));
+	sw_handle_release(s.w, &h);
+	overwrite_newest(&s, n + 1000, 1);
+	crash(&s);
+	check_row(&s, "r", n);
+	overwrite_newest(&s, SIZE + 1, 1);
+	crash(&s);
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+/* Whatever was done to a row, what it had then is what a crash leaves: checks are kept of blocks, and each of these makes other ones. */
+static void every_change_of_a_large_row_survives_a_crash(void **state)
+{
+	static const struct {
+		size_t at, n;
+	} writes[] = {{SIZE, 70000}, {65536, 65536}, {65536 * 2 - 1, 2}, {5, 100000}, {SIZE + 70000, 1}, {65536 * 5, 65536 * 3 + 1}, {4000000, 10}, {4400000, 10}};
+	struct sw_handle h;
+	size_t n = SIZE;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	memset(expected + SIZE, 0, SIZE);
+	for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++) {
+		size_t end = writes[i].at + writes[i].n;
+
+		fill(expected + writes[i].at, writes[i].n, 10 + i);
+		open_row(&s, "r", SW_OPEN_WRITE, &h);
+		TEST_OK(sw_handle_write(s.w, &h, writes[i].at, false, sw_view(expected + writes[i].at, writes[i].n)));
+		TEST_OK(sw_handle_flush(s.w, &h));
+		sw_handle_release(s.w, &h);
+		n = n < end ? end : n;
+		if (i % 2)
+			crash(&s);
+		check_row(&s, "r", n);
+	}
+	for (int i = 0; i < 4; i++) { /* shorter, and longer by a hole */
+		uint64_t size = n = n - 300000;
+
+		TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("r"), NULL, NULL, &size));
+		memset(expected + n, 0, 400000);
+		size = n = n + 200000;
+		TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("r"), NULL, NULL, &size));
+		crash(&s);
+		check_row(&s, "r", n);
+	}
+	pass(&s);
+	check_row(&s, "r", n);
+	end(&s);
+}
+
+/* Nothing makes a row of what is left of a file: it is not committed, nor copied. */
+static void a_file_that_has_become_shorter_is_an_error(void **state)
+{
+	struct sw_work_status status;
+	struct sw_handle h;
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	write_row(&s, "r", SIZE);
+	snprintf(path, sizeof(path), "%s/journal.large/%lu", s.t.dir, newest_file(&s));
+	assert_int_equal(truncate(path, SIZE - 200000), 0);
+	s.t.env.now_ms += 5000;
+	assert_int_equal(sw_work_run(s.w), SW_EIO);
+	sw_work_status(s.w, &status);
+	assert_non_null(strstr(status.error, "has lost its end"));
+	open_row(&s, "r", SW_OPEN_WRITE, &h);
+	assert_int_equal(sw_handle_write(s.w, &h, 0, false, sw_view(expected, 10)), SW_EIO);
+	assert_int_equal(sw_handle_truncate(s.w, &h, SIZE - 100), SW_EIO);
+	sw_handle_release(s.w, &h);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	assert_true(is_committed(&s, SIZE));
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+static void fail_flush(struct set *s, struct sw_handle *h)
+{
+	s->t.env.fail_in = 2; /* the record is written, the flush of what it names fails */
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.dies = true;
+	assert_int_equal(sw_handle_sync(s->w, h), SW_EIO);
+	s->t.env.dies = s->t.env.is_dead = false;
+}
+
+/* After a flush that failed the next one may succeed without having written anything: only another file helps. */
+static void what_cannot_be_flushed_is_written_anew(void **state)
+{
+	unsigned long before;
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	for (int at_once = 0; at_once < 2; at_once++) {
+		write_row(&s, at_once ? "r" : "q", SIZE);
+		before = newest_file(&s);
+		open_row(&s, at_once ? "r" : "q", 0, &h);
+		if (at_once) {
+			s.t.env.fail_in = 2;
+			s.t.env.fail_rc = SW_EIO;
+		} else {
+			fail_flush(&s, &h);
+			assert_int_equal(newest_file(&s), before);
+		}
+		TEST_OK(sw_handle_sync(s.w, &h));
+		assert_int_equal(s.t.env.fail_in, 0);
+		assert_true(newest_file(&s) > before);
+		sw_handle_release(s.w, &h);
+	}
+	crash(&s);
+	check_row(&s, "q", SIZE);
+	check_row(&s, "r", SIZE);
+	pass(&s);
+	assert_int_equal(n_files(&s), 0);
+	end(&s);
+}
+
+/* So it is when time flushes it, and when it is committed. */
+static void what_could_not_be_flushed_is_committed_from_another_file(void **state)
+{
+	unsigned long before;
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	write_row(&s, "r", SIZE);
+	before = newest_file(&s);
+	open_row(&s, "r", 0, &h);
+	fail_flush(&s, &h);
+	TEST_OK(sw_work_sync(s.w));
+	assert_true(newest_file(&s) > before);
+	before = newest_file(&s);
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	open_row(&s, "r", 0, &h);
+	fail_flush(&s, &h);
+	sw_handle_release(s.w, &h);
+	pass(&s);
+	assert_true(is_committed(&s, SIZE));
+	check_row(&s, "r", SIZE);
+	end(&s);
+}
+
+/* The system may have dropped what it could not write. Nothing else takes its place, and whoever wrote it is told. */
+static void what_was_lost_by_a_flush_is_not_the_row(void **state)
+{
+	struct sw_work_status status;
+	struct sw_handle h, writer;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	fill(expected, SIZE, 2);
+	write_row(&s, "r", SIZE);
+	open_row(&s, "r", SW_OPEN_WRITE, &writer); /* it is not committed at once */
+	TEST_OK(sw_handle_write(s.w, &writer, SIZE, false, sw_view(expected, 10)));
+	TEST_OK(sw_handle_flush(s.w, &writer));
+	open_row(&s, "r", 0, &h);
+	overwrite_newest(&s, 1000000, 100);
+	s.t.env.fail_in = 1;
+	assert_int_equal(sw_handle_sync(s.w, &h), SW_EIO); /* which would commit it */
+	s.t.env.fail_in = 0;
+	assert_false(is_committed(&s, SIZE + 10));
+	s.t.env.now_ms += 5000;
+	assert_int_equal(sw_work_run(s.w), SW_EIO);
+	sw_work_status(s.w, &status);
+	assert_non_null(strstr(status.error, "write it again"));
+	assert_false(is_committed(&s, SIZE + 10));
+	sw_handle_release(s.w, &writer);
+	sw_handle_release(s.w, &h);
+	write_row(&s, "r", SIZE);
+	pass(&s);
+	check_row(&s, "r", SIZE);
+	sw_work_status(s.w, &status);
+	assert_int_equal(status.error[0], 0);
 	end(&s);
 }
 
@@ -814,6 +1084,13 @@ int main(void)
 	    cmocka_unit_test(what_was_flushed_is_kept_until_something_newer_is),
 	    cmocka_unit_test(what_was_replaced_goes_with_the_next_flush),
 	    cmocka_unit_test(a_file_that_lost_its_end_is_not_the_row),
+	    cmocka_unit_test(a_file_with_other_bytes_is_not_the_row),
+	    cmocka_unit_test(of_a_file_that_has_grown_what_is_whole_counts),
+	    cmocka_unit_test(every_change_of_a_large_row_survives_a_crash),
+	    cmocka_unit_test(a_file_that_has_become_shorter_is_an_error),
+	    cmocka_unit_test(what_cannot_be_flushed_is_written_anew),
+	    cmocka_unit_test(what_could_not_be_flushed_is_committed_from_another_file),
+	    cmocka_unit_test(what_was_lost_by_a_flush_is_not_the_row),
 	    cmocka_unit_test(rows_grow_and_shrink_across_the_limit),
 	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
 	    cmocka_unit_test(a_failed_write_leaves_the_row_as_it_was),
