@@ -425,7 +425,7 @@ static int look_at_row(const struct step *s, struct sw_view table, struct sw_vie
 		rc = sw_schema_rows_check_row(&rows, key, &row);
 	else if (rc == SW_ENOTFOUND)
 		rc = 0;
-	return rc == 0 || rc == SW_EINVAL ? set_row(s, table, key, rc) : rc;
+	return rc >= 0 || rc == SW_EINVAL ? set_row(s, table, key, rc) : rc;
 }
 
 static int look_at_queue(const struct step *s)

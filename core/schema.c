@@ -1,20 +1,19 @@
 #include "core/schema.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/columns.h"
 #include "core/json.h"
 #include "core/row.h"
+#include "core/schema_internal.h"
 
-#define LENGTH_MAX     ((int)(2 * SW_COLUMNS_TEXT_MAX)) /* bytes of a value that SQLite makes */
+#define LENGTH_MAX     ((int)(2 * SW_COLUMNS_TEXT_MAX)) /* bytes of a value, but in a check */
 #define SQL_MAX        (1 << 20)
 #define EXPR_DEPTH_MAX 100
-#define PATTERN_MAX    256  /* of LIKE and GLOB */
 #define STEPS_EVERY    1000 /* instructions of SQLite's machine */
-#define STEPS_MAX      1000 /* times that: some 20 ms */
+#define STEPS_MAX      1000 /* times that, for a text: some 20 ms */
 #define REASON_MAX     256
 
 /* What a value of a row is. */
@@ -42,10 +41,13 @@ struct sw_schema {
 	size_t n_refs;
 	sqlite3_stmt *insert; /* of rows with the columns in shape */
 	bool *shape;
+	size_t n_looks; /* of insert at whole values, at most */
 	sqlite3_stmt *clear;
 	bool is_ours;    /* what is prepared now is no text of others */
 	size_t n_tables; /* that were made */
+	size_t n_indexes;
 	size_t n_steps;
+	size_t left;             /* of SW_SCHEMA_WORK_MAX, in the row that is being checked */
 	char reason[REASON_MAX]; /* why the authorizer said no */
 	struct sw_buf text;      /* of a value */
 };
@@ -57,24 +59,11 @@ bool sw_schema_concerns(struct sw_view key)
 	return key.n >= n && memcmp(key.p + key.n - n, SW_SCHEMA_ROW_SUFFIX, n) == 0;
 }
 
-/*
- * What a hostile text could do by them ends soon, needs little memory, and gives the same tomorrow.
- * Those for JSON are not among them: SQLite 3.40 takes them for unsafe.
- */
-static const char *const functions[] = {
-    "abs",    "ceil",  "ceiling", "char",   "coalesce", "date",      "datetime", "floor",
-    "glob",   "hex",   "ifnull",  "iif",    "instr",    "julianday", "length",   "like",
-    "likely", "lower", "ltrim",   "max",    "min",      "mod",       "nullif",   "pow",
-    "power",  "round", "rtrim",   "sign",   "sqrt",     "strftime",  "substr",   "substring",
-    "time",   "trim",  "trunc",   "typeof", "unicode",  "unixepoch", "unlikely", "upper"};
-
-static bool is_function_allowed(const char *name)
-{
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-		if (sqlite3_stricmp(functions[i], name) == 0)
-			return true;
-	return false;
-}
+/* Only the name that the primary key is can be held to be its own, in all the table, by looking at
+ * one row. */
+static const char refused_unique[] =
+    "UNIQUE cannot be checked, as only names of rows are known to be different; leave it out, or "
+    "make the column the PRIMARY KEY, which is the row's name";
 
 static int deny(struct sw_schema *s, const char *format, const char *name)
 {
@@ -91,7 +80,7 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	(void)db;
 	(void)trigger;
 	if (action == SQLITE_FUNCTION)
-		return is_function_allowed(b)
+		return sw_schema_may_call(b)
 			   ? SQLITE_OK
 			   : deny(s, "the function %s() may not be used in it", b);
 	if (s->is_ours)
@@ -102,9 +91,12 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 			return deny(s, "AUTOINCREMENT means nothing here%s; leave it out", "");
 		s->n_tables++;
 		return SQLITE_OK;
-	case SQLITE_CREATE_INDEX: /* one that a constraint makes: a statement for it would be a
-				     second one */
-	case SQLITE_INSERT:       /* these three: SQLite's own table of tables */
+	case SQLITE_CREATE_INDEX: /* that a constraint makes: a statement for it would be a second
+				     one. The key's is one */
+		if (s->n_indexes++ > 0)
+			return deny(s, "%s", refused_unique);
+		return SQLITE_OK;
+	case SQLITE_INSERT: /* these three: SQLite's own table of tables */
 	case SQLITE_UPDATE:
 	case SQLITE_READ:
 		return SQLITE_OK;
@@ -141,9 +133,8 @@ static void limit(sqlite3 *db)
 		      {SQLITE_LIMIT_COLUMN, SW_SCHEMA_COLUMNS_MAX},
 		      {SQLITE_LIMIT_EXPR_DEPTH, EXPR_DEPTH_MAX},
 		      {SQLITE_LIMIT_COMPOUND_SELECT, 2},
-		      {SQLITE_LIMIT_FUNCTION_ARG, 64},
+		      {SQLITE_LIMIT_FUNCTION_ARG, SW_SCHEMA_ARGS_MAX},
 		      {SQLITE_LIMIT_ATTACHED, 0},
-		      {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_MAX},
 		      {SQLITE_LIMIT_TRIGGER_DEPTH, 0},
 		      {SQLITE_LIMIT_WORKER_THREADS, 0}};
 
@@ -164,6 +155,8 @@ static int open_memory(struct sw_schema *s)
 		rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	if (rc == SQLITE_OK)
+		rc = sw_schema_put_functions(s->db, &s->left);
 	if (rc != SQLITE_OK)
 		return SW_ENOMEM;
 	limit(s->db);
@@ -258,15 +251,11 @@ static int take_column(struct sw_schema *s, sqlite3_stmt *row)
 	return 0;
 }
 
-/* Only the name that the primary key is can be held to be its own, in all the table, by looking at
- * one row. */
 static int refuse_index(struct sw_schema *s, sqlite3_stmt *row)
 {
 	(void)s;
 	(void)row;
-	return sw_fail(SW_EINVAL, "UNIQUE cannot be checked, as only names of rows are known to be "
-				  "different; leave it out, or make "
-				  "the column the PRIMARY KEY, which is the row's name");
+	return sw_fail(SW_EINVAL, "%s", refused_unique);
 }
 
 static int column_cmp(const void *a, const void *b)
@@ -370,6 +359,7 @@ int sw_schema_new(struct sw_view text, struct sw_schema **out)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return SW_ENOMEM;
+	s->left = SW_SCHEMA_WORK_MAX;
 	rc = open_memory(s);
 	if (rc == 0)
 		rc = run_text(s, text);
@@ -490,7 +480,8 @@ static void put_columns(const struct sw_schema *s, sqlite3_str *sql, bool all)
  */
 static int prepare_insert(struct sw_schema *s)
 {
-	sqlite3_str *sql = sqlite3_str_new(s->db);
+	sqlite3_str *sql = sqlite3_str_new(NULL);
+	struct sw_schema_program program;
 	size_t n = 0;
 	char *text;
 	int rc;
@@ -514,9 +505,35 @@ static int prepare_insert(struct sw_schema *s)
 	if (!text)
 		return SW_ENOMEM;
 	sqlite3_finalize(SW_TAKE(s->insert));
-	rc = sqlite3_prepare_v2(s->db, text, -1, &s->insert, NULL);
+	rc = sw_schema_weigh(s->db, text, &program);
+	/* A DEFAULT is not looked at before it is used. */
+	if (rc == SQLITE_OK && program.function[0]) {
+		deny(s, "the function %s() may not be used in it", program.function);
+		rc = SQLITE_AUTH;
+	}
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v2(s->db, text, -1, &s->insert, NULL);
+	s->n_looks = program.n_looks;
 	sqlite3_free(text);
 	return rc == SQLITE_OK ? 0 : fault(s, rc);
+}
+
+/* Values in a check, the row itself among them, are not longer than that. */
+static size_t length_of(struct sw_view row)
+{
+	return row.n + SW_SCHEMA_VALUE_MAX;
+}
+
+/* Whether there is more to look at than a check may; else this is taken off what it may. */
+static bool is_too_much(struct sw_schema *s, struct sw_view row)
+{
+	size_t length = length_of(row);
+
+	s->left = SW_SCHEMA_WORK_MAX;
+	if (s->n_looks > s->left / length)
+		return true;
+	s->left -= s->n_looks * length;
+	return false;
 }
 
 static int bind_number(struct sw_schema *s, int at, struct sw_view value)
@@ -648,10 +665,13 @@ static int keep_refs(struct sw_schema *s)
 	return rc;
 }
 
+/* 1: it was more than may be done. */
 static int insert(struct sw_schema *s, struct sw_view stem)
 {
 	int step = sqlite3_step(s->insert), rc;
 
+	if (step == SQLITE_TOOBIG || step == SQLITE_INTERRUPT)
+		return 1;
 	if (step != SQLITE_ROW)
 		return fault(s, step);
 	rc = check_kinds(s);
@@ -680,22 +700,34 @@ static int clear(struct sw_schema *s)
 	return rc == SQLITE_OK || rc == SQLITE_DONE ? 0 : fault(s, rc);
 }
 
-static int check_columns(struct sw_schema *s, struct sw_view stem, const struct sw_columns *row)
+static int try_row(struct sw_schema *s, struct sw_view stem, const struct sw_columns *row)
 {
-	int rc = match_columns(s, row), cleared = 0;
+	int rc = bind_row(s, row, stem), cleared = 0;
 
-	if (rc == 0 && !has_shape(s))
-		rc = prepare_insert(s);
 	if (rc == 0)
-		rc = bind_row(s, row, stem);
-	if (rc < 0)
-		return rc;
-	rc = insert(s, stem);
+		rc = insert(s, stem);
 	sqlite3_reset(s->insert);
 	sqlite3_clear_bindings(s->insert);
 	s->n_steps = 0;
 	cleared = clear(s);
-	return rc < 0 ? rc : cleared;
+	return rc != 0 ? rc : cleared;
+}
+
+static int check_columns(struct sw_schema *s, struct sw_view stem, struct sw_view text,
+			 const struct sw_columns *row)
+{
+	int rc = match_columns(s, row);
+
+	if (rc == 0 && !has_shape(s))
+		rc = prepare_insert(s);
+	if (rc < 0)
+		return rc;
+	if (is_too_much(s, text))
+		return 1;
+	sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, (int)length_of(text));
+	rc = try_row(s, stem, row);
+	sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+	return rc;
 }
 
 int sw_schema_check(struct sw_schema *s, struct sw_view key, struct sw_view row)
@@ -712,7 +744,7 @@ int sw_schema_check(struct sw_schema *s, struct sw_view key, struct sw_view row)
 		    SW_EINVAL,
 		    "it is no JSON object of at most 1 MiB whose members have different names");
 	else if (rc > 0)
-		rc = check_columns(s, stem_of(key), &columns);
+		rc = check_columns(s, stem_of(key), row, &columns);
 	sw_columns_fini(&columns);
 	return rc;
 }

@@ -36,6 +36,11 @@
 #define SW_SCHEMA_TEXT_MAX    ((size_t)64 << 10)
 #define SW_SCHEMA_COLUMNS_MAX 1000
 #define SW_SCHEMA_REFS_MAX    64
+#define SW_SCHEMA_VALUE_MAX                                                                        \
+	((size_t)8 << 10) /* bytes of a value in a check, above what the row itself has */
+#define SW_SCHEMA_WORK_MAX                                                                         \
+	((size_t)32                                                                                \
+	 << 20) /* bytes that a check may look at: some 20 ms, 100 for the worst that is known */
 
 struct sw_schema;
 
@@ -48,7 +53,9 @@ void sw_schema_free(struct sw_schema *s); /* NULL is fine */
 
 /*
  * Whether it takes a row, but for its references. SW_EINVAL, with a sentence that says why not and
- * does not name the row; SW_ENOMEM.
+ * does not name the row; SW_ENOMEM. 1: that is more work than SW_SCHEMA_WORK_MAX, or makes longer
+ * values than SW_SCHEMA_VALUE_MAX allows, so that nobody knows; there are no references then. It is
+ * the same for the same text and row, however busy the machine is.
  */
 int sw_schema_check(struct sw_schema *s, struct sw_view key, struct sw_view row) SW_MUST_CHECK;
 

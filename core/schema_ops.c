@@ -110,7 +110,7 @@ static int on_row(void *arg, struct sw_view key, int rc)
 {
 	struct checking *c = arg;
 
-	if (rc == 0 || is_put_or_deleted(find(c, c->table, key)))
+	if (rc >= 0 || is_put_or_deleted(find(c, c->table, key)))
 		return 0;
 	return refuse(c->table, key, ", which is there, breaks the new schema");
 }
@@ -149,7 +149,9 @@ static int check_row(struct checking *c, const struct sw_write_op *op)
 	rc = text_of(c, op, &text);
 	if (rc == 0)
 		rc = sw_schema_rows_check(&rows, op->op.key, sw_buf_view(&text));
-	return rc == SW_EINVAL ? refuse(op->op.table, op->op.key, "") : rc;
+	if (rc == SW_EINVAL)
+		return refuse(op->op.table, op->op.key, "");
+	return rc < 0 ? rc : 0;
 }
 
 static bool is_schema(const struct sw_write_op *op)

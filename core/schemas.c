@@ -237,7 +237,7 @@ int sw_schema_rows_check(const struct sw_schema_rows *rows, struct sw_view key, 
 {
 	int rc = sw_schema_check(rows->schema, key, text);
 
-	return rc < 0 ? rc : check_refs(rows);
+	return rc != 0 ? rc : check_refs(rows);
 }
 
 int sw_schema_rows_check_row(const struct sw_schema_rows *rows, struct sw_view key,
@@ -250,6 +250,11 @@ int sw_schema_rows_check_row(const struct sw_schema_rows *rows, struct sw_view k
 	if (sw_columns_possible(key, (size_t)row->size))
 		rc = sw_row_read(rows->nodes, row, &text);
 	return rc < 0 ? rc : sw_schema_rows_check(rows, key, sw_buf_view(&text));
+}
+
+static bool is_late(const struct sw_schema_rows *rows)
+{
+	return rows->env && sw_env_mono_ms(rows->env) >= rows->until_ms;
 }
 
 static int walk(const struct sw_schema_rows *rows, const struct sw_hash *root, struct sw_buf *from,
@@ -265,11 +270,13 @@ static int walk(const struct sw_schema_rows *rows, const struct sw_hash *root, s
 		rc = sw_row_decode(sw_cursor_entry(&c)->value, &row);
 		if (rc == 0 && sw_schema_concerns(key)) {
 			rc = sw_schema_rows_check_row(rows, key, &row);
-			if (rc == 0 || rc == SW_EINVAL)
+			if (rc >= 0 || rc == SW_EINVAL)
 				rc = fn(arg, key, rc);
 		}
 		if (rc == 0)
 			rc = sw_cursor_next(&c);
+		if (is_late(rows))
+			break;
 	}
 	if (rc > 0) {
 		sw_buf_reset(from);

@@ -7,11 +7,14 @@
 #ifndef SW_CORE_SCHEMAS_H
 #define SW_CORE_SCHEMAS_H
 
+#include "core/env.h"
 #include "core/schema.h"
 #include "core/state.h"
 
 #define SW_SCHEMAS_MAX 32 /* that are remembered; the one not used for longest goes */
-#define SW_SCHEMA_ROWS_MAX 10000 /* of a table, that a new schema is compared with before it counts: a few tenths of a second */
+#define SW_SCHEMA_ROWS_MAX                                                                         \
+	10000 /* of a table, that a new schema is compared with before it counts: a few tenths of  \
+		 a second */
 
 struct sw_schemas;
 
@@ -43,10 +46,12 @@ struct sw_schema_rows {
 	struct sw_hash state;
 	sw_row_there_fn is_there; /* NULL: what is in the state */
 	void *arg;
+	const struct sw_env *env; /* a walk ends by its clock, after a row or more; NULL: never */
+	uint64_t until_ms;        /* of the monotonic one */
 };
 
 /* Whether the schema takes a row with this text. SW_EINVAL, with a sentence that does not name the
- * row. */
+ * row. 1: nobody knows, it is too much work (core/schema.h). */
 int sw_schema_rows_check(const struct sw_schema_rows *rows, struct sw_view key,
 			 struct sw_view text) SW_MUST_CHECK;
 /* The same of a row that is stored. */
@@ -54,9 +59,9 @@ int sw_schema_rows_check_row(const struct sw_schema_rows *rows, struct sw_view k
 			     const struct sw_row *row) SW_MUST_CHECK;
 /*
  * Look at rows of the state in the order of their names, from *from on, at most n_max of them;
- * *from is then where to go on. fn is called with each row that the schema is about, and 0 or
- * SW_EINVAL, whose sentence is sw_fail_message()'s; a negative code from it ends the walk, and is
- * returned. 1: there are more.
+ * *from is then where to go on. fn is called with each row that the schema is about, and 0, 1 or
+ * SW_EINVAL as above, whose sentence is sw_fail_message()'s; a negative code from it ends the walk,
+ * and is returned. 1: there are more.
  */
 typedef int (*sw_schema_row_fn)(void *arg, struct sw_view key, int rc);
 int sw_schema_rows_walk(const struct sw_schema_rows *rows, struct sw_buf *from, size_t n_max,

@@ -130,7 +130,7 @@ static int on_row(void *arg, struct sw_view key, int rc)
 	const struct comparison *c = arg;
 	const struct sw_name *n;
 
-	if (rc == 0)
+	if (rc >= 0)
 		return 0;
 	n = sw_name_find(c->judge.w, c->rows.table, key);
 	return n && n->has_edit ? 0 : refuse_for(key);
