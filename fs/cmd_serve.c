@@ -42,7 +42,8 @@ const struct sw_cmd sw_cmd_serve = {
     .synopsis = "STORE [--listen URL]... [--peer URL|TICKET]...",
     .summary = "keep a store in step with its peers, without a mount",
     .details = "Returns when it is up, and goes on in the background until SIGTERM; -f stays in the foreground.\n"
-	       "A STORE that does not exist is made: a clone when a ticket is given, else a new database.\n",
+	       "A STORE that does not exist is made: a clone when a ticket is given, else a new database. It remembers\n"
+	       "its peers as with 'swarmfs mount'.\n",
     .options = options,
     .min_operands = 1,
     .max_operands = 1,

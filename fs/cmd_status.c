@@ -1,5 +1,7 @@
 #include "fs/cmd.h"
 #include "fs/status.h"
+#include "net/known.h"
+#include "net/swarm.h"
 
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
@@ -18,8 +20,46 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	return SW_EXIT_OK;
 }
 
+/* Who is dialled might be remembered again, so that comes first. */
+static int forget_one(struct sw_owner *o, const char *address)
+{
+	int dialled = o->swarm ? sw_swarm_forget_peer(o->swarm, address) : SW_ENOTFOUND;
+	int rc = sw_known_forget(o->db, address);
+
+	if (rc != SW_ENOTFOUND || dialled == 0)
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	return sw_fail(SW_ENOTFOUND, "no peer is remembered at the address '%s'; 'swarmfs peers' lists those that are", address);
+}
+
+static int forget(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	const char *addresses[SW_ARGS_MAX];
+	size_t n = sw_args_all(args, "forget", addresses, SW_ARGS_MAX);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = forget_one(ctx->owner, addresses[i]);
+	return rc;
+}
+
+static int run_peers(struct sw_ctx *ctx, const struct sw_args *args)
+{
+	int rc;
+
+	if (!sw_args_has(args, "forget"))
+		return run(ctx, args);
+	rc = forget(ctx, args);
+	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
+}
+
 static const struct sw_option options[] = {
-    {"json", 0, NULL, "one JSON object (peers: one a line)"},
+    {"json", 0, NULL, "one JSON object"},
+    {0},
+};
+
+static const struct sw_option peers_options[] = {
+    {"forget", 0, "URL", "dial the peer at that address no more, now and at later starts"},
+    {"json", 0, NULL, "one JSON object a line"},
     {0},
 };
 
@@ -45,11 +85,14 @@ const struct sw_cmd sw_cmd_status = {
 
 const struct sw_cmd sw_cmd_peers = {
     .name = "peers",
-    .synopsis = "TARGET [--json]",
+    .synopsis = "TARGET [--json] [--forget URL]...",
     .summary = "who is connected, and how far behind",
-    .options = options,
+    .details = "The store remembers the addresses given with --peer, and where a ticket led, and dials them at every\n"
+	       "start. Who is forgotten remains a member of the database, and may dial this peer: 'swarmfs revoke'\n"
+	       "takes a member out.\n",
+    .options = peers_options,
     .min_operands = 1,
     .max_operands = 1,
     .where = SW_CMD_STORE,
-    .run = run,
+    .run = run_peers,
 };

@@ -110,6 +110,7 @@ static int take_options(struct sw_live *live, const struct sw_args *args)
 	o->work.settle_ms = (uint32_t)ms;
 	o->n_listen = sw_args_all(args, "listen", live->listen, SW_OWNER_URLS_MAX);
 	o->n_peers = sw_args_all(args, "peer", live->peers, SW_OWNER_URLS_MAX);
+	o->dials_known = !sw_args_has(args, "no-peers");
 	o->n_advertise = sw_args_all(args, "advertise", live->advertise, SW_OWNER_URLS_MAX);
 	return 0;
 }

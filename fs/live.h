@@ -11,6 +11,7 @@
 #define SW_LIVE_OPTIONS                                                                            \
 	{"listen", 'l', "URL", "accept peers at tcp://HOST:PORT (port 0: any free one) or ipc:///PATH"}, \
 	    {"peer", 'p', "URL|TICKET", "keep in step with that peer; a ticket also lets this one in"},  \
+	    {"no-peers", 0, NULL, "do not dial the peers that the store remembers, this time"},          \
 	    {"advertise", 0, "URL", "the address to write into tickets, instead of those listened on"},  \
 	    {"settle", 0, "MS", "quiet time of a row before it is committed (default 100)"},             \
 	    {"conflict", 0, "merge|drop", "make a new database with that mode; see 'swarmfs init --help'"}, \

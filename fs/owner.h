@@ -44,7 +44,8 @@ struct sw_owner_options {
 	size_t n_advertise;
 	const char *on_conflict; /* a program to run for each new conflict (fs/on_conflict.h), or NULL */
 	bool is_arriving; /* what comes first is no news: until sw_owner_arrived() */
-	bool has_swarm; /* start the swarm even without addresses: known peers are in the store */
+	bool has_swarm; /* start the swarm even without addresses */
+	bool dials_known; /* also the peers that the store remembers */
 };
 
 struct sw_control;

@@ -11,7 +11,8 @@ int sw_owner_swarm_start(struct sw_owner *o)
 					   .peers = from->peers,
 					   .n_peers = from->n_peers,
 					   .advertise = from->advertise,
-					   .n_advertise = from->n_advertise};
+					   .n_advertise = from->n_advertise,
+					   .dials_known = from->dials_known};
 	int rc;
 
 	if (!from->has_swarm && from->n_listen == 0 && from->n_peers == 0)

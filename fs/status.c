@@ -1,6 +1,8 @@
 #include "fs/status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/conflicts.h"
@@ -11,6 +13,7 @@
 #include "fs/schema_text.h"
 #include "fs/settled_text.h"
 #include "fs/text.h"
+#include "net/known.h"
 #include "net/swarm.h"
 
 #define CLOCK_MS 5000 /* a difference of clocks that is shown */
@@ -37,6 +40,37 @@ static int count_conflicts(const struct sw_reader *r, uint64_t *out)
 	int rc = sw_conflicts_root(r->nodes, &r->head.state, &root);
 
 	return rc < 0 ? rc : sw_tree_count(r->nodes, &root, out);
+}
+
+static bool has_peer(const struct sw_swarm_status *s, const char *address)
+{
+	for (size_t i = 0; i < s->n_peers; i++)
+		if (strcmp(s->peers[i].address, address) == 0)
+			return true;
+	return false;
+}
+
+/* Where nobody dials them the peers that the store remembers are shown, too. */
+static int add_known(struct sw_owner *o, struct sw_swarm_status *s)
+{
+	SW_BUF list = {0};
+	int rc = o->swarm && o->options.dials_known ? 0 : sw_known_list(o->db, &list);
+	struct sw_rd r = sw_rd(sw_buf_view(&list));
+
+	while (rc == 0 && sw_rd_left(&r) > 0) {
+		struct sw_view address = sw_rd_bytes(&r, SW_SWARM_ADDRESS_SIZE - 1);
+		struct sw_peer_status known = {.state = SW_PEER_REMEMBERED}, *v;
+
+		snprintf(known.address, sizeof(known.address), "%.*s", (int)address.n, (const char *)address.p);
+		if (has_peer(s, known.address))
+			continue;
+		v = realloc(s->peers, (s->n_peers + 1) * sizeof(*v));
+		if (!v)
+			return SW_ENOMEM;
+		s->peers = v;
+		s->peers[s->n_peers++] = known;
+	}
+	return rc;
 }
 
 static int look(struct sw_owner *o, struct standing *s)
@@ -68,7 +102,7 @@ static int look(struct sw_owner *o, struct standing *s)
 		s->n_listen = sw_swarm_addresses(o->swarm, &s->listen);
 		rc = sw_swarm_status(o->swarm, &s->swarm);
 	}
-	return rc;
+	return rc < 0 ? rc : add_known(o, &s->swarm);
 }
 
 static void standing_fini(struct standing *s)
@@ -233,6 +267,10 @@ static void put_peer(const struct sw_peer_status *p, struct sw_buf *out)
 {
 	char key[SW_HASH_HEX_SIZE] = "?";
 
+	if (p->state == SW_PEER_REMEMBERED) {
+		sw_buf_printf(out, "%-12s  %-10s  not dialled now  %s\n", key, sw_peer_state_name(p->state), p->address);
+		return;
+	}
 	if (p->has_key)
 		sw_hex(p->key.b, SW_TEXT_KEY_DIGITS / 2, key);
 	sw_buf_printf(out, "%-12s  %-10s  lag %llu commits, %llu ms  in %llu B, out %llu B  %s%s", key,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "net/known.h"
 
 #define DIAL_TIMEOUT_MS	  10000
 #define GOODBYE_MS	  300
@@ -31,6 +32,17 @@ static int dial(struct sw_swarm *s, struct endpoint *e)
 	return rc;
 }
 
+/* So that it is dialled the next time, too. */
+static void remember(struct sw_swarm *s, struct endpoint *e)
+{
+	int rc = sw_known_add(s->db, e->status.address);
+
+	e->to_remember = false;
+	if (rc < 0)
+		sw_log(SW_LOG_WARN, "the address %s could not be remembered (%s); give it again with --peer the next time",
+		       e->status.address, sw_fail_message(rc));
+}
+
 static void tick(struct sw_swarm *s)
 {
 	uint64_t now = sw_swarm_now(s);
@@ -39,6 +51,10 @@ static void tick(struct sw_swarm *s)
 		struct endpoint *e = s->endpoints[i];
 		int rc = 0;
 
+		if (e->is_forgotten)
+			continue;
+		if (e->to_remember)
+			remember(s, e);
 		if (!e->dialling && !e->connected && now >= e->dial_at_ms && !sw_endpoint_is_reached(s, e))
 			rc = dial(s, e);
 		if (rc < 0) {
@@ -113,12 +129,13 @@ static void endpoint_free(struct endpoint *e)
 	free(e);
 }
 
-static bool is_known(const struct sw_swarm *s, const struct endpoint *e)
+/* One that is to be dialled already, or was and is forgotten. */
+static struct endpoint *find_same(const struct sw_swarm *s, const struct endpoint *e)
 {
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		if (is_same_peer(s->endpoints[i], e))
-			return true;
-	return false;
+			return s->endpoints[i];
+	return NULL;
 }
 
 /* Takes over the endpoint. */
@@ -141,7 +158,7 @@ static int put_endpoint(struct sw_swarm *s, struct endpoint *e)
 
 static int add_endpoint(struct sw_swarm *s, const char *text)
 {
-	struct endpoint *e = calloc(1, sizeof(*e));
+	struct endpoint *e = calloc(1, sizeof(*e)), *same;
 	int rc = 0;
 
 	if (!e)
@@ -153,11 +170,67 @@ static int add_endpoint(struct sw_swarm *s, const char *text)
 		rc = sw_fail(SW_ETOOLONG, "%.64s...: address too long", text);
 	if (rc == 0 && s->n_endpoints == SW_SWARM_PEERS_MAX)
 		rc = sw_fail(SW_ELIMIT, "more than %d peers to dial", SW_SWARM_PEERS_MAX);
-	if (rc < 0 || is_known(s, e)) {
+	same = rc == 0 ? find_same(s, e) : NULL;
+	if (same) {
+		same->to_remember |= same->is_forgotten;
+		same->is_forgotten = false;
+	}
+	if (rc < 0 || same) {
 		endpoint_free(e);
 		return rc;
 	}
+	e->to_remember = !e->has_ticket; /* of a ticket's addresses, the one that leads somewhere */
 	return put_endpoint(s, e);
+}
+
+/* An address that is dialled, or may be, with a ticket. */
+static bool has_address(const struct endpoint *e, const char *address)
+{
+	for (size_t i = 0; i < e->ticket.n_addresses; i++)
+		if (strcmp(e->ticket.addresses[i], address) == 0)
+			return true;
+	return strcmp(e->has_ticket ? e->status.address : e->url, address) == 0;
+}
+
+static struct endpoint *find_address(const struct sw_swarm *s, const char *address)
+{
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		if (!s->endpoints[i]->is_forgotten && has_address(s->endpoints[i], address))
+			return s->endpoints[i];
+	return NULL;
+}
+
+/* One that cannot be dialled is no reason not to start: nobody gave it now. */
+static void add_known(struct sw_swarm *s, struct sw_view list)
+{
+	struct sw_rd r = sw_rd(list);
+	size_t n = 0;
+
+	while (sw_rd_left(&r) > 0) {
+		struct sw_view v = sw_rd_bytes(&r, SW_SWARM_ADDRESS_SIZE - 1);
+		char address[SW_SWARM_ADDRESS_SIZE];
+		int rc;
+
+		snprintf(address, sizeof(address), "%.*s", (int)v.n, (const char *)v.p);
+		if (find_address(s, address) || s->n_endpoints == SW_SWARM_PEERS_MAX)
+			continue;
+		rc = add_endpoint(s, address);
+		if (rc < 0)
+			sw_log(SW_LOG_WARN, "peer %s, which the store remembers, cannot be dialled: %s", address, sw_fail_message(rc));
+		n += rc == 0;
+	}
+	if (n > 0)
+		sw_log(SW_LOG_INFO, "dialling the peers that the store remembers (%zu); 'swarmfs peers' lists them", n);
+}
+
+static int dial_known(struct sw_swarm *s)
+{
+	SW_BUF list = {0};
+	int rc = sw_known_list(s->db, &list);
+
+	if (rc == 0)
+		add_known(s, sw_buf_view(&list));
+	return rc;
 }
 
 static void set_timers(struct sw_swarm_timers *t, const struct sw_swarm_timers *wanted)
@@ -209,6 +282,8 @@ static int prepare(struct sw_swarm *s, const struct sw_swarm_options *options)
 	}
 	for (size_t i = 0; rc == 0 && i < options->n_peers; i++)
 		rc = add_endpoint(s, options->peers[i]);
+	if (rc == 0 && options->dials_known)
+		rc = dial_known(s);
 	return rc;
 }
 
@@ -322,6 +397,20 @@ int sw_swarm_add_peer(struct sw_swarm *s, const char *peer)
 	rc = add_endpoint(s, peer);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
+}
+
+int sw_swarm_forget_peer(struct sw_swarm *s, const char *address)
+{
+	struct endpoint *e;
+
+	pthread_mutex_lock(&s->lock);
+	e = find_address(s, address);
+	if (e) {
+		e->is_forgotten = true;
+		sw_conn_hang_up(s, e);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return e ? 0 : SW_ENOTFOUND;
 }
 
 size_t sw_swarm_addresses(const struct sw_swarm *s, const char *const **out)

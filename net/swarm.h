@@ -33,6 +33,7 @@ struct sw_swarm_options {
 	size_t n_peers;
 	const char *const *advertise; /* addresses to write into tickets; none: those listened on */
 	size_t n_advertise;
+	bool dials_known; /* also those that the store remembers (net/known.h) */
 	struct sw_swarm_timers timers;
 };
 
@@ -55,8 +56,13 @@ void sw_swarm_kick(struct sw_swarm *s);
 /* Sign a watermark soon, without waiting for the next one's time. Only wakes the swarm's thread, as sw_swarm_kick(). */
 void sw_swarm_sign(struct sw_swarm *s);
 
-/* Dial one more peer, by address or ticket, until the swarm stops. One that is known already changes nothing. */
+/*
+ * Dial one more peer, by address or ticket, until the swarm stops. One that is known already changes nothing. As with those in
+ * the options the store remembers the address; of a ticket, the one at which its inviter was reached.
+ */
 int sw_swarm_add_peer(struct sw_swarm *s, const char *peer) SW_MUST_CHECK;
+/* Hang up on the peer that is dialled at that address, and dial it no more. The store is not told. SW_ENOTFOUND. */
+int sw_swarm_forget_peer(struct sw_swarm *s, const char *address) SW_MUST_CHECK;
 
 /* The addresses listened on, ports resolved; they live as long as the swarm. */
 size_t sw_swarm_addresses(const struct sw_swarm *s, const char *const **out);
@@ -77,8 +83,9 @@ enum sw_peer_state {
 	SW_PEER_SYNCING,    /* heads differ, as far as is known */
 	SW_PEER_IN_SYNC,    /* heads are equal */
 	SW_PEER_BACKOFF,    /* lost or refused; dialled again later */
+	SW_PEER_REMEMBERED, /* the store knows its address, and nobody dials it */
 };
-/* "connecting", "handshake", "joining", "syncing", "in-sync", "backoff" */
+/* "connecting", "handshake", "joining", "syncing", "in-sync", "backoff", "remembered" */
 const char *sw_peer_state_name(enum sw_peer_state state);
 
 struct sw_peer_status {

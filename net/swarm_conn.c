@@ -87,6 +87,16 @@ static void conn_end(struct sw_swarm *s, struct conn *c, const char *reason)
 	sw_conn_free(s, c);
 }
 
+void sw_conn_hang_up(struct sw_swarm *s, const struct endpoint *e)
+{
+	struct conn *c = s->conns;
+
+	while (c && c->endpoint != e)
+		c = c->next;
+	if (c)
+		conn_end(s, c, NULL);
+}
+
 /* What the session has to say goes to the transport, whole or not at all. */
 static int flush_output(struct sw_swarm *s, struct conn *c)
 {
@@ -244,6 +254,7 @@ static void came_up(struct sw_swarm *s, struct conn *c)
 	if (c->endpoint) {
 		c->endpoint->complained = false;
 		c->endpoint->status.last_error[0] = '\0';
+		c->endpoint->to_remember |= c->endpoint->has_ticket;
 	}
 	sw_sync_peer_up(s->sync, c->id, remote, c->endpoint != NULL,
 			c->endpoint && c->endpoint->has_ticket ? &c->endpoint->ticket : NULL,

@@ -22,6 +22,8 @@ struct endpoint {
 	uint64_t dial_at_ms;
 	uint32_t backoff_ms;
 	bool complained; /* the present trouble is in the log already */
+	bool to_remember;  /* its address is to be put into the store */
+	bool is_forgotten; /* not dialled any more, and not shown */
 	struct sw_peer_status status;
 };
 
@@ -86,6 +88,8 @@ struct sw_peer_status *sw_conn_status(struct conn *c);
 /* A line in the log about whom we are connected with at this address, unless there was one just now. */
 void sw_swarm_blame(struct sw_swarm *s, const char *address, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* End the connection that was dialled for it, if there is one. */
+void sw_conn_hang_up(struct sw_swarm *s, const struct endpoint *e);
 /* Close those that have had their time. */
 void sw_conn_tick(struct sw_swarm *s, uint64_t now);
 

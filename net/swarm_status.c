@@ -7,7 +7,8 @@
 const char *sw_peer_state_name(enum sw_peer_state state)
 {
 	static const char *const names[] = {"connecting", "handshake", "joining",
-					    "syncing",	  "in-sync",   "backoff"};
+					    "syncing",	  "in-sync",   "backoff",
+					    "remembered"};
 
 	return names[state];
 }
@@ -67,13 +68,15 @@ void sw_swarm_status_fini(struct sw_swarm_status *status)
 	*status = (struct sw_swarm_status){0};
 }
 
-/* A peer that we would dial, had it not dialled us, is shown once. */
-static void leave_out_twins(const struct sw_swarm *s, struct sw_swarm_status *out)
+/* A peer that we would dial, had it not dialled us, is shown once; one that was forgotten not at all. */
+static void leave_out(const struct sw_swarm *s, struct sw_swarm_status *out)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < out->n_peers; i++) {
-		if (i < s->n_endpoints && !s->endpoints[i]->connected && sw_endpoint_is_reached(s, s->endpoints[i]))
+		const struct endpoint *e = i < s->n_endpoints ? s->endpoints[i] : NULL;
+
+		if (e && (e->is_forgotten || (!e->connected && sw_endpoint_is_reached(s, e))))
 			continue;
 		if (n != i)
 			out->peers[n] = out->peers[i];
@@ -105,7 +108,7 @@ static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
 		*st = *sw_conn_status(c);
 		out->n_connected += sw_sync_peer_status(s->sync, c->id, now, st);
 	}
-	leave_out_twins(s, out);
+	leave_out(s, out);
 }
 
 int sw_swarm_status(struct sw_swarm *s, struct sw_swarm_status *out)

@@ -59,7 +59,7 @@ copy_store() {
 	"$sf" umount "$B"
 	until_true 10 not_mounted "$B"
 	# The copy's work is signed with the same key, and was never seen.
-	"$sf" mount "$C" --store "$DIR/store-C"
+	"$sf" mount "$C" --store "$DIR/store-C" --no-peers
 	echo c >"$C/t/c"
 	until_true 20 settled "$C"
 	"$sf" umount "$C"

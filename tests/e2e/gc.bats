@@ -114,7 +114,7 @@ gc_json() { "$sf" gc "$@" --json | jq -c .; }
 	"$sf" umount "$B"
 	echo mine >"$A/t/r"
 	"$sf" commit "$A" -m mine
-	"$sf" mount "$B" --store "$DIR/store-B"
+	"$sf" mount "$B" --store "$DIR/store-B" --no-peers
 	echo theirs >"$B/t/r"
 	"$sf" commit "$B" -m theirs
 	"$sf" umount "$B"

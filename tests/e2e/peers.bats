@@ -198,3 +198,56 @@ PY
 	mount_a
 	"$sf" verify "$A"
 }
+
+# peers_of TARGET: address and state of each.
+peers_of() { "$sf" peers "$1" --json | jq -r '"\(.address) \(.state)"' | sort; }
+is_met() { peers_of "$1" | grep in-sync; }
+has_peers() { [ "$(peers_of "$1")" = "$2" ]; }
+
+@test "a store remembers where its peers are, until it is told to forget them" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	local url down=tcp://127.0.0.1:1
+	url=$("$sf" status "$A" --json | jq -r '.listen[0]')
+	# Of a ticket the address that led somewhere; one that leads nowhere now when it was given by itself.
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$("$sf" invite "$A" --address "$url" --address "$down" | tail -n 1)"
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	has_peers "$DIR/store-B" "$url remembered"
+	"$sf" peers "$DIR/store-B" | grep -F "remembered  not dialled now  $url"
+	"$sf" status "$DIR/store-B" | grep -F "$url"
+	# It finds them again by itself, and once more when it is down for longer.
+	echo 1 >"$A/t/r"
+	"$sf" commit "$A" -m 1
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$down"
+	until_same "$A" "$B"
+	[ "$(cat "$B/t/r")" = 1 ]
+	has_peers "$B" "$(printf '%s\n' "$down backoff" "$url in-sync" | sort)" ||
+		has_peers "$B" "$(printf '%s\n' "$down connecting" "$url in-sync" | sort)"
+	# For once it is left alone, and says whom it could ask.
+	"$sf" umount "$B"
+	"$sf" mount "$B" --store "$DIR/store-B" --no-peers
+	has_peers "$B" "$(printf '%s remembered\n' "$down" "$url" | sort)"
+	"$sf" umount "$B"
+	# One that is forgotten while it is connected is hung up on; the other one in the store alone.
+	"$sf" mount "$B" --store "$DIR/store-B"
+	until_true 20 is_met "$A"
+	"$sf" peers "$B" --forget "$url"
+	until_true 10 has_peers "$A" ""
+	peers_of "$B" | grep -F "$down"
+	! peers_of "$B" | grep -F "$url" || false
+	"$sf" umount "$B"
+	"$sf" peers "$DIR/store-B" --forget "$down"
+	has_peers "$DIR/store-B" ""
+	[ "$("$sf" peers "$DIR/store-B")" = "no peers" ]
+	run "$sf" peers "$DIR/store-B" --forget "$down"
+	[ "$status" = 1 ]
+	[[ $output == *"no peer is remembered at the address '$down'"* ]]
+	# Who is given again is remembered again, once.
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$url" --peer "$url"
+	until_same "$A" "$B"
+	"$sf" peers "$B" --forget "$url"
+	"$sf" umount "$B"
+	has_peers "$DIR/store-B" ""
+}

@@ -197,7 +197,7 @@ events_say() { grep -q "$1" "$DIR/events"; }
 	echo '{"x":9,"y":1}' >"$A/t/r.json"
 	"$sf" commit "$A" >/dev/null
 	"$sf" umount "$A"
-	"$sf" mount "$B" --store "$DIR/store-B" --listen tcp://127.0.0.1:0
+	"$sf" mount "$B" --store "$DIR/store-B" --no-peers --listen tcp://127.0.0.1:0
 	echo '{"x":1,"y":9}' >"$B/t/r.json"
 	"$sf" commit "$B" >/dev/null
 	read_events "$B"

@@ -25,7 +25,7 @@ start_peer() {
 }
 
 # start_peer_alone I [OPTION...]: mount it so that it neither dials nor is dialled.
-start_peer_alone() { "$sf" mount "$(point "$1")" --store "$(store "$1")" "${@:2}"; }
+start_peer_alone() { "$sf" mount "$(point "$1")" --store "$(store "$1")" --no-peers "${@:2}"; }
 stop_peer() { "$sf" umount "$(point "$1")"; }
 
 # first_start I: peer I comes for the first time.
