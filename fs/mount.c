@@ -190,6 +190,8 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 		stat_control(m, i, st);
 		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("commit")))
 			st->st_mode = S_IFREG | 0644;
+		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("events")))
+			st->st_size = (off_t)sw_events_size(m);
 	}
 	st->st_ino = sw_inode_number(&m->inodes, i);
 	return rc;

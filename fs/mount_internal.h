@@ -40,9 +40,10 @@ struct sw_mount {
 	pthread_cond_t delivered_cond;
 	bool stopping;				  /* under notice_lock */
 
-	/* Readers of .swarm/events, each a ring of its own lines. */
+	/* Readers of .swarm/events, each with lines of its own. */
 	pthread_mutex_t event_lock;
 	struct sw_event_reader *event_readers;
+	_Atomic uint64_t n_event_bytes; /* ever */
 
 	pthread_mutex_t opens_lock;
 	struct sw_open *opens; /* all that are open; under opens_lock */
@@ -130,6 +131,14 @@ void sw_control_read(struct sw_mount *m, fuse_req_t req, struct sw_open *o, size
 int sw_control_write(struct sw_mount *m, struct sw_open *o, struct sw_view bytes) SW_MUST_CHECK;
 int sw_control_flush(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
 void sw_control_release(struct sw_mount *m, struct sw_open *o);
+
+/* .swarm/events */
+int sw_events_open(struct sw_mount *m, struct sw_open *o, int flags) SW_MUST_CHECK;
+/* Answers the request, now or when there is something. */
+void sw_events_read(struct sw_mount *m, fuse_req_t req, struct sw_event_reader *e, size_t size, uint64_t place);
+void sw_events_release(struct sw_mount *m, struct sw_event_reader *e);
+/* What stat tells of it. */
+uint64_t sw_events_size(struct sw_mount *m);
 void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
 		   bool by_others);
 void sw_events_close(struct sw_mount *m);

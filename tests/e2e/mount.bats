@@ -232,6 +232,39 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	jq -e . "$DIR/events" >/dev/null
 }
 
+@test "events are followed by tail, by busybox, and line by line in a shell: as they happen, none twice, none lost" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	"$sf" commit "$A" -m begin
+	local readers=() i how
+	tail -f "$A/.swarm/events" >"$DIR/tail" 2>"$DIR/errors" 3>&- &
+	readers+=($!)
+	tail -n 0 -F "$A/.swarm/events" >"$DIR/tail-F" 2>>"$DIR/errors" 3>&- &
+	readers+=($!)
+	busybox tail -f "$A/.swarm/events" >"$DIR/busybox" 2>>"$DIR/errors" 3>&- &
+	readers+=($!)
+	# A shell reads more than a line, and goes back.
+	bash -c 'while read -r line; do echo "$line"; sleep 0.02; done' <"$A/.swarm/events" >"$DIR/shell" 3>&- &
+	readers+=($!)
+	until_true 10 bash -c "[ \$(ls -l /proc/*/fd 2>/dev/null | grep -c ' $A/.swarm/events\$') -ge 4 ]"
+	for i in 1 2 3; do
+		seq 10 | while read -r n; do echo "$i" >"$A/t/r$i-$n"; done
+		"$sf" commit "$A" -m "$i"
+		for how in tail tail-F busybox shell; do
+			# While it is open, and nobody writes any more.
+			until_true 20 grep -q "\"row\":\"r$i-10\"" "$DIR/$how"
+		done
+	done
+	kill "${readers[@]}"
+	wait "${readers[@]}" || true
+	[ ! -s "$DIR/errors" ]
+	for how in tail tail-F busybox shell; do
+		jq -r 'select(.event == "row") | .row' "$DIR/$how" | sort >"$DIR/rows"
+		diff <(for i in 1 2 3; do seq -f "r$i-%g" 10; done | sort) "$DIR/rows"
+	done
+}
+
 @test "times that do not fit are stored as the nearest that do" {
 	require_fuse
 	mount_a
