@@ -79,6 +79,44 @@ PY
 	"$sf" verify "$DIR/store-A"
 }
 
+@test "fsync of a directory reaches the disk, and says so when it cannot" {
+	require_fuse
+	echo 0 >"$DIR/errno"
+	env FAIL_SYNCS="$DIR/errno" LD_PRELOAD="${SWARMFS_FAULTS:?names the library}" \
+		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \
+		"$sf" mount "$A" --store "$DIR/store-A" --settle 60000
+	mkdir "$A/t"
+	"$sf" commit "$A" -m table
+	python3 - "$A" "$DIR/errno" <<'PY'
+import errno, os, sys
+root, control = sys.argv[1:]
+def disk_answers(number):
+    open(control + ".new", "w").write(str(number))
+    os.rename(control + ".new", control)
+def sync(path):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as e:
+        return e.errno
+    finally:
+        os.close(fd)
+    return 0
+changes = [("t", lambda: open("t/r", "w").write("closed")), ("t", lambda: os.rename("t/r", "t/q")),
+           ("t", lambda: os.unlink("t/q")), (".", lambda: os.mkdir("u")), (".", lambda: os.rmdir("u"))]
+os.chdir(root)
+for i, (where, change) in enumerate(changes):
+    disk_answers(errno.EIO)
+    change()
+    assert sync(where) == errno.EIO and sync(".") == errno.EIO, i
+    disk_answers(0)
+    assert sync(where) == 0, i
+os.chdir("/")
+PY
+	"$sf" umount "$A"
+	"$sf" verify "$DIR/store-A"
+}
+
 @test "the store is removed under the mount: it says so, is unmounted, and hurts nobody" {
 	require_fuse
 	mount_a

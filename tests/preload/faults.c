@@ -3,6 +3,7 @@
  *
  * KILL_AT=N       it dies by SIGKILL instead of its N-th durable write, counted from 1
  * FAIL_WRITES=F   durable writes fail with the errno that stands in the file F, 0 for none; it may change at any time
+ * FAIL_SYNCS=F    flushes alone fail, in the same way
  * CLOCK_AHEAD=F   its wall clock is ahead by the seconds that stand in the file F, which may change at any time
  * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there; not
  *                 those of up to 64 KiB, which look at what was just written
@@ -54,6 +55,15 @@ static bool durable_write(void)
 	if (at && atomic_fetch_add(&n, 1) + 1 == strtol(at, NULL, 10))
 		kill(getpid(), SIGKILL);
 	errno = (int)number_in("FAIL_WRITES");
+	return errno != 0;
+}
+
+/* The same of a flush. */
+static bool durable_sync(void)
+{
+	if (durable_write())
+		return true;
+	errno = (int)number_in("FAIL_SYNCS");
 	return errno != 0;
 }
 
@@ -114,14 +124,14 @@ ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t offset)
 
 int fdatasync(int fd)
 {
-	if (durable_write())
+	if (durable_sync())
 		return -1;
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
-	if (durable_write())
+	if (durable_sync())
 		return -1;
 	return (int)syscall(SYS_fsync, fd);
 }
