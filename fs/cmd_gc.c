@@ -118,6 +118,9 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 		rc = check_alone(ctx, &options);
 	if (rc == 0)
 		rc = sw_db_gc(ctx->owner->db, &options, &report);
+	/* Also when it failed: what was freed until then is. */
+	if (ctx->owner->hook.freed)
+		ctx->owner->hook.freed(ctx->owner->hook.arg);
 	if (rc < 0)
 		return sw_ctx_fail(ctx, rc);
 	if (report.has_horizon)

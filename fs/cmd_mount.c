@@ -119,6 +119,15 @@ static void on_breach(void *arg, const struct sw_breach *breach, bool is_broken)
 		sw_mount_breach(mount, breach, is_broken);
 }
 
+static void on_freed(void *arg)
+{
+	struct mounting *m = arg;
+	struct sw_mount *mount = atomic_load(&m->mount);
+
+	if (mount)
+		sw_mount_freed(mount);
+}
+
 static void on_ready(void *arg)
 {
 	struct mounting *m = arg;
@@ -160,7 +169,7 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 	if (rc < 0)
 		return rc;
 	m->live.owner->hook = (struct sw_owner_hook){
-	    .arg = m, .changed = on_changed, .wait_shown = wait_shown, .diverged = on_diverged, .breach = on_breach};
+	    .arg = m, .changed = on_changed, .freed = on_freed, .wait_shown = wait_shown, .diverged = on_diverged, .breach = on_breach};
 	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
 						.status = text_status,
 						.peers = text_peers,

@@ -2,9 +2,11 @@
 #include "fs/mount_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "core/gc.h"
+#include "core/settled.h"
 #include "core/tags.h"
 #include "fs/commit_name.h"
 
@@ -56,6 +58,70 @@ int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode *
 		rc = SW_ENOTFOUND;
 	sw_reader_end(&r);
 	return rc;
+}
+
+bool sw_commits_may_keep(struct sw_mount *m, const struct sw_inode *i)
+{
+	const struct sw_order *order = &i->snap->order;
+	struct sw_settled settled = {0};
+	struct sw_reader r;
+
+	if (sw_reader_begin(m->db, &r) < 0)
+		return false;
+	if (sw_db_settled(m->db, &r, &settled) < 0)
+		settled.has_last = false;
+	sw_reader_end(&r);
+	if (!sw_settled_covers(&settled, order))
+		return false;
+	pthread_mutex_lock(&m->kept_lock);
+	if (sw_order_cmp(order, &m->kept_upto) > 0)
+		m->kept_upto = *order;
+	pthread_mutex_unlock(&m->kept_lock);
+	/* What changes it from here on finds it among those that are kept. */
+	return sw_snap_version(m->db, order) == i->snap->version;
+}
+
+/* The kernel forgets the names of those that are not what they were, or of all. */
+static void forget_names(struct sw_mount *m, bool all)
+{
+	uint64_t dir = atomic_load(&m->commits_id);
+	struct sw_snap_known known;
+	SW_BUF list = {0};
+
+	if (dir == 0 || sw_inodes_snaps(&m->inodes, &list) < 0)
+		return;
+	for (size_t at = 0; at < list.n; at += sizeof(known)) {
+		char name[64];
+
+		memcpy(&known, list.p + at, sizeof(known));
+		if (!all && sw_snap_version(m->db, &known.order) == known.version)
+			continue;
+		sw_commit_name(&known.order, name);
+		sw_notify_entry(m, dir, sw_view_str(name));
+	}
+}
+
+void sw_commits_changed(struct sw_mount *m)
+{
+	struct sw_order last;
+	uint64_t version;
+	bool has_changed;
+
+	pthread_mutex_lock(&m->kept_lock);
+	last = m->kept_upto;
+	pthread_mutex_unlock(&m->kept_lock);
+	version = sw_snap_version(m->db, &last);
+	pthread_mutex_lock(&m->kept_lock);
+	has_changed = version != m->kept_version;
+	m->kept_version = version;
+	pthread_mutex_unlock(&m->kept_lock);
+	if (has_changed)
+		forget_names(m, false);
+}
+
+void sw_mount_freed(struct sw_mount *m)
+{
+	forget_names(m, true);
 }
 
 int sw_commits_links(struct sw_mount *m, struct sw_buf *out)

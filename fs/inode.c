@@ -696,3 +696,20 @@ int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out
 	pthread_mutex_unlock(&d->lock);
 	return rc;
 }
+
+int sw_inodes_snaps(struct sw_inodes *t, struct sw_buf *out)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t b = 0; b < t->n_buckets; b++) {
+		for (const struct sw_inode *i = t->by_id[b]; i; i = i->next_by_id) {
+			struct sw_snap_known known;
+
+			if (i->type != SW_NODE_SNAP)
+				continue;
+			known = (struct sw_snap_known){.order = i->snap->order, .version = i->snap->version};
+			sw_buf_put(out, &known, sizeof(known));
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	return out->rc;
+}

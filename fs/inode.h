@@ -175,6 +175,14 @@ void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_hand
 /* An entry of a table came or went here and now. */
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
 
+/* Append what each snapshot that the kernel knows by a name stands for: struct sw_snap_known. */
+int sw_inodes_snaps(struct sw_inodes *t, struct sw_buf *out) SW_MUST_CHECK;
+
+struct sw_snap_known {
+	struct sw_order order;
+	uint64_t version;
+};
+
 /* A snapdir with one reference, to be given back with sw_snapdir_put(). version: sw_snap_version() of it. SW_ENOMEM. */
 int sw_snapdir_new(const struct sw_order *order, uint64_t rank, uint64_t version, struct sw_snapdir **out) SW_MUST_CHECK;
 void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d);

@@ -52,7 +52,7 @@ static void reply_entry(struct sw_mount *m, fuse_req_t req, struct sw_inode *i)
 		fuse_reply_err(req, sw_err_to_errno(rc));
 		return;
 	}
-	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	sw_node_timeouts(m, i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_entry(req, &e) < 0)
 		sw_inode_forget(&m->inodes, e.ino, 1);
 }
@@ -275,7 +275,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	}
 	sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
 	e.ino = i->id;
-	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	sw_node_timeouts(m, i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_create(req, &e, fi) < 0) {
 		sw_open_free(m, sw_open_of(fi));
 		sw_inode_forget(&m->inodes, e.ino, 1);
@@ -365,6 +365,6 @@ void sw_ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, 
 		fuse_reply_err(req, sw_node_errno(m, i, rc));
 		return;
 	}
-	sw_node_timeouts(i, &entry, &attr);
+	sw_node_timeouts(m, i, &entry, &attr);
 	fuse_reply_attr(req, st, attr);
 }

@@ -491,7 +491,7 @@ static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const
 		sw_inode_forget(&f->m->inodes, i->id, 1);
 		return 0;
 	}
-	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	sw_node_timeouts(f->m, i, &e.entry_timeout, &e.attr_timeout);
 	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
 	if (n > f->size - f->n) {
 		sw_inode_forget(&f->m->inodes, i->id, 1);

@@ -40,10 +40,13 @@ static void ll_init(void *userdata, struct fuse_conn_info *conn)
 	m->hooks.ready(m->hooks.arg);
 }
 
-void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr)
+void sw_node_timeouts(struct sw_mount *m, const struct sw_inode *i, double *entry, double *attr)
 {
 	switch (i->type) {
-	case SW_NODE_SNAP: /* a late commit can slip in before it: then the name leads elsewhere */
+	case SW_NODE_SNAP: /* until it is settled a late commit can slip in before it: then the name leads elsewhere */
+		*entry = sw_commits_may_keep(m, i) ? SW_TIMEOUT_LONG : 0;
+		*attr = SW_TIMEOUT_LONG;
+		break;
 	case SW_NODE_ALIAS:
 		*entry = 0;
 		*attr = SW_TIMEOUT_LONG;
@@ -218,12 +221,22 @@ static int lookup_table(struct sw_mount *m, struct sw_inode *dir, struct sw_view
 	return rc < 0 ? rc : sw_inode_get_in(&m->inodes, SW_NODE_TABLE, dir->copy, name, sw_view(NULL, 0), 0, out);
 }
 
+static int lookup_commits(struct sw_mount *m, struct sw_inode **out)
+{
+	const struct sw_view none = sw_view(NULL, 0);
+	int rc = sw_inode_get(&m->inodes, SW_NODE_COMMITS, NULL, none, none, 0, out);
+
+	if (rc == 0)
+		atomic_store(&m->commits_id, (*out)->id);
+	return rc;
+}
+
 static int lookup_root(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
 {
 	const struct sw_view none = sw_view(NULL, 0);
 
 	if (sw_view_eq(name, sw_view_str(".commits")))
-		return sw_inode_get(&m->inodes, SW_NODE_COMMITS, NULL, none, none, 0, out);
+		return lookup_commits(m, out);
 	if (sw_view_eq(name, sw_view_str(".swarm")))
 		return sw_inode_get(&m->inodes, SW_NODE_SWARM, NULL, none, none, 0, out);
 	if (sw_view_eq(name, sw_view_str(".conflicts")))
@@ -331,7 +344,7 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	e.ino = i->id;
-	sw_node_timeouts(i, &e.entry_timeout, &e.attr_timeout);
+	sw_node_timeouts(m, i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_entry(req, &e) < 0)
 		sw_inode_forget(&m->inodes, e.ino, 1);
 }
@@ -368,7 +381,7 @@ static void ll_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		fuse_reply_err(req, sw_node_errno(m, i, rc));
 		return;
 	}
-	sw_node_timeouts(i, &entry, &attr);
+	sw_node_timeouts(m, i, &entry, &attr);
 	fuse_reply_attr(req, &st, attr);
 }
 
@@ -591,6 +604,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copie
 	pthread_cond_init(&m->delivered_cond, NULL);
 	pthread_mutex_init(&m->event_lock, NULL);
 	pthread_mutex_init(&m->opens_lock, NULL);
+	pthread_mutex_init(&m->kept_lock, NULL);
 	rc = sw_inodes_init(&m->inodes, work);
 	if (rc == 0)
 		rc = sw_inode_get(&m->inodes, SW_NODE_ROOT_DIR, NULL, sw_view(NULL, 0), sw_view(NULL, 0), 0,
@@ -710,6 +724,7 @@ void sw_mount_free(struct sw_mount *m)
 	pthread_cond_destroy(&m->delivered_cond);
 	pthread_mutex_destroy(&m->event_lock);
 	pthread_mutex_destroy(&m->opens_lock);
+	pthread_mutex_destroy(&m->kept_lock);
 	free(m->mountpoint);
 	free(m);
 }

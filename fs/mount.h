@@ -69,6 +69,8 @@ void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, cons
 		      bool by_others);
 /* Wait, for a bounded time, until what changed so far shows. Any thread but one that answers the kernel. */
 void sw_mount_wait_shown(struct sw_mount *m);
+/* gc has freed old states: the kernel forgets the names of snapshots. */
+void sw_mount_freed(struct sw_mount *m);
 /* The same: a peer has other roots of the same commits. */
 void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d);
 /* A row breaks its schema, or does so no more: an event. */

@@ -45,6 +45,12 @@ struct sw_mount {
 	struct sw_event_reader *event_readers;
 	_Atomic uint64_t n_event_bytes; /* ever */
 
+	/* Names of snapshots that the kernel keeps: see sw_commits_may_keep(). */
+	pthread_mutex_t kept_lock;
+	struct sw_order kept_upto; /* the last of them; under kept_lock, as is the next */
+	uint64_t kept_version;	   /* of that place, when they were looked at last */
+	_Atomic uint64_t commits_id; /* the node id of .commits; 0: the kernel does not know it */
+
 	pthread_mutex_t opens_lock;
 	struct sw_open *opens; /* all that are open; under opens_lock */
 };
@@ -99,7 +105,7 @@ int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc);
 int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
 		   struct sw_inode **out) SW_MUST_CHECK;
 /* How long the kernel may keep the name of that inode, and its attributes. */
-void sw_node_timeouts(const struct sw_inode *i, double *entry, double *attr);
+void sw_node_timeouts(struct sw_mount *m, const struct sw_inode *i, double *entry, double *attr);
 /* The same of a row that has a name, with attributes that are known. */
 void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st);
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
@@ -145,6 +151,12 @@ void sw_events_close(struct sw_mount *m);
 
 /* .commits */
 int sw_commits_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out) SW_MUST_CHECK;
+/*
+ * Whether the kernel may keep the name of a snapshot: of one that is settled. Afterwards nothing but what an admin takes out, and
+ * what gc frees, changes where it leads; then sw_commits_changed() tells the kernel.
+ */
+bool sw_commits_may_keep(struct sw_mount *m, const struct sw_inode *i);
+void sw_commits_changed(struct sw_mount *m);
 /* The links that are listed: their names, each with its length. */
 int sw_commits_links(struct sw_mount *m, struct sw_buf *out) SW_MUST_CHECK;
 /* Where an alias leads: the name of a snapshot. */

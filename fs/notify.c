@@ -229,6 +229,7 @@ static void table_changed(struct sw_mount *m, const struct sw_change *c)
 void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
 		      bool by_others)
 {
+	sw_commits_changed(m);
 	for (size_t i = 0; by_others && i < changes->n; i++) {
 		const struct sw_change *c = &changes->v[i];
 

@@ -26,6 +26,7 @@ struct sw_owner_hook {
 	void *arg;
 	void (*changed)(void *arg, const struct sw_changes *changes, const struct sw_head *head,
 			bool by_others);
+	void (*freed)(void *arg); /* gc has freed old states; may be NULL */
 	/* Wait until what has changed so far shows; after each command of another process. May be NULL. */
 	void (*wait_shown)(void *arg);
 	void (*diverged)(void *arg, const struct sw_divergence *divergence); /* may be NULL */

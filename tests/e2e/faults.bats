@@ -214,7 +214,9 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	python3 - "$A" "$pid" "$DIR/large" 3>&- <<'PY'
 import mmap, os, signal, sys, threading, time
 a, pid, want = sys.argv[1], int(sys.argv[2]), open(sys.argv[3], "rb").read()
-paths = [a + "/t/small", a + "/.commits/HEAD/t/small", a + "/t/large"]
+# What is settled does not change, its name included.
+settled = a + "/.commits/" + os.readlink(a + "/.commits/HEAD")
+paths = [a + "/t/small", settled + "/t/small", a + "/t/large"]
 files = [os.open(p, os.O_RDONLY) for p in paths]
 def all(fd):
     text = b""
@@ -223,6 +225,8 @@ def all(fd):
     return text
 texts = [all(fd) for fd in files]
 assert texts == [b"small\n", b"small\n", want]
+# Of one that was not read: reading makes the kernel ask for the time of access.
+assert os.stat(settled + "/t/large").st_size == len(want)
 sizes = [os.stat(a + "/t/" + n).st_size for n in ("small", "large")]
 m = mmap.mmap(files[2], 0, prot=mmap.PROT_READ)
 assert m[:] == want
@@ -235,6 +239,7 @@ os.kill(pid, signal.SIGSTOP)
 try:
     while not is_stopped():
         time.sleep(0.01)
+    assert os.stat(settled + "/t/large").st_size == len(want)
     for _ in range(100):
         assert os.pread(files[0], 100, 0) == texts[0] and os.pread(files[1], 100, 0) == texts[1]
     assert m[:] == want

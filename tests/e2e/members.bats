@@ -206,7 +206,7 @@ is_read_only() { ! touch "$1/t/probe" 2>"$DIR/said" && grep -q 'Read-only file s
 	echo b >"$B/t/x"
 	until_same "$A" "$B"
 	echo own >"$A/t/y"
-	"$sf" commit "$A" -m y
+	"$sf" commit "$A" -m y --settled --timeout 60s
 	local snap number
 	snap=$A/.commits/$(readlink "$A/.commits/latest")
 	[ "$(ls "$snap/t" | tr '\n' ' ')" = "x y " ]
