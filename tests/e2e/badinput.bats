@@ -6,9 +6,18 @@ sf=${SWARMFS:?names the binary}
 
 commands() { "$sf" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'; }
 
-# What the usage line asks for, without what is in brackets: "TARGET COMMIT".
+# What the usage line asks for, without what is in brackets: "TARGET COMMIT". Looked up once: it is asked for at every call.
+setup_file() {
+	local c
+	for c in $(commands); do
+		echo "$c $("$sf" "$c" --help | sed -n "1s/^Usage: swarmfs $c//p" | sed "s/, or .*//; s/ -- / /" | sed ':a; s/\[[^][]*\]\(\.\.\.\)\?//g; ta')"
+	done >"$BATS_FILE_TMPDIR/operands"
+}
 operands_of() {
-	"$sf" "$1" --help | sed -n "1s/^Usage: swarmfs $1//p" | sed "s/, or .*//; s/ -- / /" | sed ':a; s/\[[^][]*\]\(\.\.\.\)\?//g; ta'
+	local c words
+	while read -r c words; do
+		[ "$c" != "$1" ] || echo "$words"
+	done <"$BATS_FILE_TMPDIR/operands"
 }
 
 # call COMMAND STORE: argv becomes that command about that store, with good arguments otherwise.

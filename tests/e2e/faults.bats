@@ -185,13 +185,19 @@ connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
 	kill -0 "$writer"
 	[ ! -s "$DIR/read" ]
 	# Commands wait a little, and say what is the matter.
-	local command
+	local command i=0 asked=()
 	for command in "status $A" "status $DIR/store-A --json" "commit $A" "import $A --table t $DIR/large"; do
+		i=$((i + 1))
 		# shellcheck disable=SC2086
-		run timeout 60 "$sf" $command
-		[ "$status" = 1 ]
-		[ "${#lines[@]}" = 1 ]
-		[[ $output == *"process $pid, which serves the store, is stopped"*"kill -CONT $pid"* ]]
+		{ timeout 60 "$sf" $command >"$DIR/answer-$i" 2>&1 || echo "exit $?" >>"$DIR/answer-$i"; } 3>&- &
+		asked+=($!)
+	done
+	wait "${asked[@]}"
+	for i in 1 2 3 4; do
+		run cat "$DIR/answer-$i"
+		[ "${#lines[@]}" = 2 ]
+		[ "${lines[1]}" = "exit 1" ]
+		[[ ${lines[0]} == *"process $pid, which serves the store, is stopped"*"kill -CONT $pid"* ]]
 	done
 	kill -CONT "$pid"
 	wait "$reader"

@@ -95,15 +95,14 @@ snapshot_names() { ls "$(point "$1")/.commits"; }
 	[ "$(log_of 1 | jq -r 'select(.message != "").message' | sort | head -n "$N" | wc -l)" = "$N" ]
 }
 
-# Every snapshot's rows and facts in one line each.
+# Every snapshot's rows and facts, one in a line.
 snapshot_hashes() {
-	local name
-	for name in $(log_of "$1" | jq -r .name); do
-		(cd "$(point "$1")/.commits/$name" && {
-			cat .commit
-			find . -type f ! -name '.commit' ! -name '.diff' | LC_ALL=C sort | xargs -r sha256sum
-		} | sha256sum)
-	done
+	local names
+	mapfile -t names < <(log_of "$1" | jq -r .name)
+	(cd "$(point "$1")/.commits" && {
+		find "${names[@]}" -type f ! -name .commit ! -name .diff
+		printf '%s/.commit\n' "${names[@]}"
+	} | LC_ALL=C sort | xargs -d '\n' sha256sum)
 }
 @test "HashStabilityAcrossPeers: every snapshot is the same everywhere, also after a restart" {
 	local before
