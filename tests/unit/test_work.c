@@ -8,7 +8,7 @@
 
 #include "tests/lib/set.h"
 
-#define N_WIDE	  120
+#define N_WIDE	  90
 #define N_COLUMNS 4000
 
 static const char *wide_key(size_t i, char key[16])
