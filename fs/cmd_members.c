@@ -3,7 +3,7 @@
 
 #include "core/members.h"
 #include "fs/cmd.h"
-#include "fs/json_out.h"
+#include "fs/members_text.h"
 #include "fs/text.h"
 
 #define PREFIX_MIN 4 /* digits */
@@ -75,42 +75,14 @@ static int check_rank(struct sw_ctx *ctx, const struct sw_member *v, size_t n, c
 	return 0;
 }
 
-/* The list */
-
-static void put_member(const struct sw_member *m, bool is_own, bool json, struct sw_buf *out)
-{
-	char key[SW_HASH_HEX_SIZE], by[SW_HASH_HEX_SIZE], since[SW_HASH_HEX_SIZE];
-	size_t shown = json ? SW_KEY_SIZE : SW_TEXT_KEY_DIGITS / 2;
-
-	sw_hex(m->key.b, SW_KEY_SIZE, key);
-	sw_hex(m->granter.b, shown, by);
-	sw_hex(m->grant.b, shown, since);
-	if (!json) {
-		sw_buf_printf(out, "%s  %-6s  ", key, sw_text_role((int)m->role));
-		if (m->role == SW_ROLE_ADMIN)
-			sw_buf_printf(out, "rank %-3u  ", m->rank);
-		else
-			sw_buf_printf(out, "%-8s  ", "");
-		sw_buf_printf(out, "by %s in %s%s\n", by, since, is_own ? "  (this store)" : "");
-		return;
-	}
-	sw_buf_printf(out, "{\"key\":\"%s\",\"role\":\"%s\",\"rank\":", key, sw_text_role((int)m->role));
-	if (m->role == SW_ROLE_ADMIN)
-		sw_buf_printf(out, "%u", m->rank);
-	else
-		sw_buf_printf(out, "null");
-	sw_buf_printf(out, ",\"granted_by\":\"%s\",\"grant\":\"%s\",\"own\":%s}\n", by, since, is_own ? "true" : "false");
-}
-
-static int list(struct sw_ctx *ctx, const struct sw_member *v, size_t n, bool json)
+static int list(struct sw_ctx *ctx, bool json)
 {
 	SW_BUF out = {0};
+	int rc = sw_members_put(ctx->owner->db, json, &out);
 
-	for (size_t i = 0; i < n; i++)
-		put_member(&v[i], sw_key_eq(&v[i].key, sw_db_key(ctx->owner->db)), json, &out);
-	if (out.rc == 0 && out.n > 0)
+	if (rc == 0 && out.n > 0)
 		fwrite(out.p, 1, out.n, ctx->out);
-	return out.rc;
+	return rc;
 }
 
 /* Roles */
@@ -179,10 +151,11 @@ static int run_members(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct sw_member *v = NULL;
 	size_t n = 0;
-	int rc = read_members(ctx->owner->db, &v, &n);
+	bool sets = sw_args_has(args, "set");
+	int rc = sets ? read_members(ctx->owner->db, &v, &n) : list(ctx, sw_args_has(args, "json"));
 
-	if (rc == 0)
-		rc = sw_args_has(args, "set") ? set_role(ctx, args, v, n) : list(ctx, v, n, sw_args_has(args, "json"));
+	if (rc == 0 && sets)
+		rc = set_role(ctx, args, v, n);
 	free(v);
 	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
 }

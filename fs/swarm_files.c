@@ -3,9 +3,10 @@
 
 #include <fcntl.h>
 
+#include "fs/members_text.h"
 #include "fs/settled_text.h"
 
-const char *const sw_swarm_files[] = {"status", "head", "peers", "commit", "events", "settled", NULL};
+const char *const sw_swarm_files[] = {"status", "head", "peers", "members", "commit", "events", "settled", NULL};
 
 static int text_head(struct sw_mount *m, struct sw_buf *out)
 {
@@ -74,6 +75,8 @@ int sw_control_open(struct sw_mount *m, struct sw_open *o, int flags)
 		return text_head(m, &o->text);
 	if (sw_view_eq(name.key, sw_view_str("commit")))
 		return text_commit(m, &o->text);
+	if (sw_view_eq(name.key, sw_view_str("members")))
+		return sw_members_put(m->db, false, &o->text);
 	if (sw_view_eq(name.key, sw_view_str("settled")))
 		return sw_settled_file(m->db, &o->text);
 	if (sw_view_eq(name.key, sw_view_str("events")))

@@ -18,6 +18,7 @@ is_read_only() { ! touch "$1/t/probe" 2>"$DIR/said" && grep -q 'Read-only file s
 	run -0 "$sf" members "$A"
 	[ "${#lines[@]}" -eq 2 ]
 	[[ "$output" == *"admin   rank 0"*"(this store)"* ]]
+	[ "$(cat "$A/.swarm/members")" = "$output" ]
 	[ "$("$sf" members "$B" --json | jq -r 'select(.own) | "\(.role) \(.rank)"')" = "writer null" ]
 	[ "$("$sf" members "$B" --json | jq -r 'select(.own) | .granted_by')" = "$(key_of "$A")" ]
 	"$sf" members "$A" --set "$(key_of "$B" | cut -c 1-8)=admin"
