@@ -125,6 +125,11 @@ static void let_go(struct sw_spill *s)
 	pthread_mutex_unlock(&opened.lock);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static int make_path(const char *dir, struct sw_spill *s)
 {
 	s->dir = strdup(dir);
@@ -317,22 +322,30 @@ static int read_all(const struct sw_spill *s, int fd, uint64_t offset, void *out
 	return 0;
 }
 
-static int lost_end(const struct sw_spill *s)
+/* All of these bytes, whatever size it is said to have. */
+static int read_there(struct sw_spill *s, uint64_t offset, void *out, size_t n)
 {
-	return sw_fail(SW_EIO, "%s has lost its end", s->path);
+	size_t got = 0;
+	int fd, rc = use(s, 0, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = read_all(s, fd, offset, out, n, &got);
+	let_go(s);
+	return rc == 0 && got < n ? sw_fail(SW_EIO, "%s has lost its end", s->path) : rc;
 }
 
 int sw_spill_read(struct sw_spill *s, uint64_t offset, void *out, size_t n, size_t *got)
 {
-	int fd, rc = use(s, 0, &fd);
+	int rc;
 
 	*got = 0;
-	if (rc < 0)
-		return rc;
-	rc = read_all(s, fd, offset, out, n, got);
-	let_go(s);
-	if (rc == 0 && *got < n && offset + *got < s->size)
-		rc = lost_end(s);
+	if (offset >= s->size)
+		return 0;
+	n = (size_t)least(n, s->size - offset);
+	rc = read_there(s, offset, out, n);
+	if (rc == 0)
+		*got = n;
 	return rc;
 }
 
@@ -366,11 +379,6 @@ static int reserve_checks(struct sw_spill *s, uint64_t size)
 	return 0;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Of the blocks with these bytes something else is to be known. */
 static void forget_checks(struct sw_spill *s, uint64_t from, uint64_t end)
 {
@@ -396,19 +404,16 @@ static int check_block(struct sw_spill *s, uint64_t b, uint64_t size, uint64_t *
 	uint64_t from = b * BLOCK_SIZE, n = least(BLOCK_SIZE, size - from);
 	bool is_kept = from + n == least(from + BLOCK_SIZE, s->size);
 	uint8_t block[BLOCK_SIZE];
-	size_t got;
 	int rc;
 
 	if (is_kept && s->checks[b] > 0) {
 		*out = s->checks[b];
 		return 0;
 	}
-	rc = sw_spill_read(s, from, block, (size_t)n, &got);
-	if (rc == 0 && got < n)
-		rc = lost_end(s);
+	rc = read_there(s, from, block, (size_t)n);
 	if (rc < 0)
 		return rc;
-	*out = check_of(sw_view(block, got));
+	*out = check_of(sw_view(block, (size_t)n));
 	if (is_kept)
 		s->checks[b] = *out;
 	return 0;

@@ -623,6 +623,8 @@ static int replace_damaged(struct sw_work *w, const char *path, const char *lost
 		rc = SW_ENOMEM;
 	if (rc == 0)
 		rc = sw_spills_clear(w->spill_dir, spills, is_spill_of, w);
+	if (rc == 0)
+		rc = cut_spills(w);
 	free(spills);
 	if (rc == 0)
 		(void)sw_fail(SW_ECORRUPT,

@@ -397,6 +397,31 @@ static void content_that_only_a_damaged_record_names_is_kept(void **state)
 	end(&s);
 }
 
+/* It had grown, and only a damaged record says so: that end is neither read nor committed. */
+static void what_a_damaged_record_added_is_not_there(void **state)
+{
+	static uint8_t large[2000000];
+	struct set s;
+	uint64_t at;
+
+	(void)state;
+	begin(&s);
+	memset(large, 'l', sizeof(large));
+	write_bytes(&s, "large", sw_view(large, sizeof(large) - 1000));
+	at = journal_size(&s);
+	append(&s, "large", sw_view(large, 1000));
+	die(&s);
+	s.was = read_file(s.path, &s.n_was);
+	s.was[at + 10] ^= 1;
+	renew_file(&s, sw_view(s.was, s.n_was));
+	open_again(&s);
+	assert_true(has_row(&s, "large", sw_view(large, sizeof(large) - 1000)));
+	s.t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s.w));
+	assert_true(has_row(&s, "large", sw_view(large, sizeof(large) - 1000)));
+	end(&s);
+}
+
 /* Wherever the first step after the damage was found fails: the next start finds it again, and keeps one file of it. */
 static void a_start_that_fails_costs_nothing_more(void **state)
 {
@@ -440,6 +465,7 @@ int main(void)
 	    cmocka_unit_test(nothing_is_added_to_a_record_but_the_one_it_was_made_for),
 	    cmocka_unit_test(a_journal_in_a_row_is_no_journal),
 	    cmocka_unit_test(content_that_only_a_damaged_record_names_is_kept),
+	    cmocka_unit_test(what_a_damaged_record_added_is_not_there),
 	    cmocka_unit_test(a_start_that_fails_costs_nothing_more),
 	};
 
