@@ -398,6 +398,13 @@ void sw_db_head(struct sw_db *db, struct sw_head *out)
 	pthread_mutex_unlock(&db->head_lock);
 }
 
+void sw_db_newest_state(struct sw_db *db, struct sw_hash *out)
+{
+	pthread_mutex_lock(&db->memtable_lock);
+	*out = db->shown;
+	pthread_mutex_unlock(&db->memtable_lock);
+}
+
 /* Entering the line */
 
 int sw_db_put_tip(struct sw_txn *txn, const struct sw_commit *c)

@@ -103,6 +103,8 @@ struct sw_store *sw_db_store(const struct sw_db *db);
 const struct sw_shape *sw_db_shape(const struct sw_db *db);
 enum sw_conflict_mode sw_db_conflict_mode(const struct sw_db *db);
 void sw_db_head(struct sw_db *db, struct sw_head *out);
+/* The state of that head; does not wait for what is being written, so for those who hold a lock that others want. */
+void sw_db_newest_state(struct sw_db *db, struct sw_hash *out);
 /*
  * How far the time is ahead of this machine's clock, as far as is known: others' commits are held back by it,
  * and new ones are stamped by the earlier of the two. 0 in the beginning. Any thread.

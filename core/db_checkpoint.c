@@ -66,11 +66,22 @@ int sw_written_load(struct sw_txn *txn, struct sw_head *out, uint64_t *seq)
 	return sw_rd_done(&r) < 0 ? sw_db_damaged("last checkpoint") : 0;
 }
 
+static void set_head(struct sw_db *db, const struct sw_head *head)
+{
+	db->head = *head;
+	pthread_mutex_lock(&db->memtable_lock);
+	db->shown = head->state;
+	pthread_mutex_unlock(&db->memtable_lock);
+}
+
 int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn)
 {
 	struct sw_view v;
-	int rc = sw_head_load(txn, &db->head);
+	struct sw_head head;
+	int rc = sw_head_load(txn, &head);
 
+	if (rc == 0)
+		set_head(db, &head);
 	if (rc == 0)
 		rc = sw_db_copies_count_spent(txn, &db->n_drops);
 	db->n_drops += (size_t)sw_txn_count(txn, SW_SPACE_DROPS);
@@ -449,7 +460,7 @@ static int write_head(struct sw_txn *txn, struct sw_nodes *nodes, const struct s
 static void publish(struct sw_db *db, const struct sw_head *head, uint64_t hlc, const struct sw_moving *moving,
 		    struct sw_snap *stale[static SW_SNAPS_KEPT])
 {
-	db->head = *head;
+	set_head(db, head);
 	db->hlc = hlc;
 	db->milestone_plan = moving->plan;
 	db->n_drops = (size_t)((int64_t)db->n_drops + moving->n_drops);
@@ -731,6 +742,29 @@ int sw_db_tidy(struct sw_db *db)
 
 /* Readers */
 
+/* Most readers begin where the one before did, and need not look for the head. */
+static int read_head(struct sw_db *db, struct sw_reader *r)
+{
+	uint64_t id = sw_txn_id(r->txn);
+	bool is_known;
+	int rc;
+
+	pthread_mutex_lock(&db->memtable_lock);
+	is_known = db->read_id == id;
+	r->head = db->read;
+	pthread_mutex_unlock(&db->memtable_lock);
+	if (is_known)
+		return 0;
+	rc = sw_head_load(r->txn, &r->head);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&db->memtable_lock);
+	db->read = r->head;
+	db->read_id = id;
+	pthread_mutex_unlock(&db->memtable_lock);
+	return 0;
+}
+
 int sw_reader_begin(struct sw_db *db, struct sw_reader *out)
 {
 	struct sw_reader r = {0};
@@ -751,7 +785,7 @@ int sw_reader_begin(struct sw_db *db, struct sw_reader *out)
 	if (rc == 0)
 		rc = sw_nodes_new(r.txn, &r.nodes);
 	if (rc == 0)
-		rc = sw_head_load(r.txn, &r.head);
+		rc = read_head(db, &r);
 	if (rc < 0) {
 		sw_reader_end(&r);
 		return rc;

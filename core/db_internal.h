@@ -75,6 +75,10 @@ struct sw_db {
 	struct sw_head written;	      /* the last checkpoint */
 	uint64_t written_seq;	      /* the number of the last commit in it */
 	pthread_mutex_t memtable_lock;
+	/* Under memtable_lock: */
+	struct sw_hash shown;	  /* the state of the head, for those who do not wait for a checkpoint as with head_lock */
+	struct sw_head read;	  /* what a reader found last */
+	uint64_t read_id;	  /* the transaction that wrote that; 0: none was read */
 
 	struct sw_settling *settling; /* core/settled.c; has a lock of its own, taken after the others */
 };

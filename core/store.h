@@ -83,5 +83,7 @@ int sw_txn_ceil(struct sw_txn *txn, enum sw_space space, struct sw_view key,
 int sw_txn_floor(struct sw_txn *txn, enum sw_space space, struct sw_view key,
 		 struct sw_view *found, struct sw_view *value) SW_MUST_CHECK;
 uint64_t sw_txn_count(struct sw_txn *txn, enum sw_space space);
+/* The number of the last writer's transaction whose work a reader's sees: readers with the same number see the same. */
+uint64_t sw_txn_id(const struct sw_txn *txn);
 
 #endif

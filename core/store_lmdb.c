@@ -639,3 +639,8 @@ uint64_t sw_txn_count(struct sw_txn *txn, enum sw_space space)
 		return 0;
 	return st.ms_entries;
 }
+
+uint64_t sw_txn_id(const struct sw_txn *txn)
+{
+	return mdb_txn_id(txn->mdb);
+}
