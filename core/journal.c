@@ -17,6 +17,7 @@
 #define FRAME_SIZE  (CHECKED + CHECK_SIZE) /* of a record: what stands before its body */
 #define NAMES_MAX   1000000
 #define ASIDE_MAX   99
+#define RECORD_KEPT 65536 /* bytes of memory that stay for the next record */
 
 enum { FLAG_EXISTS = 1, FLAG_EXISTED = 2, FLAG_LARGE = 4, FLAG_CHECKED = 8, FLAG_SPILL = 16, FLAG_FOLLOWS = 32, FLAG_TAIL = 64 };
 
@@ -29,6 +30,7 @@ struct sw_journal {
 	uint64_t n_damaged; /* bytes */
 	bool dirty;
 	bool is_broken;	 /* a flush has failed: what it was about may be nowhere, and the next one would not know */
+	struct sw_buf record; /* the memory that the next one is encoded in */
 	bool is_unnamed; /* the directory is to be flushed, too: until then a power loss may bring back the one before */
 };
 
@@ -332,6 +334,7 @@ void sw_journal_close(struct sw_journal *j)
 		return;
 	if (j->fd >= 0)
 		close(j->fd);
+	sw_buf_fini(&j->record);
 	free(j->path);
 	free(j);
 }
@@ -380,38 +383,49 @@ static void put_frame(struct sw_buf *b, uint64_t at, uint64_t seq)
 	check_of(at, sw_view(frame, CHECKED), frame + CHECKED);
 }
 
+static int encode_record(struct sw_journal *j, const struct sw_journal_name *names, size_t n)
+{
+	struct sw_buf *b = &j->record;
+
+	if (n > NAMES_MAX)
+		return sw_fail(SW_ELIMIT, "more than %d names cannot be changed at once", NAMES_MAX);
+	sw_buf_reset(b);
+	if (!sw_buf_reserve(b, FRAME_SIZE))
+		return SW_ENOMEM;
+	b->n = FRAME_SIZE;
+	sw_buf_put_varint(b, n);
+	for (size_t i = 0; i < n; i++)
+		encode_name(&names[i], b);
+	if (b->rc < 0)
+		return b->rc;
+	if (b->n > UINT32_MAX)
+		return sw_fail(SW_ELIMIT, "a row of more than 4 GiB cannot be journalled");
+	put_frame(b, j->size, j->next);
+	return 0;
+}
+
 int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names, size_t n,
 		      uint64_t *seq)
 {
-	SW_BUF b = {0};
 	int rc = sw_env_fault(j->env, "journal.append");
 
 	assert(n > 0 && j->n_damaged == 0);
+	if (rc == 0)
+		rc = encode_record(j, names, n);
 	if (rc < 0)
 		return rc;
-	if (n > NAMES_MAX)
-		return sw_fail(SW_ELIMIT, "more than %d names cannot be changed at once", NAMES_MAX);
-	if (!sw_buf_reserve(&b, FRAME_SIZE))
-		return SW_ENOMEM;
-	b.n = FRAME_SIZE;
-	sw_buf_put_varint(&b, n);
-	for (size_t i = 0; i < n; i++)
-		encode_name(&names[i], &b);
-	if (b.rc < 0)
-		return b.rc;
-	if (b.n > UINT32_MAX)
-		return sw_fail(SW_ELIMIT, "a row of more than 4 GiB cannot be journalled");
-	put_frame(&b, j->size, j->next);
-	rc = write_at(j->fd, sw_buf_view(&b), j->size);
+	rc = write_at(j->fd, sw_buf_view(&j->record), j->size);
 	if (rc < 0) {
 		/* What was written of it is beyond the end: the next record goes over it. */
 		if (ftruncate(j->fd, (off_t)j->size) < 0)
 			return sw_fail_errno("%s", j->path);
 		return rc;
 	}
-	j->size += b.n;
+	j->size += j->record.n;
 	j->dirty = true;
 	*seq = j->next++;
+	if (j->record.cap > RECORD_KEPT)
+		sw_buf_fini(&j->record);
 	return 0;
 }
 

@@ -25,6 +25,13 @@ int sw_state_table(const struct sw_nodes *nodes, const struct sw_hash *state, en
 	return 0;
 }
 
+int sw_state_decode_row(struct sw_view value, struct sw_row *out)
+{
+	if (sw_row_decode(value, out) < 0)
+		return sw_fail(SW_ECORRUPT, "a row's entry in the state is damaged");
+	return 0;
+}
+
 int sw_state_row(const struct sw_nodes *nodes, const struct sw_hash *state, struct sw_view table,
 		 struct sw_view key, struct sw_row *out)
 {
@@ -36,9 +43,7 @@ int sw_state_row(const struct sw_nodes *nodes, const struct sw_hash *state, stru
 		rc = sw_tree_get(nodes, &t.root, key, &value);
 	if (rc < 0)
 		return rc;
-	if (sw_row_decode(value, out) < 0)
-		return sw_fail(SW_ECORRUPT, "a row's entry in the state is damaged");
-	return 0;
+	return sw_state_decode_row(value, out);
 }
 
 void sw_conflict_key(struct sw_view table, struct sw_view key, const struct sw_hash *commit,

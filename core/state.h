@@ -24,6 +24,8 @@ struct sw_view sw_state_key(enum sw_table_class class, struct sw_view name, uint
 int sw_state_table(const struct sw_nodes *nodes, const struct sw_hash *state, enum sw_table_class class,
 		   struct sw_view name, struct sw_table *out) SW_MUST_CHECK;
 /* A row; bytes borrow as sw_nodes_get() says. SW_ENOTFOUND: no such row or table. */
+/* What a table's tree has for a row. */
+int sw_state_decode_row(struct sw_view value, struct sw_row *out) SW_MUST_CHECK;
 int sw_state_row(const struct sw_nodes *nodes, const struct sw_hash *state, struct sw_view table,
 		 struct sw_view key, struct sw_row *out) SW_MUST_CHECK;
 

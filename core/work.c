@@ -70,13 +70,10 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 		return 0;
 	if (n->has_edit)
 		return SW_ENOTFOUND;
-	rc = sw_work_read(w, &r);
+	rc = sw_work_find_row(w, sw_buf_view(&n->table), sw_buf_view(&n->key), &r, &row);
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
-			  &row);
-	if (rc == 0)
-		rc = sw_file_new(w, &f);
+	rc = sw_file_new(w, &f);
 	if (rc == 0)
 		rc = sw_file_set_row(w, f, &r, &row);
 	if (rc == 0) {
@@ -90,8 +87,21 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 	return rc;
 }
 
-/* The base of an edit is what stands in the newest state, unless an open file shows an older
- * version. */
+/* The text of the version that an open file shows, and that is in the store. */
+static int read_base(struct sw_work *w, struct sw_name *n)
+{
+	struct sw_reader r;
+	int rc = sw_work_read(w, &r);
+
+	if (rc < 0)
+		return rc;
+	rc = sw_row_read(r.nodes, &n->file->row, &n->base_text);
+	sw_reader_end(&r);
+	n->has_base_text = rc == 0;
+	return rc;
+}
+
+/* The base of an edit is what stands in the newest state, unless an open file shows an older version. */
 static int find_base(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_reader r;
@@ -105,28 +115,22 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 		n->base = n->file->base;
 		if (!sw_columns_possible(sw_buf_view(&n->key), (size_t)n->file->row.size))
 			return 0;
-		rc = sw_work_read(w, &r);
-		if (rc < 0)
-			return rc;
-		rc = sw_row_read(r.nodes, &n->file->row, &n->base_text);
-		sw_reader_end(&r);
-		n->has_base_text = rc == 0;
-		return rc;
+		if (n->file->row.is_blob)
+			return read_base(w, n);
+		sw_buf_put_view(&n->base_text, n->file->row.bytes);
+		n->has_base_text = n->base_text.rc == 0;
+		return n->base_text.rc;
 	}
-	rc = sw_work_read(w, &r);
+	rc = sw_work_find_row(w, sw_buf_view(&n->table), sw_buf_view(&n->key), &r, &row);
 	if (rc < 0)
-		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
-			  &row);
-	if (rc == 0) {
-		version_of_row(&row, &n->base);
-		if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
-			rc = sw_row_read(r.nodes, &row, &n->base_text);
-			n->has_base_text = rc == 0;
-		}
+		return rc == SW_ENOTFOUND ? 0 : rc;
+	version_of_row(&row, &n->base);
+	if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
+		rc = sw_row_read(r.nodes, &row, &n->base_text);
+		n->has_base_text = rc == 0;
 	}
 	sw_reader_end(&r);
-	return rc == SW_ENOTFOUND ? 0 : rc;
+	return rc;
 }
 
 /* What the journal brings back stays, until somebody lets the key write again. */

@@ -100,6 +100,17 @@ struct sw_name {
 	uint64_t mark; /* by the set's clock, of whoever went around the ring last */
 };
 
+/* What was found last in a state (work_recent.c). */
+struct sw_recent {
+	struct sw_hash state;
+	uint8_t table[SW_NAME_MAX];
+	size_t table_n; /* 0: nothing was */
+	bool exists;
+	struct sw_table t;
+	uint8_t missing[SW_NAME_MAX]; /* a row that the table does not have */
+	size_t missing_n;	      /* 0: of none that is known */
+};
+
 #define SW_WORK_BATCH_MAX 4096 /* names in a commit, unless a rename joined more */
 
 struct sw_work {
@@ -114,6 +125,7 @@ struct sw_work {
 	pthread_mutex_t lock;
 	pthread_cond_t committed;
 	struct sw_node_cache *cache; /* of what its readers search */
+	struct sw_recent recent;
 	bool committing;
 	size_t n_batch; /* names in a commit: fewer for a while after one that was too large */
 	struct sw_name **names; /* hash table, open addressing */
@@ -146,6 +158,11 @@ struct sw_work {
 
 /* A reader on the state that the set stands on: the newest, or that of the working copy. The lock is held for as long as it is used. */
 int sw_work_read(const struct sw_work *w, struct sw_reader *out) SW_MUST_CHECK;
+/* A table of that state. SW_ENOTFOUND. */
+int sw_work_find_table(struct sw_work *w, struct sw_view table, struct sw_table *out) SW_MUST_CHECK;
+/* A row of that state, whose bytes live until sw_reader_end(r). On failure there is no reader to end. SW_ENOTFOUND. */
+int sw_work_find_row(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_reader *r,
+		     struct sw_row *out) SW_MUST_CHECK;
 /* Pin that state. */
 int sw_work_pin(const struct sw_work *w, struct sw_hash *state) SW_MUST_CHECK;
 

@@ -16,17 +16,13 @@ int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, str
 	}
 	if (n && n->has_edit)
 		return SW_ENOTFOUND;
-	rc = sw_work_read(w, &r);
+	rc = sw_work_find_row(w, table, key, &r, &row);
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, table, key, &row);
-	if (rc == 0)
-		*out = (struct sw_attr){.mode = row.mode,
-					.mtime_ns = row.mtime_ns,
-					.ctime_ns = row.mtime_ns,
-					.size = row.size};
+	*out = (struct sw_attr){
+	    .mode = row.mode, .mtime_ns = row.mtime_ns, .ctime_ns = row.mtime_ns, .size = row.size};
 	sw_reader_end(&r);
-	return rc;
+	return 0;
 }
 
 int sw_work_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out)
@@ -45,16 +41,11 @@ int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out)
 {
 	const struct sw_name *n = sw_name_find(w, table, sw_view(NULL, 0));
 	struct sw_table t = {0};
-	struct sw_reader r;
 	int rc = sw_name_check(table);
 
 	if (rc < 0)
 		return rc == SW_EINVAL ? SW_ENOTFOUND : rc;
-	rc = sw_work_read(w, &r);
-	if (rc < 0)
-		return rc;
-	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
-	sw_reader_end(&r);
+	rc = sw_work_find_table(w, table, &t);
 	if (rc < 0 && rc != SW_ENOTFOUND)
 		return rc;
 	if (n && n->has_edit) {
@@ -250,8 +241,12 @@ static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
 static int unlink_name(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_name *names[2] = {n, n->moved_from};
-	int rc = sw_name_edit(w, n);
+	int rc = n->has_edit && !n->file ? SW_ENOTFOUND : sw_name_edit(w, n);
 
+	if (rc == 0 && !n->file && !n->base.exists) {
+		sw_name_end_edit(w, n);
+		rc = SW_ENOTFOUND;
+	}
 	if (rc < 0) {
 		sw_name_settle(w, n);
 		return rc;
@@ -263,14 +258,11 @@ static int unlink_name(struct sw_work *w, struct sw_name *n)
 
 int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 {
-	struct sw_attr attr;
 	struct sw_name *n;
 	int rc;
 
 	pthread_mutex_lock(&w->lock);
-	rc = sw_row_stat(w, table, key, &attr);
-	if (rc == 0)
-		rc = sw_name_get(w, table, key, &n);
+	rc = sw_name_get(w, table, key, &n);
 	if (rc == 0)
 		rc = unlink_name(w, n);
 	pthread_mutex_unlock(&w->lock);
@@ -351,17 +343,18 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key,
 		     struct sw_view new_table, struct sw_view new_key, unsigned flags)
 {
+	bool is_same = sw_view_eq(table, new_table) && sw_view_eq(key, new_key);
 	struct sw_attr attr;
 	struct sw_name *a, *b;
 	int rc = sw_name_check(new_key);
 
-	if (rc == 0)
+	if (rc == 0 && is_same)
 		rc = sw_row_stat(w, table, key, &attr);
 	if (rc == 0)
 		rc = sw_table_stat(w, new_table, &attr);
 	if (rc < 0)
 		return rc;
-	if (sw_view_eq(table, new_table) && sw_view_eq(key, new_key))
+	if (is_same)
 		return flags & SW_RENAME_NOREPLACE ? SW_EEXIST : 0;
 	rc = sw_name_get(w, table, key, &a);
 	if (rc < 0)
