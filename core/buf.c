@@ -138,23 +138,6 @@ size_t sw_varint_size(uint64_t v)
 	return n;
 }
 
-struct sw_view sw_rd_take(struct sw_rd *r, size_t n)
-{
-	struct sw_view v = {r->p, n};
-
-	if (n > sw_rd_left(r)) {
-		r->bad = true;
-		return (struct sw_view){NULL, 0};
-	}
-	r->p += n;
-	return v;
-}
-
-struct sw_view sw_rd_bytes(struct sw_rd *r, size_t max)
-{
-	return sw_rd_take(r, (size_t)sw_rd_varint_max(r, max));
-}
-
 void sw_rd_copy(struct sw_rd *r, void *out, size_t n)
 {
 	struct sw_view v = sw_rd_take(r, n);
@@ -195,7 +178,7 @@ uint64_t sw_rd_u64(struct sw_rd *r)
 	return get_be(r, 8);
 }
 
-uint64_t sw_rd_varint(struct sw_rd *r)
+uint64_t sw_rd_long_varint(struct sw_rd *r)
 {
 	uint64_t v = 0;
 
@@ -213,15 +196,4 @@ uint64_t sw_rd_varint(struct sw_rd *r)
 	}
 	r->bad = true;
 	return 0;
-}
-
-uint64_t sw_rd_varint_max(struct sw_rd *r, uint64_t max)
-{
-	uint64_t v = sw_rd_varint(r);
-
-	if (v > max) {
-		r->bad = true;
-		return 0;
-	}
-	return v;
 }

@@ -96,17 +96,50 @@ static inline size_t sw_rd_left(const struct sw_rd *r)
 	return r->bad ? 0 : (size_t)(r->end - r->p);
 }
 
-struct sw_view sw_rd_take(struct sw_rd *r, size_t n);
-/* A length-prefixed string of at most max bytes; the length is checked before anything else. */
-struct sw_view sw_rd_bytes(struct sw_rd *r, size_t max);
+static inline struct sw_view sw_rd_take(struct sw_rd *r, size_t n)
+{
+	struct sw_view v = {r->p, n};
+
+	if (n > sw_rd_left(r)) {
+		r->bad = true;
+		return (struct sw_view){NULL, 0};
+	}
+	r->p += n;
+	return v;
+}
+
 void sw_rd_copy(struct sw_rd *r, void *out, size_t n); /* zeroes out on failure */
 uint8_t sw_rd_u8(struct sw_rd *r);
 uint16_t sw_rd_u16(struct sw_rd *r);
 uint32_t sw_rd_u32(struct sw_rd *r);
 uint64_t sw_rd_u64(struct sw_rd *r);
-uint64_t sw_rd_varint(struct sw_rd *r);
+uint64_t sw_rd_long_varint(struct sw_rd *r); /* of any length, for the one below */
+
+/* Nearly all take one byte. */
+static inline uint64_t sw_rd_varint(struct sw_rd *r)
+{
+	if (!r->bad && r->p < r->end && *r->p < 0x80)
+		return *r->p++;
+	return sw_rd_long_varint(r);
+}
+
 /* A varint of at most max; larger is a failure. */
-uint64_t sw_rd_varint_max(struct sw_rd *r, uint64_t max);
+static inline uint64_t sw_rd_varint_max(struct sw_rd *r, uint64_t max)
+{
+	uint64_t v = sw_rd_varint(r);
+
+	if (v > max) {
+		r->bad = true;
+		return 0;
+	}
+	return v;
+}
+
+/* A length-prefixed string of at most max bytes; the length is checked before anything else. */
+static inline struct sw_view sw_rd_bytes(struct sw_rd *r, size_t max)
+{
+	return sw_rd_take(r, (size_t)sw_rd_varint_max(r, max));
+}
 
 /* 0 when everything was read and nothing failed, else SW_EFORMAT: trailing bytes are refused. */
 static inline int sw_rd_done(const struct sw_rd *r)

@@ -1,6 +1,7 @@
 #include "core/hash.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <sodium.h>
 
 const struct sw_hash sw_hash_zero;
@@ -77,12 +78,9 @@ void sw_sip_derive(const struct sw_hash *salt, uint8_t purpose, uint8_t level,
 
 uint64_t sw_sip(const struct sw_sip_key *key, struct sw_view bytes)
 {
-	uint8_t out[crypto_shorthash_BYTES];
-	uint64_t v = 0;
+	uint64_t v;
 
-	crypto_shorthash(out, bytes.p, bytes.n, key->b);
-	/* SipHash is defined with a little-endian result. */
-	for (int i = 7; i >= 0; i--)
-		v = v << 8 | out[i];
-	return v;
+	static_assert(sizeof(v) == crypto_shorthash_BYTES, "the result is one number");
+	crypto_shorthash((uint8_t *)&v, bytes.p, bytes.n, key->b);
+	return le64toh(v); /* SipHash is defined with a little-endian result */
 }

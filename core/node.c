@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define KEY_USUAL 24 /* bytes: room for so many is there before a node's keys are known */
+
 int sw_child_decode(struct sw_view value, struct sw_child *out)
 {
 	struct sw_rd r = sw_rd(value);
@@ -53,7 +55,7 @@ static int walk_begin(struct walk *w, struct sw_view bytes, uint8_t *key_buf)
 }
 
 /* 1 an entry, 0 the end, SW_EFORMAT. */
-static int walk_next(struct walk *w)
+static inline int walk_next(struct walk *w)
 {
 	size_t shared;
 	struct sw_view suffix;
@@ -96,12 +98,18 @@ int sw_node_decode(struct sw_view bytes, struct sw_node *out)
 	node.entries = calloc(node.n, sizeof(*node.entries));
 	if (!node.entries)
 		return SW_ENOMEM;
+	sw_buf_reserve(&keys, KEY_USUAL * node.n);
 	for (size_t i = 0; (rc = walk_next(&w)) > 0; i++) {
 		struct sw_child child;
 
 		node.entries[i].key.n = w.key_n;
 		node.entries[i].value = w.value;
-		sw_buf_put(&keys, w.key, w.key_n);
+		if (keys.cap - keys.n < w.key_n)
+			sw_buf_reserve(&keys, w.key_n);
+		if (keys.rc < 0)
+			break;
+		memcpy(keys.p + keys.n, w.key, w.key_n);
+		keys.n += w.key_n;
 		node.n_rows++;
 		if (w.level == 0)
 			continue;
@@ -110,7 +118,7 @@ int sw_node_decode(struct sw_view bytes, struct sw_node *out)
 			break;
 		node.n_rows += child.n_rows - 1;
 	}
-	if (rc == 0)
+	if (keys.rc < 0)
 		rc = keys.rc;
 	if (rc < 0) {
 		sw_buf_fini(&keys);
@@ -158,19 +166,6 @@ void sw_node_encode(enum sw_purpose purpose, uint8_t level, const struct sw_entr
 	}
 }
 
-/* Nearly all numbers in a node take one byte. */
-static inline uint64_t small_varint(struct sw_rd *r, uint64_t max)
-{
-	if (!r->bad && r->p < r->end && *r->p < 0x80 && *r->p <= max)
-		return *r->p++;
-	return sw_rd_varint_max(r, max);
-}
-
-static inline struct sw_view small_bytes(struct sw_rd *r, size_t max)
-{
-	return sw_rd_take(r, (size_t)small_varint(r, max));
-}
-
 /*
  * The entries say how many bytes each key shares with the one before, so most need no look at the key: one that shares more
  * than the one before has in common with what is sought stands to it as that one does.
@@ -187,10 +182,10 @@ int sw_node_find(struct sw_view bytes, struct sw_view key, uint8_t *level, uint8
 		return rc;
 	*level = w.level;
 	for (; w.i < w.n; w.i++) {
-		size_t shared = (size_t)small_varint(&w.r, before_n);
-		struct sw_view suffix = small_bytes(&w.r, SW_TREE_KEY_MAX - shared);
+		size_t shared = (size_t)sw_rd_varint_max(&w.r, before_n);
+		struct sw_view suffix = sw_rd_bytes(&w.r, SW_TREE_KEY_MAX - shared);
 
-		*value = small_bytes(&w.r, SW_TREE_VALUE_MAX);
+		*value = sw_rd_bytes(&w.r, SW_TREE_VALUE_MAX);
 		if (w.r.bad || suffix.n == 0)
 			return SW_EFORMAT;
 		before_n = shared + suffix.n;

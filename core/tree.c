@@ -237,6 +237,18 @@ const struct sw_entry *sw_cursor_entry(const struct sw_cursor *c)
 	return &c->path[c->level].entries[c->at[c->level]];
 }
 
+size_t sw_cursor_rest(const struct sw_cursor *c)
+{
+	return c->path[c->level].n - c->at[c->level];
+}
+
+int sw_cursor_skip(struct sw_cursor *c, size_t n)
+{
+	assert(n > 0 && n <= sw_cursor_rest(c));
+	c->at[c->level] += n - 1;
+	return sw_cursor_next(c);
+}
+
 int sw_tree_rank(const struct sw_nodes *nodes, const struct sw_hash *root, struct sw_view key,
 		 uint64_t *out)
 {

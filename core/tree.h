@@ -54,6 +54,10 @@ int sw_cursor_seek_rank(struct sw_cursor *c, const struct sw_nodes *nodes, const
 int sw_cursor_next(struct sw_cursor *c) SW_MUST_CHECK;
 int sw_cursor_prev(struct sw_cursor *c) SW_MUST_CHECK;
 const struct sw_entry *sw_cursor_entry(const struct sw_cursor *c);
+/* How many there are from that one to the last of its node: they stand behind it, until the cursor moves. */
+size_t sw_cursor_rest(const struct sw_cursor *c);
+/* As far ahead as n times sw_cursor_next(), of at most the rest. */
+int sw_cursor_skip(struct sw_cursor *c, size_t n) SW_MUST_CHECK;
 
 /* The number of entries with a key smaller than the given one. */
 int sw_tree_rank(const struct sw_nodes *nodes, const struct sw_hash *root, struct sw_view key,

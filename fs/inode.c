@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #define BUCKETS_MIN 1024
-#define IDENT_MAX   (1 + SW_ORDER_SIZE + 8 + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1)
 
 /* Numbers must be the same after a remount, so this is. */
 static const struct sw_sip_key hash_key = {{'i', 'n', 'o', 'd', 'e', 's'}};
@@ -129,14 +128,7 @@ struct wanted {
 	uint64_t generation;
 };
 
-/* The same as bytes. */
-struct ident {
-	uint8_t b[IDENT_MAX];
-	size_t n;
-	uint64_t hash;
-};
-
-static void put(struct ident *id, const void *p, size_t n)
+static void put(struct sw_ident *id, const void *p, size_t n)
 {
 	assert(n <= sizeof(id->b) - id->n);
 	if (n > 0)
@@ -144,12 +136,12 @@ static void put(struct ident *id, const void *p, size_t n)
 	id->n += n;
 }
 
-static void put_u8(struct ident *id, uint8_t v)
+static void put_u8(struct sw_ident *id, uint8_t v)
 {
 	put(id, &v, 1);
 }
 
-static void put_u64(struct ident *id, uint64_t v)
+static void put_u64(struct sw_ident *id, uint64_t v)
 {
 	uint8_t b[8];
 
@@ -157,7 +149,13 @@ static void put_u64(struct ident *id, uint64_t v)
 	put(id, b, sizeof(b));
 }
 
-static void make_ident(const struct wanted *w, struct ident *out)
+static void hash_ident(struct sw_ident *id)
+{
+	id->hash = sw_sip(&hash_key, sw_view(id->b, id->n));
+}
+
+/* Without the hash, and without the key that is to follow. */
+static void begin_ident(const struct wanted *w, struct sw_ident *out)
 {
 	out->n = 0;
 	put_u8(out, (uint8_t)w->type);
@@ -176,17 +174,22 @@ static void make_ident(const struct wanted *w, struct ident *out)
 	}
 	put(out, w->table.p, w->table.n);
 	put_u8(out, 0);
-	put(out, w->key.p, w->key.n);
-	out->hash = sw_sip(&hash_key, sw_view(out->b, out->n));
 }
 
-static bool has_ident(const struct sw_inode *i, const struct ident *id)
+static void make_ident(const struct wanted *w, struct sw_ident *out)
+{
+	begin_ident(w, out);
+	put(out, w->key.p, w->key.n);
+	hash_ident(out);
+}
+
+static bool has_ident(const struct sw_inode *i, const struct sw_ident *id)
 {
 	/* The text is elsewhere in memory: it is looked at when it is likely the one. */
 	return i->ident_hash == id->hash && sw_view_eq(sw_buf_view(&i->ident), sw_view(id->b, id->n));
 }
 
-static struct sw_inode *find_ident(const struct sw_inodes *t, const struct ident *id)
+static struct sw_inode *find_ident(const struct sw_inodes *t, const struct sw_ident *id)
 {
 	struct sw_inode *i = t->by_ident[id->hash & (t->n_buckets - 1)];
 
@@ -202,10 +205,11 @@ static uint64_t number_of(enum sw_node_type type, uint64_t hash, uint64_t salt)
 
 	if (type == SW_NODE_ROOT_DIR)
 		return SW_INODE_ROOT;
-	sw_set_u64(b, hash);
-	sw_set_u64(b + 8, salt);
-	if (salt)
+	if (salt) {
+		sw_set_u64(b, hash);
+		sw_set_u64(b + 8, salt);
 		hash = sw_sip(&hash_key, sw_view(b, sizeof(b)));
+	}
 	return (hash >> 1) | 2;
 }
 
@@ -219,25 +223,48 @@ uint64_t sw_inode_number(struct sw_inodes *t, const struct sw_inode *i)
 	return number;
 }
 
+void sw_inode_numbers_begin(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			    struct sw_view table, struct sw_inode_numbers *out)
+{
+	struct wanted w = {.type = type, .snap = snap, .copy = copy, .table = table};
+
+	out->inodes = t;
+	out->type = type;
+	begin_ident(&w, &out->ident);
+	out->same_n = out->ident.n;
+	pthread_mutex_lock(&t->lock);
+	out->may_be_salted = t->n_salted > 0;
+	pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t sw_inode_numbers_get(struct sw_inode_numbers *n, struct sw_view key)
+{
+	const struct sw_inode *i;
+	uint64_t salt = 0;
+
+	n->ident.n = n->same_n;
+	put(&n->ident, key.p, key.n);
+	hash_ident(&n->ident);
+	if (n->may_be_salted) {
+		pthread_mutex_lock(&n->inodes->lock);
+		i = find_ident(n->inodes, &n->ident);
+		salt = i ? i->salt : 0;
+		pthread_mutex_unlock(&n->inodes->lock);
+	}
+	return number_of(n->type, n->ident.hash, salt);
+}
+
 uint64_t sw_inode_number_of(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
 			    struct sw_view table, struct sw_view key)
 {
-	struct wanted w = {.type = type, .snap = snap, .copy = copy, .table = table, .key = key};
-	const struct sw_inode *i = NULL;
-	struct ident id;
-	uint64_t salt;
+	struct sw_inode_numbers numbers;
 
-	make_ident(&w, &id);
-	pthread_mutex_lock(&t->lock);
-	if (t->n_salted > 0)
-		i = find_ident(t, &id);
-	salt = i ? i->salt : 0;
-	pthread_mutex_unlock(&t->lock);
-	return number_of(type, id.hash, salt);
+	sw_inode_numbers_begin(t, type, snap, copy, table, &numbers);
+	return sw_inode_numbers_get(&numbers, key);
 }
 
 /* Whether somebody has a row open that stood at that name before: its number is taken. */
-static bool has_open_orphan(const struct sw_inodes *t, const struct ident *id)
+static bool has_open_orphan(const struct sw_inodes *t, const struct sw_ident *id)
 {
 	const struct sw_inode *i = t->by_ident[id->hash & (t->n_buckets - 1)];
 
@@ -254,7 +281,7 @@ static void set_salt(struct sw_inodes *t, struct sw_inode *i, uint64_t salt)
 }
 
 /* It is found by what it stands for from now on. SW_ENOMEM: it is as before. */
-static int name_inode(struct sw_inodes *t, struct sw_inode *i, const struct wanted *w, const struct ident *id)
+static int name_inode(struct sw_inodes *t, struct sw_inode *i, const struct wanted *w, const struct sw_ident *id)
 {
 	struct sw_buf text = {0};
 
@@ -276,7 +303,7 @@ static int name_inode(struct sw_inodes *t, struct sw_inode *i, const struct want
 
 static struct sw_inode *find_wanted(const struct sw_inodes *t, const struct wanted *w)
 {
-	struct ident id;
+	struct sw_ident id;
 
 	make_ident(w, &id);
 	return find_ident(t, &id);
@@ -330,7 +357,7 @@ static int inode_new(struct sw_inodes *t, const struct wanted *w, struct sw_inod
 static int get_locked(struct sw_inodes *t, const struct wanted *w, struct sw_inode **out)
 {
 	struct sw_inode *i;
-	struct ident id;
+	struct sw_ident id;
 	int rc;
 
 	make_ident(w, &id);
@@ -530,7 +557,7 @@ void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view t
 static void rename_inode(struct sw_inodes *t, struct sw_inode *i, struct sw_view table, struct sw_view key)
 {
 	struct wanted w = {.table = table, .key = key};
-	struct ident id;
+	struct sw_ident id;
 
 	if (!i)
 		return;

@@ -115,6 +115,25 @@ uint64_t sw_inode_number(struct sw_inodes *t, const struct sw_inode *i);
 uint64_t sw_inode_number_of(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
 			    struct sw_view table, struct sw_view key);
 
+/* Bytes that say what an inode stands for, and their hash. */
+struct sw_ident {
+	uint8_t b[1 + SW_ORDER_SIZE + 8 + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1];
+	size_t n;
+	uint64_t hash;
+};
+
+/* The same for many that differ in their key alone, as one reply with the entries of a directory has them. */
+struct sw_inode_numbers {
+	struct sw_inodes *inodes;
+	enum sw_node_type type;
+	bool may_be_salted; /* some number was not that of its name when this began */
+	size_t same_n;	    /* bytes of ident that are the same for all */
+	struct sw_ident ident;
+};
+void sw_inode_numbers_begin(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
+			    struct sw_view table, struct sw_inode_numbers *out);
+uint64_t sw_inode_numbers_get(struct sw_inode_numbers *n, struct sw_view key);
+
 /* By node id: valid while the kernel holds a lookup on it, as it does during a request. Never NULL for those. */
 struct sw_inode *sw_inode_by_id(struct sw_inodes *t, uint64_t id);
 /*

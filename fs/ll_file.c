@@ -455,6 +455,8 @@ struct fill {
 	fuse_req_t req;
 	struct sw_inode *dir;
 	struct sw_inode_name dir_name;
+	struct sw_inode_numbers numbers;      /* of rows, in a directory of these */
+	struct fuse_entry_param plain; /* e.ino stays 0: no lookup */
 	bool plus;
 	char *buf;
 	size_t size, n;
@@ -463,13 +465,14 @@ struct fill {
 /* One entry of which only the name is told; 1 when it does not fit any more. */
 static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t ino, uint64_t next)
 {
-	struct fuse_entry_param e = {.attr = {.st_mode = type, .st_ino = ino}}; /* e.ino 0: no lookup */
 	size_t n;
 
+	f->plain.attr.st_mode = type;
+	f->plain.attr.st_ino = ino;
 	if (f->plus)
-		n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
+		n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &f->plain, (off_t)next);
 	else
-		n = fuse_add_direntry(f->req, f->buf + f->n, f->size - f->n, name, &e.attr, (off_t)next);
+		n = fuse_add_direntry(f->req, f->buf + f->n, f->size - f->n, name, &f->plain.attr, (off_t)next);
 	if (n > f->size - f->n)
 		return 1;
 	f->n += n;
@@ -508,10 +511,8 @@ static uint64_t entry_number(struct fill *f, struct sw_view name)
 	struct sw_inode *i;
 	uint64_t number;
 
-	if (f->dir->type == SW_NODE_TABLE)
-		return sw_inode_number_of(t, SW_NODE_ROW, NULL, f->dir->copy, f->dir_name.table, name);
-	if (f->dir->type == SW_NODE_SNAP_TABLE)
-		return sw_inode_number_of(t, SW_NODE_SNAP_ROW, f->dir->snap, NULL, f->dir_name.table, name);
+	if (f->dir->type == SW_NODE_TABLE || f->dir->type == SW_NODE_SNAP_TABLE)
+		return sw_inode_numbers_get(&f->numbers, name);
 	if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
 		return 0;
 	number = sw_inode_number(t, i);
@@ -545,10 +546,10 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 		return 0;
 	/* Cookies 0 to 9 are for the dots and the control directories. */
 	next += 10;
-	if (!f->plus)
-		return fill_name(f, name, attr->is_table ? S_IFDIR : S_IFREG, next);
 	memcpy(text, name.p, name.n);
 	text[name.n] = '\0';
+	if (!f->plus)
+		return fill_plain(f, text, attr->is_table ? S_IFDIR : S_IFREG, entry_number(f, name), next);
 	if (attr->is_table)
 		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_TABLE, f->dir->copy, name, sw_view(NULL, 0), 0, &i);
 	else
@@ -773,6 +774,10 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 		rc = reopen_dir(f.m, o);
 	o->was_read = true;
 	sw_inode_name(&f.m->inodes, o->inode, &f.dir_name);
+	if (o->inode->type == SW_NODE_TABLE || o->inode->type == SW_NODE_SNAP_TABLE)
+		sw_inode_numbers_begin(&f.m->inodes,
+				       o->inode->type == SW_NODE_TABLE ? SW_NODE_ROW : SW_NODE_SNAP_ROW, o->inode->snap,
+				       o->inode->copy, f.dir_name.table, &f.numbers);
 	if (rc == 0 && (from >= 10 || !fill_first(&f, o, &from)))
 		rc = fill_rest(&f, o, from - 10);
 	if (rc < 0 && f.n == 0)
