@@ -255,18 +255,19 @@ static int lookup_copy(struct sw_mount *m, struct sw_inode *dir, struct sw_view 
 	return lookup_table(m, dir, name, out);
 }
 
-static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out)
+/* attr: of the row, as long as nothing happens to it. */
+static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out,
+		      struct sw_attr *attr)
 {
 	struct sw_work *work = sw_node_work(m, dir);
 	struct sw_inode_name name;
 	struct sw_handle h;
-	struct sw_attr attr;
 	int rc;
 
 	sw_inode_name(&m->inodes, dir, &name);
-	rc = sw_work_stat(work, name.table, key, &attr);
+	rc = sw_work_stat(work, name.table, key, attr);
 	if (rc == 0)
-		rc = sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, name.table, key, attr.generation, out);
+		rc = sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, name.table, key, attr->generation, out);
 	if (rc == 0 && sw_inode_was_stale(&m->inodes, *out) &&
 	    sw_work_open_row(work, name.table, key, 0, 0, &h) == 0) {
 		sw_inode_hold(&m->inodes, *out, &h);
@@ -284,8 +285,13 @@ static int lookup_swarm(struct sw_mount *m, struct sw_view name, struct sw_inode
 	return SW_ENOTFOUND;
 }
 
-int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+/* Of a row, attr is what it has; of others, attr->is_now stays false. */
+static int lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out,
+		  struct sw_attr *attr)
 {
+	int rc;
+
+	*attr = (struct sw_attr){0};
 	if (name.n > SW_NAME_MAX)
 		return SW_ETOOLONG;
 	if (dir->copy && sw_copy_is_gone(dir->copy))
@@ -298,7 +304,9 @@ int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 	case SW_NODE_COPY:
 		return lookup_copy(m, dir, name, out);
 	case SW_NODE_TABLE:
-		return lookup_row(m, dir, name, out);
+		rc = lookup_row(m, dir, name, out, attr);
+		attr->is_now = rc == 0;
+		return rc;
 	case SW_NODE_COMMITS:
 		return sw_commits_lookup(m, name, out);
 	case SW_NODE_SNAP:
@@ -316,16 +324,26 @@ int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name
 	}
 }
 
+int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	struct sw_attr attr;
+
+	return lookup(m, dir, name, out, &attr);
+}
+
 static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_inode *dir = sw_inode_by_id(&m->inodes, parent), *i = NULL;
 	struct fuse_entry_param e = {0};
-	int rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
+	struct sw_attr attr;
+	int rc = lookup(m, dir, sw_view_str(name), &i, &attr);
 
 	if (rc == SW_ENOTFOUND)
 		rc = sw_conflicts_lookup_emptied(m, dir, sw_view_str(name), fuse_req_ctx(req)->pid, &i);
-	if (rc == 0) {
+	if (rc == 0 && attr.is_now) {
+		sw_row_stat_now(m, i, &attr, &e.attr);
+	} else if (rc == 0) {
 		rc = sw_node_stat(m, i, &e.attr);
 		if (rc < 0)
 			sw_inode_forget(&m->inodes, i->id, 1);
