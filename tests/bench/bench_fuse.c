@@ -206,6 +206,7 @@ static void run_prepared(void)
 		list("readdir+stat cold", other, true, false, 1);
 	run("stat cold", op_stat, b.cold, 0, b.n);
 	run("open-read-close first", op_read, b.cold, 0, b.n);
+	list("readdir committed", b.cold, false, false, LISTS);
 }
 
 static void run_dropped(void)
@@ -270,7 +271,8 @@ static void usage(FILE *f)
 		"  --n N         operations per figure (1000)\n"
 		"  --entries M   entries of the table that is listed (the same as N)\n"
 		"  --cold TABLE  rows r000000.json... of 100 bytes that this mount has not yet\n"
-		"                looked up, at least N; TABLE-list, if there, is listed cold\n"
+		"                looked up, at least N; TABLE-list, if there, is listed cold,\n"
+		"                and at the end the names of TABLE\n"
 		"  --no-drop     as root too, leave the caches of the machine alone\n"
 		"  --json        one object: figure -> {unit, n, min, p50, p90, p99, max}\n");
 }

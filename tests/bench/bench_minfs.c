@@ -67,7 +67,7 @@ static struct {
 	/* options */
 	double entry_timeout, attr_timeout, negative_timeout;
 	int no_readdirplus, cache_readdir;
-	unsigned prefill;
+	unsigned prefill, prefill_list;
 } fs = {
     .lock = PTHREAD_RWLOCK_INITIALIZER,
     .ready_fd = -1,
@@ -82,6 +82,7 @@ static const struct fuse_opt option_spec[] = {
     {"no_readdirplus", offsetof(__typeof__(fs), no_readdirplus), 1},
     {"cache_readdir", offsetof(__typeof__(fs), cache_readdir), 1},
     {"prefill=%u", offsetof(__typeof__(fs), prefill), 0},
+    {"prefill_list=%u", offsetof(__typeof__(fs), prefill_list), 0},
     FUSE_OPT_END,
 };
 
@@ -742,13 +743,14 @@ static const struct fuse_lowlevel_ops ops = {
  * Tables "cold" and "cold-list" of rows r000000.json and so on, before the kernel has seen any of
  * them: the only way to measure a first lookup as a plain user, since creating a row caches it.
  */
-static int prefill(unsigned n_rows)
+static int prefill(void)
 {
 	static const char *const tables[] = {"cold", "cold-list"};
 	char name[32];
 	int err = 0;
 
-	for (size_t t = 0; n_rows && t < 2; t++) {
+	for (size_t t = 0; fs.prefill && t < 2; t++) {
+		unsigned n_rows = t == 1 && fs.prefill_list ? fs.prefill_list : fs.prefill;
 		struct node *dir =
 		    node_create(&fs.root, tables[t], S_IFDIR | 0755, getuid(), getgid(), &err);
 
@@ -780,6 +782,7 @@ static void usage(FILE *f)
 	       "  -o no_readdirplus       list names only\n"
 	       "  -o cache_readdir        let the kernel keep listings\n"
 	       "  -o prefill=N            begin with tables 'cold' and 'cold-list' of N rows each\n"
+	       "  -o prefill_list=N       'cold-list' has that many instead\n"
 	       "Other -o options go to the mount. Ends on SIGTERM or umount.\n");
 }
 
@@ -876,7 +879,7 @@ int main(int argc, char **argv)
 	fs.root.st.st_uid = getuid();
 	fs.root.st.st_gid = getgid();
 	fs.root.st.st_atim = fs.root.st.st_mtim = fs.root.st.st_ctim = now();
-	if (prefill(fs.prefill) != 0) {
+	if (prefill() != 0) {
 		fprintf(stderr, "bench_minfs: no memory for %u rows\n", fs.prefill);
 		goto out;
 	}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# usage: fuse.sh [--rounds R] [--n N] [--entries M] [--pin] [--only-reference]
+# usage: fuse.sh [--rounds R] [--n N] [--entries M] [--many L] [--pin] [--only-reference]
 #
 # Latency of each file operation on swarmfs beside the same on a minimal in-memory FUSE file
 # system. The two take turns on fresh mounts; the ratio is the median of the ratios of each
@@ -8,16 +8,17 @@
 #   --rounds R        turns (3)
 #   --n N             operations per figure and turn (1000)
 #   --entries M       entries of the tables that are listed (10000)
+#   --many L          rows of a committed table whose names are listed (1000; 100000 take a while to load)
 #   --pin             client and file system on one CPU, which takes out wake-ups across CPUs
 #   --only-reference  leave swarmfs out
 set -euo pipefail
 # shellcheck source=tests/bench/lib.bash
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 
-rounds=3 n=1000 entries=10000 with_swarmfs=1
+rounds=3 n=1000 entries=10000 many=1000 with_swarmfs=1
 while (($#)); do
 	case $1 in
-	--rounds | --n | --entries)
+	--rounds | --n | --entries | --many)
 		need_number "$1" "${2:-}"
 		declare "${1#--}=$2"
 		shift
@@ -30,6 +31,7 @@ while (($#)); do
 	shift
 done
 ((entries >= n)) || entries=$n
+((many >= n)) || many=$n
 
 need_tools jq fusermount3 taskset
 ((with_swarmfs)) && need_swarmfs
@@ -43,13 +45,13 @@ run_turn() {
 
 if ((with_swarmfs)); then
 	start_swarmfs "$tmp/mnt" "$tmp/store"
-	"$BENCH_BIN/bench_writer" create "$tmp/mnt/cold" --rows "$n" --json >/dev/null
+	"$BENCH_BIN/bench_writer" create "$tmp/mnt/cold" --rows "$many" --json >/dev/null
 	"$BENCH_BIN/bench_writer" create "$tmp/mnt/cold-list" --rows "$entries" --json >/dev/null
 	commit_all "$tmp/mnt"
 	stop_mount "$tmp/mnt"
 fi
 for ((round = 0; round < rounds; round++)); do
-	start_minfs "$tmp/mnt" -o "prefill=$entries"
+	start_minfs "$tmp/mnt" -o "prefill=$many,prefill_list=$entries"
 	run_turn "$tmp/mnt" >>"$tmp/minfs.jsonl"
 	stop_mount "$tmp/mnt"
 	((with_swarmfs)) || continue
@@ -70,4 +72,4 @@ jq -r 'keys_unsorted[]' "$tmp/minfs.jsonl" | awk '!seen[$0]++' | while read -r o
 			"$(field "$tmp/minfs.jsonl" ".$op.p50")" - -
 	fi
 done
-echo "# listings: the whole table of $entries entries is one operation"
+echo "# listings: the whole table is one operation; it has $many entries for 'readdir committed', else $entries"
