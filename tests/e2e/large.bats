@@ -6,9 +6,6 @@ load mounts
 
 MIB=${SW_LARGE_MIB:-96}
 
-# A sanitizer's memory is its own affair.
-is_plain() { ! grep -q __asan_init "$sf" && ! grep -q __tsan_init "$sf"; }
-
 json() { "$sf" status "$1" --json | jq -r "$2"; }
 
 # watch_memory: what the two processes take at most, until it is told to stop.

@@ -6,9 +6,6 @@ load mounts
 
 ROWS=${SW_TABLE_ROWS:-20000}
 
-# A sanitizer's memory is its own affair: it keeps what is freed.
-is_plain() { ! grep -q __asan_init "$sf" && ! grep -q __tsan_init "$sf"; }
-
 resident() { awk '/^RssAnon/ { print $2 }' "/proc/$(pid_of "$A")/status"; }
 
 # below KIB: what the process takes, once it has given back what it could.
