@@ -25,12 +25,13 @@ PY
 	watcher=$!
 }
 
-# memory_stayed_below KIB
-memory_stayed_below() {
+# What is on its way is bounded; of each record there is a line in a list, which grows with the row: up to 64 KiB for each MiB are let pass.
+memory_stayed_bounded() {
+	local most=$((160 * 1024 + MIB * 64))
 	touch "$DIR/stop"
 	wait "$watcher"
 	echo "at most $(cat "$DIR/most") KiB"
-	! is_plain || [ "$(cat "$DIR/most")" -lt "$1" ]
+	! is_plain || [ "$(cat "$DIR/most")" -lt "$most" ]
 }
 
 # Everything written is committed and on both: a large row takes its time.
@@ -128,7 +129,7 @@ PY
 	truncate -s 0 "$A/t/row"
 	until_both_have_it emptied
 	[ "$(stat -c %s "$B/t/row")" = 0 ]
-	memory_stayed_below 163840
+	memory_stayed_bounded
 	"$sf" verify "$B"
 }
 
@@ -176,6 +177,6 @@ PY
 	[ "$a" -lt $((size + size / 2)) ]
 	[ "$b" -lt $((size + size / 2)) ]
 	[ "$more" -lt $((4 << 20)) ]
-	memory_stayed_below 163840
+	memory_stayed_bounded
 	"$sf" verify "$A"
 }
