@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/log.h"
 #include "core/schemas.h"
 
-#define STEP_ROWS   256
-#define STEP_TABLES 256
-#define QUEUE_MAX   10000 /* names that wait: with more, whole tables are looked at */
+#define STEP_MS       5 /* and one row, or one schema, more */
+#define STEP_ROWS     256
+#define STEP_TABLES   256
+#define QUEUE_MAX     10000 /* names that wait: with more, whole tables are looked at */
+#define REFERRING_MAX 256   /* tables that rows came to or went from */
 
 /* A row that breaks its schema. */
 struct item {
@@ -24,6 +27,11 @@ struct table {
 	bool is_wanted;       /* its rows are to be looked at, from `from` on; */
 	bool is_wanted_again; /* and then once more */
 	struct sw_buf from;
+	/* Tables that its schema refers to, each with its length. Who does not know them is to look
+	 * at all its rows from the first on, whatever comes to those tables or goes from them. */
+	struct sw_buf refers_to;
+	bool knows_refs;
+	bool is_too_much; /* a row was found whose check is more work than one may be */
 };
 
 /* Names, each with its length. */
@@ -40,16 +48,18 @@ struct sw_breaches {
 				       for no more than this one */
 	struct queue inbox;         /* changes: how, table and name; under inbox_lock */
 	bool is_overflown;          /* and there were more; under inbox_lock */
+	bool has_more;              /* to look at, apart from them; under inbox_lock */
 	void (*on_due)(void *arg);  /* under inbox_lock, as is */
 	void *on_due_arg;
-	pthread_mutex_t lock;
-	/* Under lock: */
+	/* Of the thread that runs: */
 	bool is_started;    /* all tables that there were at first are known */
 	struct sw_buf next; /* the key in the state of the next one to look for */
 	struct table *tables;
 	struct queue rows; /* to be looked at: table and name of each */
 	struct queue lost,
 	    won; /* tables that rows went from, or came to: others may refer to them */
+	pthread_mutex_t lock; /* never held while a row is looked at */
+	/* Written by the thread that runs, under lock: */
 	struct item *items[SW_BREACHES_MAX];
 	size_t n;
 	bool is_more;
@@ -65,6 +75,7 @@ struct step {
 	sw_breach_fn fn;
 	void *arg;
 	struct sw_view table; /* whose rows are walked over */
+	uint64_t until_ms;    /* the step ends then, after one thing or more */
 };
 
 int sw_breaches_new(struct sw_db *db, struct sw_breaches **out)
@@ -75,6 +86,7 @@ int sw_breaches_new(struct sw_db *db, struct sw_breaches **out)
 	if (!b)
 		return SW_ENOMEM;
 	b->db = db;
+	b->has_more = true;
 	atomic_init(&b->has_none, false);
 	pthread_mutex_init(&b->inbox_lock, NULL);
 	pthread_mutex_init(&b->lock, NULL);
@@ -91,6 +103,7 @@ static void table_free(struct table *t)
 {
 	sw_buf_fini(&t->name);
 	sw_buf_fini(&t->from);
+	sw_buf_fini(&t->refers_to);
 	free(t);
 }
 
@@ -124,8 +137,7 @@ void sw_breaches_free(struct sw_breaches *b)
 	free(b);
 }
 
-/* What is to be looked at; the lock is held. Without memory for it a breach is not told of, until
- * the next start. */
+/* What is to be looked at. Without memory for it a breach is not told of, until the next start. */
 
 static struct table *find_table(const struct sw_breaches *b, struct sw_view name)
 {
@@ -187,6 +199,12 @@ static void want_row(struct sw_breaches *b, struct sw_view table, struct sw_view
 	b->rows.n++;
 }
 
+static void want_all(struct sw_breaches *b)
+{
+	for (struct table *t = b->tables; t; t = t->next)
+		want(t);
+}
+
 /* Changes come table by table. */
 static void want_referring(struct sw_breaches *b, struct queue *q, struct sw_view table)
 {
@@ -197,19 +215,30 @@ static void want_referring(struct sw_breaches *b, struct queue *q, struct sw_vie
 	while (sw_rd_left(&r) > 0)
 		if (sw_view_eq(sw_rd_bytes(&r, SW_NAME_MAX), table))
 			return;
-	if (q->n == QUEUE_MAX) {
-		for (struct table *t = b->tables; t; t = t->next)
-			want(t);
+	if (q->n == REFERRING_MAX) {
+		want_all(b);
 		return;
 	}
 	sw_buf_put_bytes(&q->text, table);
 	q->n++;
 }
 
+/* It is looked at again as if nothing was known of it. */
+static void forget_schema(struct sw_breaches *b, struct sw_view table)
+{
+	struct table *t = find_table(b, table);
+
+	if (!t)
+		return;
+	t->knows_refs = t->is_too_much = false;
+	sw_buf_reset(&t->refers_to);
+}
+
 static void take_change(struct sw_breaches *b, int how, struct sw_view table, struct sw_view key)
 {
 	if (sw_view_eq(key, sw_view_str(SW_SCHEMA_NAME))) {
 		want_table(b, table);
+		forget_schema(b, table);
 		return;
 	}
 	want_row(b, table, key);
@@ -239,8 +268,10 @@ static void take_inbox(struct sw_breaches *b)
 	sw_buf_fini(&in.text);
 	if (!is_overflown)
 		return;
+	/* A schema may have been among them. */
 	for (struct table *t = b->tables; t; t = t->next)
-		want(t);
+		forget_schema(b, sw_buf_view(&t->name));
+	want_all(b);
 	b->is_started = false;
 }
 
@@ -296,17 +327,12 @@ bool sw_breaches_is_due(struct sw_breaches *b)
 	bool due;
 
 	pthread_mutex_lock(&b->inbox_lock);
-	due = b->inbox.n > 0 || b->is_overflown;
+	due = b->inbox.n > 0 || b->is_overflown || b->has_more;
 	pthread_mutex_unlock(&b->inbox_lock);
-	if (due)
-		return true;
-	pthread_mutex_lock(&b->lock);
-	due = has_work(b);
-	pthread_mutex_unlock(&b->lock);
 	return due;
 }
 
-/* What was found; the lock is held */
+/* What was found */
 
 static size_t find_item(const struct sw_breaches *b, struct sw_view table, struct sw_view key)
 {
@@ -318,6 +344,7 @@ static size_t find_item(const struct sw_breaches *b, struct sw_view table, struc
 	return i;
 }
 
+/* The lock is held. */
 static void tell(const struct step *s, const struct item *i, bool is_broken)
 {
 	struct sw_breach breach = {
@@ -331,14 +358,20 @@ static void mend(const struct step *s, size_t at)
 {
 	struct sw_breaches *b = s->b;
 	struct item *i = b->items[at];
+	bool has_room;
 
+	pthread_mutex_lock(&b->lock);
 	b->items[at] = b->items[--b->n];
 	tell(s, i, false);
+	has_room = b->is_more && b->n <= SW_BREACHES_MAX / 2;
+	if (has_room)
+		b->is_more = false;
+	pthread_mutex_unlock(&b->lock);
 	item_free(i);
-	/* There is room for one that was not remembered. */
-	for (struct table *t = b->tables; b->is_more && t; t = t->next)
-		want(t);
-	b->is_more = false;
+	/* There is room for those that were not remembered: for many, since all rows are looked at
+	 * for them. */
+	if (has_room)
+		want_all(b);
 }
 
 static int add_item(const struct step *s, struct sw_view table, struct sw_view key)
@@ -347,7 +380,9 @@ static int add_item(const struct step *s, struct sw_view table, struct sw_view k
 	struct item *i;
 
 	if (b->n == SW_BREACHES_MAX) {
+		pthread_mutex_lock(&b->lock);
 		b->is_more = true;
+		pthread_mutex_unlock(&b->lock);
 		return 0;
 	}
 	i = calloc(1, sizeof(*i));
@@ -360,13 +395,22 @@ static int add_item(const struct step *s, struct sw_view table, struct sw_view k
 		return SW_ENOMEM;
 	}
 	snprintf(i->reason, sizeof(i->reason), "%s", sw_fail_message(SW_EINVAL));
+	pthread_mutex_lock(&b->lock);
 	b->items[b->n++] = i;
 	tell(s, i, true);
+	pthread_mutex_unlock(&b->lock);
 	return 0;
 }
 
+static void set_reason(struct sw_breaches *b, struct item *i)
+{
+	pthread_mutex_lock(&b->lock);
+	snprintf(i->reason, sizeof(i->reason), "%s", sw_fail_message(SW_EINVAL));
+	pthread_mutex_unlock(&b->lock);
+}
+
 /* rc: 0, or SW_EINVAL with a sentence. */
-static int set_row(const struct step *s, struct sw_view table, struct sw_view key, int rc)
+static int set_state(const struct step *s, struct sw_view table, struct sw_view key, int rc)
 {
 	struct sw_breaches *b = s->b;
 	size_t at = find_item(b, table, key);
@@ -376,9 +420,35 @@ static int set_row(const struct step *s, struct sw_view table, struct sw_view ke
 	else if (rc == SW_EINVAL && at == b->n)
 		return add_item(s, table, key);
 	else if (rc == SW_EINVAL)
-		snprintf(b->items[at]->reason, sizeof(b->items[at]->reason), "%s",
-			 sw_fail_message(rc));
+		set_reason(b, b->items[at]);
 	return 0;
+}
+
+/* Told of once, at the schema: it may be so for all its rows. */
+static int set_too_much(const struct step *s, struct sw_view table, struct sw_view key)
+{
+	struct table *t = find_table(s->b, table);
+
+	if (!t || t->is_too_much)
+		return 0;
+	t->is_too_much = true;
+	sw_log(SW_LOG_WARN,
+	       "the schema of the table %.*s makes more work of a row than a check may be; such rows "
+	       "are not checked",
+	       (int)table.n, (const char *)table.p);
+	return set_state(s, table, sw_view_str(SW_SCHEMA_NAME),
+			 sw_fail(SW_EINVAL,
+				 "a check of the row %.*s is more work than one may be; such rows "
+				 "are not checked",
+				 (int)key.n, (const char *)key.p));
+}
+
+/* rc: what sw_schema_rows_check() says. */
+static int set_row(const struct step *s, struct sw_view table, struct sw_view key, int rc)
+{
+	int told = rc > 0 ? set_too_much(s, table, key) : 0;
+
+	return told < 0 ? told : set_state(s, table, key, rc > 0 ? 0 : rc);
 }
 
 /* Nothing can be said of its rows any more. */
@@ -390,24 +460,53 @@ static void mend_rows(const struct step *s, struct sw_view table)
 			mend(s, i);
 }
 
-/* The steps; the lock is held, for a few ms */
+/* The steps: a few ms each */
+
+static bool is_over(const struct step *s)
+{
+	return sw_env_mono_ms(sw_db_env(s->b->db)) >= s->until_ms;
+}
+
+static int keep_refs(struct table *t, const struct sw_schema *schema)
+{
+	struct sw_view to;
+
+	if (t->knows_refs)
+		return 0;
+	for (size_t i = 0; sw_schema_refers_to(schema, i, &to); i++)
+		sw_buf_put_bytes(&t->refers_to, to.n > 0 ? to : sw_buf_view(&t->name));
+	if (t->refers_to.rc < 0) {
+		sw_buf_fini(&t->refers_to);
+		return SW_ENOMEM;
+	}
+	t->knows_refs = true;
+	return 0;
+}
 
 /* 1: the table has a schema; 0: it has none, or one that is none here, which is then told of. */
 static int schema_of(const struct step *s, struct sw_view table, struct sw_schema **out)
 {
+	struct table *t = find_table(s->b, table);
 	int rc = sw_schemas_of_state(s->b->schemas, table, s->r.nodes, &s->r.head.state, out);
 
 	if (rc < 0 && rc != SW_EINVAL)
 		return rc;
-	rc = set_row(s, table, sw_view_str(SW_SCHEMA_NAME), rc);
+	if (rc < 0 || !t || !t->is_too_much)
+		rc = set_state(s, table, sw_view_str(SW_SCHEMA_NAME), rc);
+	if (rc == 0 && *out && t)
+		rc = keep_refs(t, *out);
 	return rc < 0 ? rc : *out != NULL;
 }
 
 static struct sw_schema_rows rows_of(const struct step *s, struct sw_view table,
 				     struct sw_schema *schema)
 {
-	return (struct sw_schema_rows){
-	    .schema = schema, .table = table, .nodes = s->r.nodes, .state = s->r.head.state};
+	return (struct sw_schema_rows){.schema = schema,
+				       .table = table,
+				       .nodes = s->r.nodes,
+				       .state = s->r.head.state,
+				       .env = sw_db_env(s->b->db),
+				       .until_ms = s->until_ms};
 }
 
 static int look_at_row(const struct step *s, struct sw_view table, struct sw_view key)
@@ -441,6 +540,8 @@ static int look_at_queue(const struct step *s)
 
 		rc = look_at_row(s, table, key);
 		n++;
+		if (is_over(s))
+			break;
 	}
 	b->rows.n -= n;
 	memmove(b->rows.text.p, r.p, sw_rd_left(&r));
@@ -455,40 +556,36 @@ static void requeue_items(struct sw_breaches *b, struct sw_view table)
 			want_row(b, table, sw_buf_view(&b->items[i]->key));
 }
 
-/* Rows went from a table: who refers to it may refer to one of them. Rows came to it: who broke his
- * schema may do so no more. */
-static int look_at_referring(const struct step *s, const struct queue *q, bool is_lost)
+static bool has_name(const struct sw_buf *names, struct sw_view name)
 {
-	for (struct table *t = s->b->tables; t; t = t->next) {
-		struct sw_rd r = sw_rd(sw_buf_view(&q->text));
-		struct sw_view own = sw_buf_view(&t->name);
-		struct sw_schema *schema;
-		int rc = schema_of(s, own, &schema);
-		bool refers = false;
+	struct sw_rd r = sw_rd(sw_buf_view(names));
 
-		if (rc < 0)
-			return rc;
-		while (rc > 0 && !refers && sw_rd_left(&r) > 0)
-			refers = sw_schema_refers_to(schema, own, sw_rd_bytes(&r, SW_NAME_MAX));
-		if (refers && is_lost)
-			want(t);
-		else if (refers)
-			requeue_items(s->b, own);
-	}
-	return 0;
+	while (sw_rd_left(&r) > 0)
+		if (sw_view_eq(sw_rd_bytes(&r, SW_NAME_MAX), name))
+			return true;
+	return false;
 }
 
-static int look_at_references(const struct step *s)
+/* Rows went from a table: who refers to it may refer to one of them. Rows came to it: who broke his
+ * schema may do so no more. */
+static void look_at_referring(struct sw_breaches *b, struct queue *q, bool is_lost)
 {
-	struct sw_breaches *b = s->b;
-	int rc = look_at_referring(s, &b->lost, true);
+	struct sw_rd r = sw_rd(sw_buf_view(&q->text));
 
-	if (rc == 0)
-		rc = look_at_referring(s, &b->won, false);
-	sw_buf_reset(&b->lost.text);
-	sw_buf_reset(&b->won.text);
-	b->lost.n = b->won.n = 0;
-	return rc;
+	while (sw_rd_left(&r) > 0) {
+		struct sw_view table = sw_rd_bytes(&r, SW_NAME_MAX);
+
+		for (struct table *t = b->tables; t; t = t->next) {
+			if (!has_name(&t->refers_to, table))
+				continue;
+			if (is_lost)
+				want(t);
+			else
+				requeue_items(b, sw_buf_view(&t->name));
+		}
+	}
+	sw_buf_reset(&q->text);
+	q->n = 0;
 }
 
 static int on_row(void *arg, struct sw_view key, int rc)
@@ -553,6 +650,8 @@ static int look_for_tables(const struct step *s)
 				 &row) == 0)
 			want_table(b, name);
 		rc = sw_cursor_next(&c);
+		if (is_over(s))
+			break;
 	}
 	sw_buf_reset(&b->next);
 	if (rc > 0)
@@ -568,8 +667,8 @@ static int look(struct step *s)
 
 	if (!b->is_started)
 		return look_for_tables(s);
-	if (b->lost.n > 0 || b->won.n > 0)
-		return look_at_references(s);
+	look_at_referring(b, &b->lost, true);
+	look_at_referring(b, &b->won, false);
 	if (b->rows.n > 0)
 		return look_at_queue(s);
 	for (struct table *t = b->tables; t; t = t->next)
@@ -578,12 +677,19 @@ static int look(struct step *s)
 	return 0;
 }
 
+static void set_more(struct sw_breaches *b)
+{
+	pthread_mutex_lock(&b->inbox_lock);
+	b->has_more = has_work(b);
+	pthread_mutex_unlock(&b->inbox_lock);
+}
+
 int sw_breaches_run(struct sw_breaches *b, sw_breach_fn fn, void *arg)
 {
 	struct step s = {.b = b, .fn = fn, .arg = arg};
 	int rc;
 
-	pthread_mutex_lock(&b->lock);
+	s.until_ms = sw_env_mono_ms(sw_db_env(b->db)) + STEP_MS;
 	take_inbox(b); /* before the state is read that has what it tells of */
 	rc = sw_reader_begin(b->db, &s.r);
 	if (rc == 0) {
@@ -593,7 +699,7 @@ int sw_breaches_run(struct sw_breaches *b, sw_breach_fn fn, void *arg)
 		 * at as a whole. */
 		atomic_store(&b->has_none, b->is_started && !b->tables);
 	}
-	pthread_mutex_unlock(&b->lock);
+	set_more(b);
 	return rc;
 }
 

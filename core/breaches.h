@@ -4,7 +4,11 @@
  * and must have the same rows. They are only told of.
  *
  * In the beginning all tables that have a schema are looked at, and then what changes; in steps, by
- * whoever calls sw_breaches_run(), which is one thread. Any thread may call the rest.
+ * whoever calls sw_breaches_run(), which is one thread. Any thread may call the rest, which waits
+ * for no row that is being looked at.
+ *
+ * A ".schema" is told of in the same way when it is none here, and when rows are not checked since
+ * that is too much work.
  */
 #ifndef SW_CORE_BREACHES_H
 #define SW_CORE_BREACHES_H
@@ -34,7 +38,7 @@ typedef void (*sw_breach_fn)(void *arg, const struct sw_breach *breach, bool is_
 
 /* Whether there is something to look at. */
 bool sw_breaches_is_due(struct sw_breaches *b);
-/* Look at some rows: a few ms. fn may be NULL. */
+/* Look at some rows: 5 ms, and what one row more takes (core/schema.h). fn may be NULL. */
 int sw_breaches_run(struct sw_breaches *b, sw_breach_fn fn, void *arg) SW_MUST_CHECK;
 /* Those that are known, and in *is_more whether there were too many to remember. */
 size_t sw_breaches_each(struct sw_breaches *b, sw_breach_fn fn, void *arg, bool *is_more);

@@ -764,13 +764,10 @@ bool sw_schema_ref(const struct sw_schema *s, size_t i, struct sw_schema_ref *ou
 	return false;
 }
 
-bool sw_schema_refers_to(const struct sw_schema *s, struct sw_view own, struct sw_view table)
+bool sw_schema_refers_to(const struct sw_schema *s, size_t i, struct sw_view *table)
 {
-	for (size_t i = 0; i < s->n_refs; i++) {
-		struct sw_view to = sw_buf_view(&s->refs[i].table);
-
-		if (sw_view_eq(to.n > 0 ? to : own, table))
-			return true;
-	}
-	return false;
+	if (i >= s->n_refs)
+		return false;
+	*table = sw_buf_view(&s->refs[i].table);
+	return true;
 }

@@ -67,7 +67,8 @@ struct sw_schema_ref {
 };
 /* The i-th of them that is not NULL: false behind the last. */
 bool sw_schema_ref(const struct sw_schema *s, size_t i, struct sw_schema_ref *out);
-/* Whether it refers to that table at all; own: the table that the schema is of. */
-bool sw_schema_refers_to(const struct sw_schema *s, struct sw_view own, struct sw_view table);
+/* The i-th table that it refers to, whatever the row; empty: the one that it is of. Borrowed from
+ * it. false behind the last. */
+bool sw_schema_refers_to(const struct sw_schema *s, size_t i, struct sw_view *table);
 
 #endif
