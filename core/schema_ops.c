@@ -8,6 +8,7 @@
 #include "core/schemas.h"
 
 struct checking {
+	const struct sw_env *env;
 	struct sw_reader r;
 	struct sw_schemas *schemas;
 	const struct sw_write_op **ops; /* by table and name; NULL until they are needed so */
@@ -129,6 +130,7 @@ static int check_schema(struct checking *c, const struct sw_write_op *op)
 		return refuse(op->op.table, op->op.key, "");
 	if (rc < 0)
 		return rc;
+	sw_schema_rows_end_in(&rows, c->env, SW_SCHEMA_ROWS_MS);
 	c->table = op->op.table;
 	c->schema = NULL;
 	rc = sw_schema_rows_walk(&rows, &from, SW_SCHEMA_ROWS_MAX, on_row, c);
@@ -207,7 +209,7 @@ static int check_all(struct checking *c, const struct sw_write_op *ops, size_t n
 
 int sw_schema_check_ops(struct sw_db *db, const struct sw_write_op *ops, size_t n)
 {
-	struct checking c = {0};
+	struct checking c = {.env = sw_db_env(db)};
 	int rc = sw_reader_begin(db, &c.r);
 
 	if (rc < 0)

@@ -252,7 +252,13 @@ int sw_schema_rows_check_row(const struct sw_schema_rows *rows, struct sw_view k
 	return rc < 0 ? rc : sw_schema_rows_check(rows, key, sw_buf_view(&text));
 }
 
-static bool is_late(const struct sw_schema_rows *rows)
+void sw_schema_rows_end_in(struct sw_schema_rows *rows, const struct sw_env *env, uint64_t ms)
+{
+	rows->env = env;
+	rows->until_ms = sw_env_mono_ms(env) + ms;
+}
+
+bool sw_schema_rows_is_late(const struct sw_schema_rows *rows)
 {
 	return rows->env && sw_env_mono_ms(rows->env) >= rows->until_ms;
 }
@@ -275,7 +281,7 @@ static int walk(const struct sw_schema_rows *rows, const struct sw_hash *root, s
 		}
 		if (rc == 0)
 			rc = sw_cursor_next(&c);
-		if (is_late(rows))
+		if (sw_schema_rows_is_late(rows))
 			break;
 	}
 	if (rc > 0) {

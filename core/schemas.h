@@ -12,9 +12,9 @@
 #include "core/state.h"
 
 #define SW_SCHEMAS_MAX 32 /* that are remembered; the one not used for longest goes */
-#define SW_SCHEMA_ROWS_MAX                                                                         \
-	10000 /* of a table, that a new schema is compared with before it counts: a few tenths of  \
-		 a second */
+/* Of a table, that a new schema is compared with before it counts: a few tenths of a second; */
+#define SW_SCHEMA_ROWS_MAX 10000
+#define SW_SCHEMA_ROWS_MS  500 /* and no more than this, with a lock held that writers want */
 
 struct sw_schemas;
 
@@ -46,9 +46,13 @@ struct sw_schema_rows {
 	struct sw_hash state;
 	sw_row_there_fn is_there; /* NULL: what is in the state */
 	void *arg;
-	const struct sw_env *env; /* a walk ends by its clock, after a row or more; NULL: never */
+	const struct sw_env *env; /* it ends by its clock, after a row or more; NULL: never */
 	uint64_t until_ms;        /* of the monotonic one */
 };
+
+/* Let it end ms from now. */
+void sw_schema_rows_end_in(struct sw_schema_rows *rows, const struct sw_env *env, uint64_t ms);
+bool sw_schema_rows_is_late(const struct sw_schema_rows *rows);
 
 /* Whether the schema takes a row with this text. SW_EINVAL, with a sentence that does not name the
  * row. 1: nobody knows, it is too much work (core/schema.h). */

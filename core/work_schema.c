@@ -12,6 +12,8 @@
 #include "core/refused.h"
 #include "core/schemas.h"
 
+#define ADMIT_MS 2000 /* for all rows of a working copy, which were looked at when they were written */
+
 static bool is_schema(struct sw_view key)
 {
 	return sw_view_eq(key, sw_view_str(SW_SCHEMA_NAME));
@@ -140,7 +142,7 @@ static int compare_edits(const struct comparison *c)
 {
 	struct sw_work *w = c->judge.w;
 
-	for (size_t i = 0; i < w->cap_names; i++) {
+	for (size_t i = 0; i < w->cap_names && !sw_schema_rows_is_late(&c->rows); i++) {
 		const struct sw_name *n = w->names[i];
 		SW_BUF text = {0};
 		int rc;
@@ -169,6 +171,7 @@ static int judge_schema(const struct judge *j, struct sw_view table, struct sw_v
 
 	if (rc < 0)
 		return rc;
+	sw_schema_rows_end_in(&c.rows, sw_db_env(j->w->db), SW_SCHEMA_ROWS_MS);
 	rc = read_state(j, &r);
 	if (rc == 0) {
 		c.rows.nodes = r.nodes;
@@ -455,8 +458,10 @@ int sw_name_admit_size(struct sw_work *w, const struct sw_name *n, uint64_t size
 int sw_work_admit_all(struct sw_work *w)
 {
 	const struct judge j = {.w = w, .on_newest = true};
+	const struct sw_env *env = sw_db_env(w->db);
+	uint64_t until_ms = sw_env_mono_ms(env) + ADMIT_MS;
 
-	for (size_t i = 0; i < w->cap_names; i++) {
+	for (size_t i = 0; i < w->cap_names && sw_env_mono_ms(env) < until_ms; i++) {
 		const struct sw_name *n = w->names[i];
 		char reason[512];
 		int rc;

@@ -10,6 +10,7 @@
 #include "core/copies.h"
 #include "core/restore.h"
 #include "core/schema_ops.h"
+#include "core/schemas.h"
 #include "tests/lib/dbs.h"
 
 #define SCHEMA                                                                                     \
@@ -580,6 +581,79 @@ static void what_is_committed_together_is_looked_at_together(void **state)
 	end(&s);
 }
 
+static size_t n_ticks;
+
+/* A millisecond goes by with each look at it. */
+static uint64_t tick(void *arg)
+{
+	n_ticks++;
+	return ++((struct test_env *)arg)->now_ms;
+}
+
+static void put_many(struct sw_work *w, int n)
+{
+	char key[16];
+
+	for (int i = 1; i <= n; i++) {
+		snprintf(key, sizeof(key), "%d.json", i);
+		TEST_OK(write_through(w, "t", key, "{\"n\":1}"));
+	}
+}
+
+/* Whoever writes waits for the lock that is held then: time goes by with each row here. What is
+ * not reached is as what stands behind the first rows. */
+static void a_new_schema_is_compared_for_so_long(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin(&s, NULL);
+	put_many(s.w, 2 * SW_SCHEMA_ROWS_MS);
+	TEST_OK(put(&s, "zz.json", "{\"n\":0}"));
+	pass(&s, 5000);
+	assert_int_equal(put(&s, ".schema", "CREATE TABLE t(n CHECK (n > 0))"), SW_EINVAL);
+	n_ticks = 0;
+	s.t.env.env.mono_ms = tick;
+	TEST_OK(put(&s, ".schema", "CREATE TABLE t(n CHECK (n > 0))"));
+	assert_in_range(n_ticks, SW_SCHEMA_ROWS_MS, SW_SCHEMA_ROWS_MS + 50);
+	/* So it is with those that wait to be committed. */
+	TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0755));
+	for (int i = 0; i < SW_SCHEMA_ROWS_MS; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "%d.json", i);
+		TEST_OK(write_through(s.w, "u", key, "{\"n\":1}"));
+	}
+	n_ticks = 0;
+	TEST_OK(write_through(s.w, "u", ".schema", "CREATE TABLE t(n)"));
+	assert_in_range(n_ticks, SW_SCHEMA_ROWS_MS / 2, SW_SCHEMA_ROWS_MS + 50);
+	end(&s);
+}
+
+/* Rows that were looked at when they were written. */
+static void a_working_copy_is_looked_at_for_so_long(void **state)
+{
+	struct sw_copies *copies;
+	struct sw_hash id;
+	struct sw_copy *y;
+	struct set s;
+
+	(void)state;
+	begin(&s, SCHEMA);
+	TEST_OK(sw_copies_open(s.t.db, s.w, &copies));
+	TEST_OK(sw_copy_make(copies, sw_view_str("a"), &y));
+	put_many(sw_copy_work(y), 2500);
+	n_ticks = 0;
+	s.t.env.env.mono_ms = tick;
+	TEST_OK(sw_copy_apply(y, &id));
+	assert_in_range(n_ticks, 2000, 2100);
+	s.t.env.env.mono_ms = test_env_mono;
+	sw_copy_unref(y);
+	committed(&s, "2500.json", "{\"n\":1}");
+	sw_copies_close(copies);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -595,6 +669,8 @@ int main(void)
 	    cmocka_unit_test(references_are_looked_up),
 	    cmocka_unit_test(a_schema_that_is_none_here_checks_nothing),
 	    cmocka_unit_test(what_is_committed_together_is_looked_at_together),
+	    cmocka_unit_test(a_new_schema_is_compared_for_so_long),
+	    cmocka_unit_test(a_working_copy_is_looked_at_for_so_long),
 	    cmocka_unit_test(what_was_refused_survives_the_process),
 	    cmocka_unit_test(a_text_that_cannot_be_kept_is_told_of),
 	    cmocka_unit_test(a_working_copy_is_looked_at_when_it_is_written_and_when_it_is_applied),
