@@ -10,6 +10,7 @@
 #include "fs/conflict_text.h"
 #include "fs/diff.h"
 #include "fs/live.h"
+#include "fs/metrics.h"
 #include "fs/mount.h"
 #include "fs/mount_options.h"
 #include "fs/status.h"
@@ -56,6 +57,11 @@ static int text_status(void *arg, struct sw_buf *out)
 static int text_peers(void *arg, struct sw_buf *out)
 {
 	return sw_peers_text(arg, out);
+}
+
+static int text_metrics(void *arg, struct sw_buf *out)
+{
+	return sw_metrics_text(arg, out);
 }
 
 static int text_commit(void *arg, const struct sw_reader *r, const struct sw_order *order, struct sw_buf *out)
@@ -173,6 +179,7 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
 						.status = text_status,
 						.peers = text_peers,
+						.metrics = text_metrics,
 						.commit = text_commit,
 						.diff = text_diff,
 						.conflict = text_conflict};

@@ -18,6 +18,7 @@ struct sw_mount_texts {
 	void *arg;
 	int (*status)(void *arg, struct sw_buf *out); /* .swarm/status */
 	int (*peers)(void *arg, struct sw_buf *out);  /* .swarm/peers */
+	int (*metrics)(void *arg, struct sw_buf *out); /* .swarm/metrics */
 	int (*commit)(void *arg, const struct sw_reader *r, const struct sw_order *order,
 		      struct sw_buf *out); /* .commits/NAME/.commit */
 	int (*diff)(void *arg, struct sw_db *db, const struct sw_order *order,

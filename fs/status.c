@@ -5,111 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/conflicts.h"
-#include "core/gc.h"
 #include "core/hlc.h"
 #include "fs/json_out.h"
-#include "fs/memory.h"
 #include "fs/schema_text.h"
-#include "fs/settled_text.h"
+#include "fs/standing.h"
 #include "fs/text.h"
-#include "net/known.h"
-#include "net/swarm.h"
 
 #define CLOCK_MS 5000 /* a difference of clocks that is shown */
-
-/* Everything at one moment. */
-struct standing {
-	struct sw_head head;
-	int role;
-	uint64_t used, file;
-	uint64_t resident;
-	uint64_t n_conflicts; /* open */
-	struct sw_standing_settled settled;
-	bool has_horizon; /* gc has freed content up to there */
-	struct sw_order horizon;
-	struct sw_work_status work;
-	struct sw_swarm_status swarm;
-	const char *const *listen;
-	size_t n_listen;
-};
-
-static int count_conflicts(const struct sw_reader *r, uint64_t *out)
-{
-	struct sw_hash root;
-	int rc = sw_conflicts_root(r->nodes, &r->head.state, &root);
-
-	return rc < 0 ? rc : sw_tree_count(r->nodes, &root, out);
-}
-
-static bool has_peer(const struct sw_swarm_status *s, const char *address)
-{
-	for (size_t i = 0; i < s->n_peers; i++)
-		if (strcmp(s->peers[i].address, address) == 0)
-			return true;
-	return false;
-}
-
-/* Where nobody dials them the peers that the store remembers are shown, too. */
-static int add_known(struct sw_owner *o, struct sw_swarm_status *s)
-{
-	SW_BUF list = {0};
-	int rc = o->swarm && o->options.dials_known ? 0 : sw_known_list(o->db, &list);
-	struct sw_rd r = sw_rd(sw_buf_view(&list));
-
-	while (rc == 0 && sw_rd_left(&r) > 0) {
-		struct sw_view address = sw_rd_bytes(&r, SW_SWARM_ADDRESS_SIZE - 1);
-		struct sw_peer_status known = {.state = SW_PEER_REMEMBERED}, *v;
-
-		snprintf(known.address, sizeof(known.address), "%.*s", (int)address.n, (const char *)address.p);
-		if (has_peer(s, known.address))
-			continue;
-		v = realloc(s->peers, (s->n_peers + 1) * sizeof(*v));
-		if (!v)
-			return SW_ENOMEM;
-		s->peers = v;
-		s->peers[s->n_peers++] = known;
-	}
-	return rc;
-}
-
-static int look(struct sw_owner *o, struct standing *s)
-{
-	struct sw_reader r;
-	int rc = sw_reader_begin(o->db, &r);
-
-	*s = (struct standing){0};
-	if (rc < 0)
-		return rc;
-	s->head = r.head;
-	rc = sw_db_role(&r, sw_db_key(o->db), &s->role);
-	if (rc == 0)
-		rc = count_conflicts(&r, &s->n_conflicts);
-	if (rc == 0)
-		rc = sw_settled_look(o->db, &r, &s->settled);
-	if (rc == 0) {
-		rc = sw_db_horizon(&r, &s->horizon);
-		s->has_horizon = rc > 0;
-		rc = rc < 0 ? rc : 0;
-	}
-	sw_reader_end(&r);
-	if (rc == 0)
-		rc = sw_store_size(sw_db_store(o->db), &s->used, &s->file);
-	s->resident = sw_memory_resident();
-	if (rc == 0 && o->work)
-		sw_work_status(o->work, &s->work);
-	if (rc == 0 && o->swarm) {
-		s->n_listen = sw_swarm_addresses(o->swarm, &s->listen);
-		rc = sw_swarm_status(o->swarm, &s->swarm);
-	}
-	return rc < 0 ? rc : add_known(o, &s->swarm);
-}
-
-static void standing_fini(struct standing *s)
-{
-	sw_swarm_status_fini(&s->swarm);
-	sw_settled_fini(&s->settled);
-}
 
 static json_t *peer_json(const struct sw_peer_status *p)
 {
@@ -185,12 +87,12 @@ static json_t *copies_json(struct sw_owner *o)
 	return list;
 }
 
-static void put_horizon(const struct standing *s, char out[static SW_TEXT_TIME_SIZE])
+static void put_horizon(const struct sw_standing *s, char out[static SW_TEXT_TIME_SIZE])
 {
 	sw_text_time(sw_hlc_ms(sw_order_stamp(&s->horizon)), out);
 }
 
-static json_t *horizon_json(const struct standing *s)
+static json_t *horizon_json(const struct sw_standing *s)
 {
 	char time[SW_TEXT_TIME_SIZE];
 
@@ -200,7 +102,7 @@ static json_t *horizon_json(const struct standing *s)
 	return json_string(time);
 }
 
-static json_t *standing_json(struct sw_owner *o, const struct standing *s)
+static json_t *standing_json(struct sw_owner *o, const struct sw_standing *s)
 {
 	json_t *peers = json_array(), *listen = json_array();
 	SW_BUF divergence = {0};
@@ -233,7 +135,7 @@ static json_t *standing_json(struct sw_owner *o, const struct standing *s)
 }
 
 /* Of a command without a process it is its own, and says little. */
-static json_t *with_memory(json_t *j, const struct standing *s)
+static json_t *with_memory(json_t *j, const struct sw_standing *s)
 {
 	json_object_set_new(j, "memory",
 			    json_pack("{s:I, s:I}", "resident_bytes", (json_int_t)s->resident, "rows",
@@ -243,23 +145,23 @@ static json_t *with_memory(json_t *j, const struct standing *s)
 
 int sw_status_json(struct sw_owner *o, struct sw_buf *out)
 {
-	struct standing s;
-	int rc = look(o, &s);
+	struct sw_standing s;
+	int rc = sw_standing_look(o, &s);
 
 	if (rc == 0)
 		rc = put_json(with_memory(standing_json(o, &s), &s), out);
-	standing_fini(&s);
+	sw_standing_fini(&s);
 	return rc;
 }
 
 int sw_peers_json(struct sw_owner *o, struct sw_buf *out)
 {
-	struct standing s;
-	int rc = look(o, &s);
+	struct sw_standing s;
+	int rc = sw_standing_look(o, &s);
 
 	for (size_t i = 0; rc == 0 && i < s.swarm.n_peers; i++)
 		rc = put_json(peer_json(&s.swarm.peers[i]), out);
-	standing_fini(&s);
+	sw_standing_fini(&s);
 	return rc;
 }
 
@@ -288,14 +190,14 @@ static void put_peer(const struct sw_peer_status *p, struct sw_buf *out)
 
 int sw_peers_text(struct sw_owner *o, struct sw_buf *out)
 {
-	struct standing s;
-	int rc = look(o, &s);
+	struct sw_standing s;
+	int rc = sw_standing_look(o, &s);
 
 	for (size_t i = 0; rc == 0 && i < s.swarm.n_peers; i++)
 		put_peer(&s.swarm.peers[i], out);
 	if (rc == 0 && s.swarm.n_peers == 0)
 		sw_buf_printf(out, "no peers\n");
-	standing_fini(&s);
+	sw_standing_fini(&s);
 	return rc < 0 ? rc : out->rc;
 }
 
@@ -336,7 +238,7 @@ static void put_copies(struct sw_owner *o, struct sw_buf *out)
 	}
 }
 
-static void put_standing(struct sw_owner *o, const struct standing *s, struct sw_buf *out)
+static void put_standing(struct sw_owner *o, const struct sw_standing *s, struct sw_buf *out)
 {
 	char hex[SW_HASH_HEX_SIZE], size[SW_TEXT_SIZE_SIZE], journal[SW_TEXT_SIZE_SIZE], memory[SW_TEXT_SIZE_SIZE];
 	char time[SW_TEXT_TIME_SIZE];
@@ -403,11 +305,11 @@ static void put_standing(struct sw_owner *o, const struct standing *s, struct sw
 
 int sw_status_text(struct sw_owner *o, struct sw_buf *out)
 {
-	struct standing s;
-	int rc = look(o, &s);
+	struct sw_standing s;
+	int rc = sw_standing_look(o, &s);
 
 	if (rc == 0)
 		put_standing(o, &s, out);
-	standing_fini(&s);
+	sw_standing_fini(&s);
 	return rc < 0 ? rc : out->rc;
 }

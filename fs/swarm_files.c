@@ -6,7 +6,7 @@
 #include "fs/members_text.h"
 #include "fs/settled_text.h"
 
-const char *const sw_swarm_files[] = {"status", "head", "peers", "members", "commit", "events", "settled", NULL};
+const char *const sw_swarm_files[] = {"status", "head", "peers", "members", "commit", "events", "settled", "metrics", NULL};
 
 static int text_head(struct sw_mount *m, struct sw_buf *out)
 {
@@ -83,6 +83,8 @@ int sw_control_open(struct sw_mount *m, struct sw_open *o, int flags)
 		return sw_events_open(m, o, flags);
 	if (sw_view_eq(name.key, sw_view_str("peers")))
 		return t->peers ? t->peers(t->arg, &o->text) : 0;
+	if (sw_view_eq(name.key, sw_view_str("metrics")))
+		return t->metrics ? t->metrics(t->arg, &o->text) : 0;
 	return t->status ? t->status(t->arg, &o->text) : 0;
 }
 
