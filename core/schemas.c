@@ -100,6 +100,23 @@ static int get(struct sw_schemas *c, struct sw_view table, struct entry **out)
 	return 0;
 }
 
+/* The first one stays: it is in use. */
+static void make_room(struct sw_schemas *c)
+{
+	size_t n = 0;
+
+	for (const struct entry *e = c->first; e; e = e->next)
+		n += e->text.n;
+	while (n > SW_SCHEMAS_TEXT_MAX && c->first->next) {
+		const struct entry *last = c->first;
+
+		while (last->next)
+			last = last->next;
+		n -= last->text.n;
+		drop_last(c);
+	}
+}
+
 static void clear(struct entry *e)
 {
 	sw_schema_free(SW_TAKE(e->schema));
@@ -145,6 +162,7 @@ int sw_schemas_of_text(struct sw_schemas *c, struct sw_view table, struct sw_vie
 	if (rc == 0) {
 		rc = set_text(e, text);
 		e->state = sw_hash_zero;
+		make_room(c);
 	}
 	return rc < 0 ? rc : result(e, out);
 }
@@ -185,6 +203,7 @@ int sw_schemas_of_state(struct sw_schemas *c, struct sw_view table, const struct
 	if (rc < 0 && rc != SW_ENOTFOUND)
 		return rc;
 	e->state = *state;
+	make_room(c);
 	return result(e, out);
 }
 

@@ -11,7 +11,11 @@
 #include "core/schema.h"
 #include "core/state.h"
 
-#define SW_SCHEMAS_MAX 32 /* that are remembered; the one not used for longest goes */
+/* That are remembered; the one not used for longest goes. */
+#define SW_SCHEMAS_MAX 32
+#define SW_SCHEMAS_TEXT_MAX                                                                        \
+	((size_t)256 << 10) /* all together; compiled they are up to 140 times that */
+
 /* Of a table, that a new schema is compared with before it counts: a few tenths of a second; */
 #define SW_SCHEMA_ROWS_MAX 10000
 #define SW_SCHEMA_ROWS_MS  500 /* and no more than this, with a lock held that writers want */
