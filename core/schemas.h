@@ -14,7 +14,7 @@
 /* That are remembered; the one not used for longest goes. */
 #define SW_SCHEMAS_MAX 32
 #define SW_SCHEMAS_TEXT_MAX                                                                        \
-	((size_t)256 << 10) /* all together; compiled they are up to 140 times that */
+	((size_t)256 << 10) /* all together; compiled they are up to 100 times that */
 
 /* Of a table, that a new schema is compared with before it counts: a few tenths of a second; */
 #define SW_SCHEMA_ROWS_MAX 10000
