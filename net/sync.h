@@ -19,6 +19,7 @@
 #define SW_SYNC_CLOSING		"this peer is closing"
 #define SW_SYNC_PULLS_MAX  100	 /* of one peer in a second */
 #define SW_SYNC_CLOCK_MS   5000	 /* a clock that differs by more is warned of */
+#define SW_SYNC_TRUST_MS   86400000 /* further ahead than that of our own clock others are not believed */
 #define SW_SYNC_RETRY_MS   1000	 /* before asking again for what could not be taken yet */
 #define SW_SYNC_JOIN_MS	   10000 /* a stranger must present its ticket within */
 #define SW_SYNC_MEMORY_MAX ((size_t)512 << 20) /* bytes of index records on their way in, per peer: of some 60 GiB */

@@ -1,7 +1,9 @@
 /*
  * Clocks: what those of others show, and whether ours can be right. A commit stamped too far ahead of the time waits,
  * and so the time is the median of our clock and those of the peers that are connected: one that is wrong, be it
- * ours, holds nobody back. Of an even number the one that is nearer to ours counts.
+ * ours, holds nobody back. Of an even number the one that is nearer to ours counts. But whoever is connected with us by many
+ * keys could make our own commits come from whatever year he likes, which nobody else would take: more than a day ahead of our
+ * clock nothing is taken, whatever they say.
  */
 #include "net/sync_internal.h"
 
@@ -102,8 +104,9 @@ static void warn_of_ours(struct sw_sync *s)
 	bool is_off = llabs(s->clock_ms) > SW_SYNC_CLOCK_MS;
 
 	if (is_off && !s->said_clock)
-		sw_log(SW_LOG_WARN, "the clock of this machine is %lld s %s those of its peers; set it",
-		       llabs(s->clock_ms) / 1000, s->clock_ms > 0 ? "behind" : "ahead of");
+		sw_log(SW_LOG_WARN, "the clock of this machine is %lld s %s those of its peers; set it%s",
+		       llabs(s->clock_ms) / 1000, s->clock_ms > 0 ? "behind" : "ahead of",
+		       s->clock_ms > SW_SYNC_TRUST_MS ? ": until then what they write waits" : "");
 	if (!is_off && s->said_clock)
 		sw_log(SW_LOG_INFO, "the clock of this machine agrees with those of its peers again");
 	s->said_clock = is_off;
@@ -131,7 +134,7 @@ static void warn_of(struct sw_sync *s, struct peer *p)
 void sw_sync_clocks(struct sw_sync *s)
 {
 	s->clock_ms = median(s);
-	sw_db_set_clock_offset(s->db, s->clock_ms);
+	sw_db_set_clock_offset(s->db, s->clock_ms < SW_SYNC_TRUST_MS ? s->clock_ms : SW_SYNC_TRUST_MS);
 	warn_of_ours(s);
 }
 

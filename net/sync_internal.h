@@ -26,6 +26,7 @@ struct span {
 /* What we serve a peer: the commits that it lacks, parents first, by local number. */
 struct serving {
 	uint64_t turn;	  /* of its PULL */
+	bool has_begun;	  /* there was one, and its answer was not FREED */
 	bool waiting;	  /* a request stands: answer when there is something */
 	bool catching_up; /* until a batch was the last one */
 	uint64_t *v;	  /* what it lacked when it asked, ascending */

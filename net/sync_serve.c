@@ -479,7 +479,7 @@ static void tell_freed(struct sw_sync *s, struct peer *p)
 	}
 	sw_message_freed(p->serve.turn, ids, n, &out);
 	if (sw_sync_send(s, p, &out) == 0)
-		p->serve.waiting = p->serve.catching_up = false;
+		p->serve.has_begun = p->serve.waiting = p->serve.catching_up = false;
 }
 
 void sw_serve_continue(struct sw_sync *s, struct peer *p, uint64_t now_ms)
@@ -532,7 +532,7 @@ static void begin_serving(struct sw_sync *s, struct peer *p, uint64_t turn, cons
 	int rc = sw_reader_begin(s->db, &r);
 
 	sw_serve_fini(p);
-	*v = (struct serving){.turn = turn, .waiting = true, .catching_up = true};
+	*v = (struct serving){.turn = turn, .has_begun = true, .waiting = true, .catching_up = true};
 	if (rc == 0) {
 		rc = p->phase == PHASE_REMOVED ? find_farewell(s, &r, p, v, known, n_known)
 					       : find_missing(&r, v, known, n_known, &p->effort.steps);
@@ -580,10 +580,10 @@ void sw_serve_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 	begin_serving(s, p, e->turn, e->known, e->n_known, now_ms);
 }
 
-/* What was sent is stored there. A MORE that answers an earlier PULL's commits is of no interest. */
+/* What was sent is stored there. A MORE that answers an earlier PULL's commits is of no interest, nor is one where no PULL stands. */
 void sw_serve_more(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
-	if (m->turn != p->serve.turn)
+	if (!p->serve.has_begun || m->turn != p->serve.turn)
 		return;
 	p->serve.waiting = true;
 	p->serve.n_unacked = 0;
@@ -688,7 +688,8 @@ bool sw_serve_removed(struct sw_sync *s, struct peer *p)
 	free(revocations);
 	if (rc == 0 && n > 0) {
 		free(v->v);
-		*v = (struct serving){.turn = v->turn, .waiting = v->waiting, .catching_up = true};
+		*v = (struct serving){
+		    .turn = v->turn, .has_begun = v->has_begun, .waiting = v->waiting, .catching_up = true};
 		rc = find_farewell(s, &r, p, v, p->tips, p->n_tips);
 	}
 	sw_reader_end(&r);

@@ -80,3 +80,14 @@ void net_put_large(struct net *net, size_t at, const char *key, size_t size)
 	test_write(&net->nodes[at].t, &op);
 	free(bytes);
 }
+
+void net_make_reader(struct net *net, size_t by, size_t member)
+{
+	struct sw_key key = *sw_db_key(net->nodes[member].t.db);
+	struct sw_write_op ops[2] = {{.op = {.kind = SW_OP_REVOKE, .member = key}},
+				     {.op = {.kind = SW_OP_GRANT, .member = key, .role = SW_ROLE_READER}}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = 2};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
+}

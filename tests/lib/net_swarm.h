@@ -30,4 +30,7 @@ void net_assert_row(struct net *net, size_t at, const char *key, const char *tex
 /* Every store whose engine runs is sound. */
 void net_verify_all(struct net *net);
 
+/* From now on that member may only read. */
+void net_make_reader(struct net *net, size_t by, size_t member);
+
 #endif

@@ -2,7 +2,7 @@
 #include "tests/sim/sim.h"
 
 #define ROWS_MAX 3 /* written in one step */
-#define NAME	 sw_view_str("copy")
+#define NAME     sw_view_str("copy")
 
 void sim_txn_open(struct sim *s, size_t at)
 {
@@ -11,7 +11,8 @@ void sim_txn_open(struct sim *s, size_t at)
 	int rc = sw_copies_open(s->net.nodes[at].t.db, n->work, &n->copies);
 
 	if (rc < 0 && !may_fail && !s->net.nodes[at].t.env.is_dead)
-		sim_fail(s, "copy_is_private", "the working copies of node %zu cannot be opened: %s", at,
+		sim_fail(s, "copy_is_private",
+			 "the working copies of node %zu cannot be opened: %s", at,
 			 sw_fail_message(rc));
 }
 
@@ -33,7 +34,8 @@ static struct sw_copy *find(struct sim *s, size_t at)
 	return y;
 }
 
-/* A step failed: whether anything came of it shows when the store is opened again, or at the next step. */
+/* A step failed: whether anything came of it shows when the store is opened again, or at the next
+ * step. */
 static bool is_good(struct sim *s, size_t at, int rc, const char *what)
 {
 	bool is_dead = s->net.nodes[at].t.env.is_dead;
@@ -68,36 +70,47 @@ static void write_rows(struct sim *s, size_t at, struct sw_copy *y, struct rng *
 
 		sim_work_view(sw_copy_work(y), row, &base);
 		sim_work_content(s, r, row, &base, &content);
-		if (is_good(s, at, sim_work_write(sw_copy_work(y), row, &content, false), "write in a working copy"))
-			t->rows[row] = (struct sim_row){.is_set = true, .hash = sim_work_hash(&content)};
+		if (is_good(s, at, sim_work_write(sw_copy_work(y), row, &content, false),
+			    "write in a working copy"))
+			t->rows[row] =
+			    (struct sim_row){.is_set = true, .hash = sim_work_hash(&content)};
 		else
 			t->rows[row].is_maybe = true;
 	}
 	if (rng_below(r, 3) == 0)
-		(void)is_good(s, at, sw_work_check(sw_copy_work(y), sim_table(0), sim_key(0)), "check a row");
+		(void)is_good(s, at, sw_work_check(sw_copy_work(y), sim_table(0), sim_key(0)),
+			      "check a row");
 }
 
-/* Which of the copy's rows a commit writes, as bits. */
-static uint64_t rows_of(struct sim *s, size_t at, const struct sw_reader *r, const struct sim_commit *c)
+/* Which of the copy's rows a commit writes, as bits; and which it may write: gc has freed what it
+ * wrote there. */
+static uint64_t rows_of(struct sim *s, size_t at, const struct sim_commit *c, uint64_t *maybe)
 {
 	const struct sim_row *rows = s->nodes[at].txn.rows;
 	struct sw_changeset walk;
 	struct sw_op op;
 	uint64_t found = 0;
 
+	*maybe = 0;
 	TEST_OK(sw_changeset_begin(&walk, sw_buf_view(&c->changeset)));
 	while (sw_changeset_next(&walk, &op) > 0) {
 		SW_BUF bytes = {0};
 		struct sw_hash h;
+		bool is_there;
 
 		if (op.kind != SW_OP_PUT)
 			continue;
-		TEST_OK(sw_row_read(r->nodes, &op.row, &bytes));
+		is_there = sim_read_anywhere(s, at, &op.row, &bytes);
 		h = sim_work_hash(&bytes);
-		for (size_t row = 0; row < SIM_ROWS; row++)
-			if (rows[row].is_set && sw_view_eq(op.table, sim_table(row)) &&
-			    sw_view_eq(op.key, sim_key(row)) && sw_hash_eq(&rows[row].hash, &h))
+		for (size_t row = 0; row < SIM_ROWS; row++) {
+			if (!rows[row].is_set || !sw_view_eq(op.table, sim_table(row)) ||
+			    !sw_view_eq(op.key, sim_key(row)))
+				continue;
+			if (!is_there)
+				*maybe |= (uint64_t)1 << row;
+			else if (sw_hash_eq(&rows[row].hash, &h))
 				found |= (uint64_t)1 << row;
+		}
 	}
 	return found;
 }
@@ -114,15 +127,12 @@ static uint64_t known_rows(const struct sim_txn *t)
 /* All that it closed is in one commit of its node's store (true), or none of it in any. */
 static bool was_applied(struct sim *s, size_t at)
 {
-	uint64_t all = known_rows(&s->nodes[at].txn), found = 0;
-	struct sw_reader r;
+	uint64_t all = known_rows(&s->nodes[at].txn), found = 0, maybe = 0;
 
-	TEST_OK(sw_reader_begin(s->net.nodes[at].t.db, &r));
 	for (size_t i = s->n_commits; i-- > 0 && !found && all;)
 		if (sim_node_has(s, at, i))
-			found = rows_of(s, at, &r, &s->commits[i]);
-	sw_reader_end(&r);
-	if (found && (found & all) != all)
+			found = rows_of(s, at, &s->commits[i], &maybe);
+	if (found && ((found | maybe) & all) != all)
 		sim_fail(s, "copy_is_whole", "node %zu has committed a part of a working copy", at);
 	return found != 0;
 }
@@ -140,7 +150,8 @@ static void apply(struct sim *s, size_t at, struct sw_copy *y)
 	if (!sw_hash_is_zero(&id)) {
 		sim_check_told(s, at, &id);
 		if (!was_applied(s, at) && known_rows(&n->txn))
-			sim_fail(s, "copy_is_whole", "node %zu has applied a working copy, and not its rows", at);
+			sim_fail(s, "copy_is_whole",
+				 "node %zu has applied a working copy, and not its rows", at);
 		s->stats->n_applied++;
 	}
 	/* What stood there in the live tree is gone, and was seen. */
@@ -190,7 +201,8 @@ static void check_rows(struct sim *s, size_t at, struct sw_copy *y)
 			if (sim_work_view(sw_copy_work(y), row, &bytes))
 				hash = sim_work_hash(&bytes);
 			if (!sw_hash_eq(&hash, &rows[row].hash))
-				sim_fail(s, "copy_is_private", "node %zu has lost what was closed in a working copy", at);
+				sim_fail(s, "copy_is_private",
+					 "node %zu has lost what was closed in a working copy", at);
 		}
 		if (rows[row].is_maybe)
 			rows[row] = (struct sim_row){0};
@@ -208,7 +220,8 @@ void sim_txn_check(struct sim *s, size_t at)
 	y = find(s, at);
 	applied = was_applied(s, at);
 	if (y && applied)
-		sim_fail(s, "copy_is_private", "what node %zu has in a working copy is committed", at);
+		sim_fail(s, "copy_is_private", "what node %zu has in a working copy is committed",
+			 at);
 	if (!y && t->is_made && !t->is_maybe && !applied)
 		sim_fail(s, "copy_is_private", "node %zu has lost a working copy", at);
 	if (y)

@@ -73,6 +73,27 @@ static void most_clocks_are_right(void **state)
 	net_fini(&net);
 }
 
+/* Whoever has many keys is most of those that are connected. */
+static void nobody_is_led_into_another_year(void **state)
+{
+	struct net net;
+
+	(void)state;
+	net_make_mesh(&net, 5, test_seed());
+	for (size_t i = 2; i < 5; i++)
+		net.nodes[i].skew_ms = 365 * (int64_t)86400000;
+	net_run(&net, 11000);
+	net_put(&net, 2, "a", "from next year");
+	net_run(&net, 5000);
+	net_assert_row(&net, 3, "a", "from next year");
+	assert_int_equal(test_current(&net.nodes[0].t, "t", "a").b[0], 0);
+	assert_int_equal(test_current(&net.nodes[1].t, "t", "a").b[0], 0);
+	net_put(&net, 0, "b", "of today");
+	net_run(&net, 5000);
+	net_assert_row(&net, 1, "b", "of today");
+	net_fini(&net);
+}
+
 /* The clock of node 1 is ten years ahead while it works alone. */
 static void work_in_2036(struct net *net)
 {
@@ -160,6 +181,7 @@ int main(void)
 	    cmocka_unit_test(a_commit_from_the_future_waits),
 	    cmocka_unit_test(most_clocks_are_right),
 	    cmocka_unit_test(a_laptop_from_2036_is_not_cut_off),
+	    cmocka_unit_test(nobody_is_led_into_another_year),
 	    cmocka_unit_test(a_laptop_from_2036_comes_back_among_many),
 	};
 

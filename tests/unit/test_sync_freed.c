@@ -6,7 +6,7 @@
 #include "core/gc.h"
 #include "core/log.h"
 #include "core/settled.h"
-#include "tests/lib/net.h"
+#include "tests/lib/net_swarm.h"
 
 static char last_log[1024];
 static size_t n_log_lines;
@@ -115,17 +115,7 @@ static void who_was_away_finds_who_keeps_it(void **state)
 	}
 	net_converge(&net, 60000);
 	/* The last one may only read from now on, and is away. */
-	{
-		struct sw_write_op ops[2] = {
-		    {.op = {.kind = SW_OP_REVOKE, .member = *sw_db_key(net.nodes[2].t.db)}},
-		    {.op = {.kind = SW_OP_GRANT,
-			    .member = *sw_db_key(net.nodes[2].t.db),
-			    .role = SW_ROLE_READER}}};
-		struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = ops, .n = 2};
-		struct sw_hash id;
-
-		TEST_OK(sw_db_commit(net.nodes[0].t.db, &w, &id));
-	}
+	net_make_reader(&net, 0, 2);
 	net_converge(&net, 60000);
 	net_cut(&net, &net.links[1]);
 	for (int i = 0; i < 100; i++) {

@@ -1,6 +1,7 @@
 /* Peers that lie, that flood, that do not read: scripts in place of an engine, which say what no
  * honest peer would. */
 #include "core/db_internal.h"
+#include "core/gc.h"
 #include "core/settled.h"
 #include "core/settled_internal.h"
 #include "core/watermark.h"
@@ -229,6 +230,45 @@ static void records_wait_for_room(void **state)
 			assert_int_equal(e.types[SW_MSG_RECORDS], 3);
 	}
 	assert_non_null(strstr(e.link->reason, "more than it reads"));
+	net_fini(&net);
+}
+
+/* Each FREED is a walk over all commits: to ask for more instead of anew gets no other. */
+static void who_is_told_of_what_was_freed_is_told_once(void **state)
+{
+	struct sw_gc_options options = {0};
+	struct sw_gc_report report;
+	struct sw_hash database;
+	struct net net;
+	struct evil e;
+	SW_BUF pull = {0};
+	SW_BUF more = {0};
+	SW_BUF before_any = {0};
+
+	(void)state;
+	make_evil(&net, &e, true, test_seed());
+	database = *sw_db_id(net.nodes[1].t.db);
+	for (int i = 0; i < 20; i++)
+		net_put(&net, 1, "r", i % 2 ? "one" : "other");
+	net_converge(&net, 10000);
+	net_make_reader(&net, 0, 2); /* so that it holds up nothing */
+	net_run(&net, 10000);
+	TEST_OK(sw_db_gc(net.nodes[1].t.db, &options, &report));
+	assert_true(report.n_commits > 10);
+	sw_message_more(0, &before_any);
+	evil_say(&e, sw_buf_view(&before_any));
+	net_run(&net, 100);
+	assert_int_equal(e.types[SW_MSG_FREED] + e.types[SW_MSG_COMMITS], 0);
+	sw_message_pull(7, &database, 1, &pull);
+	sw_message_more(7, &more);
+	evil_say(&e, sw_buf_view(&pull));
+	net_run(&net, 100);
+	for (int i = 0; i < 10; i++) {
+		evil_say(&e, sw_buf_view(&more));
+		net_run(&net, 100);
+	}
+	assert_int_equal(e.types[SW_MSG_FREED], 1);
+	assert_int_equal(e.link->n_drops, 0);
 	net_fini(&net);
 }
 
@@ -737,6 +777,7 @@ int main(void)
 	    cmocka_unit_test(a_stranger_bans_nobody),
 	    cmocka_unit_test(costly_requests_wait_for_their_turn),
 	    cmocka_unit_test(records_wait_for_room),
+	    cmocka_unit_test(who_is_told_of_what_was_freed_is_told_once),
 	    cmocka_unit_test(who_does_not_read_gets_no_batch_made),
 	    cmocka_unit_test(who_sends_little_for_ever_keeps_no_other_waiting),
 	    cmocka_unit_test(no_answer_with_records_is_long),
