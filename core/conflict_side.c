@@ -239,18 +239,16 @@ static int take_columns(const struct sw_fold_row *row, uint64_t seq, struct sw_c
 	const uint8_t *p;
 	size_t n = 0;
 
-	out->columns = calloc(row->n_losers + 1, sizeof(*out->columns));
+	out->columns = calloc(row->losers.n + 1, sizeof(*out->columns));
 	if (!out->columns)
 		return SW_ENOMEM;
-	for (size_t i = 0; i < row->n_losers; i++) {
-		const struct sw_loser *l = &row->losers[i];
-
+	for (const struct sw_loser *l = row->losers.first; l; l = l->next) {
 		if (l->seq != seq)
 			continue;
 		out->is_whole |= !l->is_column;
 		if (!l->is_column)
 			continue;
-		sw_buf_put_view(&out->names, sw_buf_view(&l->name));
+		sw_buf_put_view(&out->names, l->name);
 		out->columns[n++].n = l->name.n;
 	}
 	p = out->names.p;

@@ -124,13 +124,13 @@ static void seal_changes(struct sw_changes *c)
 
 static int loser_cmp(const void *a, const void *b)
 {
-	const struct sw_loser *x = a, *y = b;
+	const struct sw_loser *x = *(const struct sw_loser *const *)a, *y = *(const struct sw_loser *const *)b;
 	int c = x->seq < y->seq ? -1 : x->seq > y->seq;
 
 	if (c == 0)
 		c = x->is_column - y->is_column;
 	if (c == 0)
-		c = sw_view_cmp(sw_buf_view(&x->name), sw_buf_view(&y->name));
+		c = sw_view_cmp(x->name, y->name);
 	return c ? c : sw_hash_cmp(&x->value, &y->value);
 }
 
@@ -192,7 +192,7 @@ static int drop_old_records(struct assembly *a, const struct sw_fold_cell *row)
 }
 
 /* The digest of what one commit lost: the values, and the columns' names where it is columns. */
-static int put_record(struct assembly *a, const struct sw_fold_cell *row, const struct sw_loser *losers,
+static int put_record(struct assembly *a, const struct sw_fold_cell *row, const struct sw_loser **losers,
 		      size_t n)
 {
 	struct sw_order order;
@@ -200,7 +200,7 @@ static int put_record(struct assembly *a, const struct sw_fold_cell *row, const 
 	SW_BUF key = {0};
 	SW_BUF text = {0};
 	struct sw_view value;
-	int rc = sw_history_order(a->f->txn, losers[0].seq, &order);
+	int rc = sw_history_order(a->f->txn, losers[0]->seq, &order);
 
 	if (rc < 0)
 		return rc;
@@ -211,9 +211,9 @@ static int put_record(struct assembly *a, const struct sw_fold_cell *row, const 
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && loser_cmp(&losers[i - 1], &losers[i]) == 0)
 			continue;
-		sw_buf_put_u8(&text, losers[i].is_column);
-		sw_buf_put_bytes(&text, sw_buf_view(&losers[i].name));
-		sw_buf_put_hash(&text, &losers[i].value);
+		sw_buf_put_u8(&text, losers[i]->is_column);
+		sw_buf_put_bytes(&text, losers[i]->name);
+		sw_buf_put_hash(&text, &losers[i]->value);
 	}
 	sw_conflict_key(sw_buf_view(&row->table), sw_buf_view(&row->key), &id, &key);
 	if (text.rc < 0 || key.rc < 0)
@@ -225,21 +225,29 @@ static int put_record(struct assembly *a, const struct sw_fold_cell *row, const 
 
 static int row_records(struct assembly *a, struct sw_fold_cell *row)
 {
-	struct sw_loser *l = row->row.losers;
-	size_t n = row->row.n_losers;
+	const struct sw_losers *losers = &row->row.losers;
+	const struct sw_loser **v;
+	size_t n = 0;
 	int rc;
 
 	/* It had none where it began, which is the state being edited unless an earlier one is wanted. */
 	if (row->is_light && !a->f->until)
 		return 0;
 	rc = drop_old_records(a, row);
-	if (n > 0)
-		qsort(l, n, sizeof(*l), loser_cmp);
+	if (rc < 0 || losers->n == 0)
+		return rc;
+	v = calloc(losers->n, sizeof(*v));
+	if (!v)
+		return SW_ENOMEM;
+	for (const struct sw_loser *l = losers->first; l; l = l->next)
+		v[n++] = l;
+	qsort(v, n, sizeof(*v), loser_cmp);
 	for (size_t i = 0, end; rc == 0 && i < n; i = end) {
-		for (end = i + 1; end < n && l[end].seq == l[i].seq; end++)
+		for (end = i + 1; end < n && v[end]->seq == v[i]->seq; end++)
 			;
-		rc = put_record(a, row, l + i, end - i);
+		rc = put_record(a, row, v + i, end - i);
 	}
+	free(v);
 	return rc;
 }
 

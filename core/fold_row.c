@@ -2,24 +2,31 @@
 
 #include "core/columns.h"
 
-#include <assert.h>
+#include <search.h>
 #include <stdlib.h>
+
+static int writer_cmp(const void *a, const void *b)
+{
+	const struct sw_writer *x = a, *y = b;
+
+	return sw_view_cmp(x->name, y->name);
+}
 
 static void writer_clear(struct sw_fold_row *r)
 {
-	for (size_t i = 0; i < r->n_columns; i++)
-		sw_buf_fini(&r->columns[i].name);
-	free(r->columns);
-	r->columns = NULL;
-	r->n_columns = 0;
+	while (r->columns) {
+		struct sw_writer *w = r->columns;
+
+		r->columns = w->next;
+		tdelete(w, &r->columns_by_name, writer_cmp);
+		free(w);
+	}
 }
 
 void sw_fold_row_fini(struct sw_fold_row *r)
 {
 	writer_clear(r);
-	for (size_t i = 0; i < r->n_losers; i++)
-		sw_buf_fini(&r->losers[i].name);
-	free(r->losers);
+	sw_losers_fini(&r->losers);
 	sw_buf_fini(&r->bytes);
 	*r = (struct sw_fold_row){0};
 }
@@ -60,66 +67,58 @@ bool sw_fold_row_is_clean(const struct sw_fold_row *r, const struct sw_op *op, e
 	return mode == SW_MODE_MERGE && sw_hash_eq(&r->hash, &new_hash);
 }
 
-static int add_loser(struct sw_fold_row *r, uint64_t seq, const struct sw_view *column,
-		     const struct sw_hash *value, const struct sw_hash *row)
+/* A commit loses the row that it wrote. */
+static int lose_row(struct sw_fold_row *r, uint64_t seq, const struct sw_hash *value)
 {
-	struct sw_loser *v, *l;
-
 	if (seq == 0) /* nobody wrote it: there was never anything here */
 		return 0;
-	v = realloc(r->losers, (r->n_losers + 1) * sizeof(*v));
-	if (!v)
-		return SW_ENOMEM;
-	r->losers = v;
-	l = &v[r->n_losers++];
-	*l = (struct sw_loser){.seq = seq, .is_column = column != NULL, .value = *value, .row = *row};
-	if (column)
-		sw_buf_put_view(&l->name, *column);
-	return l->name.rc;
+	return sw_losers_add_row(&r->losers, seq, value);
 }
 
-static void remove_loser(struct sw_fold_row *r, size_t i)
+static int lose_column(struct sw_fold_row *r, const struct sw_writer *w, struct sw_view name,
+		       const struct sw_hash *value)
 {
-	sw_buf_fini(&r->losers[i].name);
-	r->losers[i] = r->losers[--r->n_losers];
+	return w->seq == 0 ? 0 : sw_losers_add_column(&r->losers, w->seq, name, value, &w->row);
 }
 
 /* Whoever replaces a whole row has seen it, and all columns that its writer wrote with it. */
 static void cover_whole(struct sw_fold_row *r, const struct sw_hash *old, const struct sw_hash *new)
 {
-	for (size_t i = 0; i < r->n_losers;) {
-		const struct sw_loser *l = &r->losers[i];
-		bool covered = l->is_column
-				   ? sw_hash_eq(&l->row, old)
-				   : sw_hash_eq(&l->value, old) || sw_hash_eq(&l->value, new);
-
-		if (covered)
-			remove_loser(r, i);
-		else
-			i++;
-	}
+	sw_losers_cover_written(&r->losers, old);
+	sw_losers_cover_row(&r->losers, old);
+	sw_losers_cover_row(&r->losers, new);
 }
 
 static void cover_column(struct sw_fold_row *r, struct sw_view name, const struct sw_hash *old,
 			 const struct sw_hash *new)
 {
-	for (size_t i = 0; i < r->n_losers;) {
-		const struct sw_loser *l = &r->losers[i];
-
-		if (l->is_column && sw_view_eq(sw_buf_view(&l->name), name) &&
-		    (sw_hash_eq(&l->value, old) || sw_hash_eq(&l->value, new)))
-			remove_loser(r, i);
-		else
-			i++;
-	}
+	sw_losers_cover_column(&r->losers, name, old);
+	sw_losers_cover_column(&r->losers, name, new);
 }
 
-static struct sw_writer *column_writer(struct sw_fold_row *r, struct sw_view name)
+static struct sw_writer *column_writer(const struct sw_fold_row *r, struct sw_view name)
 {
-	for (size_t i = 0; i < r->n_columns; i++)
-		if (sw_view_eq(sw_buf_view(&r->columns[i].name), name))
-			return &r->columns[i];
-	return NULL;
+	const struct sw_writer like = {.name = name};
+	struct sw_writer **node = tfind(&like, &r->columns_by_name, writer_cmp);
+
+	return node ? *node : NULL;
+}
+
+static struct sw_writer *add_column_writer(struct sw_fold_row *r, struct sw_view name)
+{
+	struct sw_writer *w = malloc(sizeof(*w) + name.n);
+
+	if (!w)
+		return NULL;
+	*w = (struct sw_writer){.name = sw_view(w + 1, name.n), .next = r->columns};
+	if (name.n > 0)
+		memcpy(w + 1, name.p, name.n);
+	if (!tsearch(w, &r->columns_by_name, writer_cmp)) {
+		free(w);
+		return NULL;
+	}
+	r->columns = w;
+	return w;
 }
 
 static int set_column_writer(struct sw_fold_row *r, struct sw_view name, uint64_t seq,
@@ -127,19 +126,13 @@ static int set_column_writer(struct sw_fold_row *r, struct sw_view name, uint64_
 {
 	struct sw_writer *w = column_writer(r, name);
 
-	if (!w) {
-		struct sw_writer *v = realloc(r->columns, (r->n_columns + 1) * sizeof(*v));
-
-		if (!v)
-			return SW_ENOMEM;
-		r->columns = v;
-		w = &v[r->n_columns++];
-		*w = (struct sw_writer){0};
-		sw_buf_put_view(&w->name, name);
-	}
+	if (!w)
+		w = add_column_writer(r, name);
+	if (!w)
+		return SW_ENOMEM;
 	w->seq = seq;
 	w->row = *row;
-	return w->name.rc;
+	return 0;
 }
 
 /* The text of a row that may have columns, and the columns; 1 when it has them. */
@@ -184,20 +177,18 @@ static int lose_whole(struct sw_fold_row *r, const struct parsed *met)
 {
 	int rc;
 
-	if (r->n_columns == 0)
-		return add_loser(r, r->whole.seq, NULL, &r->hash, &r->whole.row);
-	rc = add_loser(r, r->last, NULL, &r->hash, &r->hash);
+	if (!r->columns)
+		return lose_row(r, r->whole.seq, &r->hash);
+	rc = lose_row(r, r->last, &r->hash);
 	if (rc == 0 && r->whole.seq != r->last)
-		rc = add_loser(r, r->whole.seq, NULL, &r->whole.row, &r->whole.row);
-	for (size_t i = 0; rc == 0 && i < r->n_columns; i++) {
-		const struct sw_writer *w = &r->columns[i];
-		struct sw_view name = sw_buf_view(&w->name);
+		rc = lose_row(r, r->whole.seq, &r->whole.row);
+	for (const struct sw_writer *w = r->columns; rc == 0 && w; w = w->next) {
 		struct sw_hash value;
 
 		if (w->seq == r->last)
 			continue;
-		column_hash(&met->columns, name, &value);
-		rc = add_loser(r, w->seq, &name, &value, &w->row);
+		column_hash(&met->columns, w->name, &value);
+		rc = lose_column(r, w, w->name, &value);
 	}
 	return rc;
 }
@@ -253,7 +244,7 @@ static int write_columns(struct sw_fold_row *r, const struct sw_op *op, const st
 		column_hash(&met->columns, c.name, &now);
 		column_hash(&mine->columns, c.name, &new_hash);
 		if (!sw_hash_eq(&now, &c.old) && !sw_hash_eq(&now, &new_hash))
-			rc = add_loser(r, w->seq, &c.name, &now, &w->row);
+			rc = lose_column(r, w, c.name, &now);
 		cover_column(r, c.name, &c.old, &new_hash);
 		if (rc == 0)
 			rc = set_column_writer(r, c.name, seq, &mine_row);
@@ -334,14 +325,6 @@ static int apply_unclean(struct sw_fold_row *r, struct sw_nodes *nodes, const st
 	return rc < 0 ? rc : 0;
 }
 
-static bool has_column_losers(const struct sw_fold_row *r)
-{
-	for (size_t i = 0; i < r->n_losers; i++)
-		if (r->losers[i].is_column)
-			return true;
-	return false;
-}
-
 int sw_fold_row_apply(struct sw_fold_row *r, struct sw_nodes *nodes, const struct sw_shape *shape,
 		      const struct sw_op *op, enum sw_mode mode, uint64_t seq)
 {
@@ -358,7 +341,7 @@ int sw_fold_row_apply(struct sw_fold_row *r, struct sw_nodes *nodes, const struc
 		return 0;
 	if (!sw_fold_row_is_clean(r, op, mode))
 		return apply_unclean(r, nodes, shape, op, seq);
-	if (op->kind == SW_OP_PUT && op->has_columns && has_column_losers(r)) {
+	if (op->kind == SW_OP_PUT && op->has_columns && r->losers.n_columns > 0) {
 		struct parsed mine = {0};
 
 		rc = parse(nodes, op->key, &op->row, &mine);
@@ -376,5 +359,5 @@ int sw_fold_row_drop(struct sw_fold_row *r, const struct sw_op *op, uint64_t seq
 	if (op->kind != SW_OP_PUT && op->kind != SW_OP_DELETE)
 		return 0;
 	sw_op_new_hash(op, &new_hash);
-	return add_loser(r, seq, NULL, &new_hash, &new_hash);
+	return lose_row(r, seq, &new_hash);
 }

@@ -8,21 +8,15 @@
 
 #include "core/blob.h"
 #include "core/history.h"
-
-/* A value that was overwritten by someone who had not seen it. */
-struct sw_loser {
-	uint64_t seq;	       /* the losing commit */
-	bool is_column;
-	struct sw_buf name;    /* of the column */
-	struct sw_hash value;  /* what was lost: row or column hash, zero for 'absent' */
-	struct sw_hash row;    /* hash of the row that the losing commit wrote */
-};
+#include "core/losers.h"
 
 /* Who wrote a cell that now stands. */
 struct sw_writer {
 	uint64_t seq;	    /* 0: nobody */
 	struct sw_hash row; /* hash of the row it wrote */
-	struct sw_buf name; /* of the column; unused for the whole row */
+	/* Of a column: */
+	struct sw_view name; /* behind the struct */
+	struct sw_writer *next;
 };
 
 struct sw_fold_row {
@@ -31,10 +25,9 @@ struct sw_fold_row {
 	struct sw_buf bytes;
 	struct sw_writer whole; /* who last wrote all of it */
 	uint64_t last;		/* seq of who last wrote any of it */
-	struct sw_writer *columns; /* who wrote which column since */
-	size_t n_columns;
-	struct sw_loser *losers;
-	size_t n_losers;
+	struct sw_writer *columns; /* who wrote which column since; in no order */
+	void *columns_by_name;	   /* tree of them, see search.h */
+	struct sw_losers losers;
 };
 
 void sw_fold_row_fini(struct sw_fold_row *r);

@@ -149,8 +149,8 @@ static int find_begin(void *arg, const struct sw_fold_row *row, const struct sw_
 	struct plan *p = arg;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && begins && i < row->n_losers; i++)
-		rc = is_resolved(p, row->losers[i].seq, &begins);
+	for (const struct sw_loser *l = row->losers.first; rc == 0 && begins && l; l = l->next)
+		rc = is_resolved(p, l->seq, &begins);
 	if (begins)
 		p->begin = p->at;
 	p->at++;

@@ -1,8 +1,9 @@
 /*
  * Conflicts as readers of a state see them, against the oracle, on random histories: the same
  * records, of each the columns that the oracle lost, and three versions that have the hashes they
- * should have.
+ * should have. And rows with as many columns as there can be, which many change at once.
  */
+#include "core/columns.h"
 #include "core/conflicts.h"
 #include "tests/lib/pair.h"
 #include "tests/lib/world.h"
@@ -244,10 +245,114 @@ static void records_are_those_of_the_oracle(void **state)
 	       n_unknown);
 }
 
+/* A row of as many columns as there can be, all with the same value. */
+static void write_wide(struct sw_buf *out, int value)
+{
+	char member[32];
+
+	for (int i = 0; i < SW_COLUMNS_MAX; i++) {
+		snprintf(member, sizeof(member), "%c\"%04x\":%d", i > 0 ? ',' : '{', i, value);
+		sw_buf_put_view(out, sw_view_str(member));
+	}
+	sw_buf_put_u8(out, '}');
+	assert_int_equal(out->rc, 0);
+}
+
+/* All columns, as changes of that row. */
+static void change_all(struct sw_view text, struct sw_buf *out)
+{
+	SW_CLEANUP(sw_columns_fini) struct sw_columns columns = {0};
+
+	assert_int_equal(sw_columns_parse(sw_view_str("x.json"), text, &columns), 1);
+	assert_int_equal(columns.n, SW_COLUMNS_MAX);
+	for (size_t i = 0; i < columns.n; i++) {
+		struct sw_op_column c = {.name = columns.by_name[i]->name};
+
+		sw_column_hash(columns.by_name[i], &c.old);
+		sw_op_column_encode(&c, out);
+	}
+	assert_int_equal(out->rc, 0);
+}
+
+/* Give `a` a commit by hand that changes all columns to a value, and has seen none of the others.
+ */
+static void add_wide(struct pair *p, const struct sw_hash *parent, struct sw_op op, int value)
+{
+	struct sw_incoming in;
+	struct sw_nodes *nodes;
+	SW_BUF text = {0};
+	struct made m;
+	size_t n_taken;
+
+	write_wide(&text, value);
+	TEST_OK(sw_nodes_new(NULL, &nodes));
+	TEST_OK(sw_row_make(nodes, sw_db_shape(p->a.db), sw_buf_view(&text), &op.row));
+	op.row.mode = 0644;
+	pair_make(p, 2, p->a.env.now_ms << 16, parent, SW_MODE_MERGE, &op, 1, &m);
+	in = (struct sw_incoming){.commit = sw_buf_view(&m.raw),
+				  .changeset = sw_buf_view(&m.changeset)};
+	TEST_OK(sw_db_receive(p->a.db, &in, 1, 0, nodes, NULL, NULL, &n_taken));
+	assert_int_equal(in.taken, SW_TAKEN);
+	made_fini(&m);
+	sw_nodes_free(nodes);
+}
+
+/*
+ * Each of the columns is lost by each commit but the last. What a commit adds to them must not cost
+ * more because there are many already: with a walk over all for each column, this would not end
+ * within hours.
+ */
+static void a_wide_row_that_many_change_at_once(void **state)
+{
+	struct sw_op op = {.kind = SW_OP_PUT,
+			   .table = sw_view_str("t"),
+			   .key = sw_view_str("x.json"),
+			   .has_columns = true,
+			   .n_columns = SW_COLUMNS_MAX};
+	const size_t n_commits = 20;
+	struct sw_conflict_info info;
+	struct sw_conflict c;
+	struct sw_hash parent, root;
+	struct sw_reader r;
+	SW_BUF first = {0};
+	SW_BUF columns = {0};
+	SW_BUF at = {0};
+	struct pair p;
+	size_t n = 0;
+
+	(void)state;
+	pair_open(&p);
+	write_wide(&first, 1000);
+	sw_buf_put_u8(&first, '\0');
+	parent = test_put(&p.a, "t", "x.json", (const char *)first.p);
+	op.old = test_current(&p.a, "t", "x.json");
+	change_all(sw_view(first.p, first.n - 1), &columns);
+	op.columns = sw_buf_view(&columns);
+	for (size_t i = 0; i < n_commits; i++) {
+		p.a.env.now_ms += 10;
+		p.b.env.now_ms = p.a.env.now_ms;
+		add_wide(&p, &parent, op, (int)i);
+	}
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	for (; sw_conflicts_seek(r.nodes, &root, sw_buf_view(&at), &c) > 0; n++) {
+		TEST_OK(sw_conflict_info(p.a.db, &r, &c, &info));
+		assert_false(info.is_whole);
+		assert_int_equal(info.n_columns, SW_COLUMNS_MAX);
+		sw_conflict_info_fini(&info);
+		sw_conflict_behind(&c, SW_SCOPE_RECORD, &at);
+	}
+	assert_int_equal(n, n_commits - 1);
+	sw_reader_end(&r);
+	pair_sync(&p);
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(records_are_those_of_the_oracle),
+	    cmocka_unit_test(a_wide_row_that_many_change_at_once),
 	};
 
 	/* Every commit is flushed: where there is memory to put the stores in, that costs nothing.
