@@ -170,6 +170,7 @@ static int begin(struct gc *g)
 		g->horizon = before;
 	rc = 0;
 	if (g->options->is_dry) {
+		g->n_known = next;
 		g->thinned = calloc((size_t)next / 8 + 1, 1);
 		rc = g->thinned ? 0 : SW_ENOMEM;
 	}
@@ -182,6 +183,8 @@ static void count_removed(struct gc *g, const struct sw_op_ref *ref)
 {
 	uint8_t bit = (uint8_t)(1 << ref->seq % 8);
 
+	if (g->thinned && ref->seq >= g->n_known)
+		return; /* it has come since this began, however early its stamp */
 	g->report->n_ops++;
 	if (!g->thinned || g->thinned[ref->seq / 8] & bit)
 		return;

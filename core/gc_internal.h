@@ -20,7 +20,8 @@ struct gc {
 	struct sw_gc_report *report;
 	struct sw_order horizon;
 	size_t batch;
-	uint8_t *thinned;           /* dry: a bit for each commit that would be */
+	uint64_t n_known; /* dry: numbers from here on are of commits that have come since */
+	uint8_t *thinned; /* dry: a bit for each of the others that would be */
 	struct sw_gc_table *tables; /* by name */
 	size_t n_tables, cap_tables;
 };

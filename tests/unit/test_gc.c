@@ -130,6 +130,43 @@ static void what_does_not_stand_goes(void **state)
 	test_db_close(&t);
 }
 
+static struct test_db from_which_it_pulls;
+
+static bool pull_meanwhile(void *arg)
+{
+	test_pull(arg, &from_which_it_pulls, 1000);
+	return false;
+}
+
+/* While it counts, commits come that are stamped before the place up to which it counts: more than
+ * it has room for. */
+static void a_dry_run_leaves_out_what_comes_meanwhile(void **state)
+{
+	struct sw_order horizon = {{0xff}};
+	struct test_db t, *late = &from_which_it_pulls;
+	struct sw_gc_options options = {
+	    .is_dry = true, .horizon = &horizon, .stop = pull_meanwhile, .arg = &t};
+	struct sw_gc_report report;
+	char text[16];
+
+	(void)state;
+	test_db_create(&t, 1);
+	test_db_clone(late, &t, 2);
+	test_grant(&t, late);
+	test_put(&t, "t", "a", "0");
+	test_pull(late, &t, 1000);
+	for (int i = 0; i < 300; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		test_put(late, "t", "a", text);
+	}
+	TEST_OK(sw_db_gc(t.db, &options, &report));
+	/* The one that they have replaced is all that there was. */
+	assert_int_equal(report.n_commits, 1);
+	assert_int_equal(report.n_ops, 1);
+	test_db_close(late);
+	test_db_close(&t);
+}
+
 /* A table that was only written to stays there when it is empty, on a store that has freed what was
  * written as well. */
 static void an_emptied_table_stays(void **state)
@@ -334,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(histories_go_on_alike_after_gc),
 	    cmocka_unit_test(what_does_not_stand_goes),
+	    cmocka_unit_test(a_dry_run_leaves_out_what_comes_meanwhile),
 	    cmocka_unit_test(an_emptied_table_stays),
 	    cmocka_unit_test(freed_space_is_used_again),
 	    cmocka_unit_test(a_run_may_end_anywhere),
