@@ -141,6 +141,11 @@ int sw_db_pin_head(struct sw_db *db, struct sw_hash *state) SW_MUST_CHECK;
 int sw_db_pin_line(struct sw_db *db, struct sw_head *head) SW_MUST_CHECK;
 /* The same for a root that is kept already: by another pin, or by the record of a working copy. */
 int sw_db_pin(struct sw_db *db, const struct sw_hash *root) SW_MUST_CHECK;
+/*
+ * The same for a large row that a reader has seen, whatever it hangs on: a commit that gc may free, or a state. SW_ENOTFOUND:
+ * the store has given it up since.
+ */
+int sw_db_pin_blob(struct sw_db *db, const struct sw_hash *blob) SW_MUST_CHECK;
 void sw_db_unpin(struct sw_db *db, const struct sw_hash *root);
 
 /*

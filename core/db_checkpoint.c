@@ -329,7 +329,8 @@ static int take_root(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw
 	return sw_txn_del(txn, SW_SPACE_DROPS, sw_hash_view(root));
 }
 
-/* Of the states and lines in between only those are written that somebody has pinned. head_lock is held. */
+/* What is pinned has a reference of its own: states and lines in between, of which only those are written, and large rows.
+ * head_lock is held. */
 static int keep_pinned(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_head *head,
 		       int64_t *n_drops)
 {
@@ -597,6 +598,22 @@ int sw_db_pin(struct sw_db *db, const struct sw_hash *root)
 
 	pthread_mutex_lock(&db->head_lock);
 	rc = sw_db_pin_held(db, root);
+	pthread_mutex_unlock(&db->head_lock);
+	return rc;
+}
+
+/* Records go in checkpoints alone, which hold head_lock: what is there now will be there for the next one to keep. */
+int sw_db_pin_blob(struct sw_db *db, const struct sw_hash *blob)
+{
+	struct sw_reader r;
+	int rc;
+
+	pthread_mutex_lock(&db->head_lock);
+	rc = sw_reader_begin(db, &r);
+	if (rc == 0) {
+		rc = sw_nodes_has(r.nodes, blob) ? sw_db_pin_held(db, blob) : SW_ENOTFOUND;
+		sw_reader_end(&r);
+	}
 	pthread_mutex_unlock(&db->head_lock);
 	return rc;
 }

@@ -51,7 +51,7 @@ int sw_work_pin(const struct sw_work *w, struct sw_hash *state)
 	return sw_db_pin(w->db, state);
 }
 
-static void version_of_row(const struct sw_row *row, struct sw_version *out)
+void sw_version_of_row(const struct sw_row *row, struct sw_version *out)
 {
 	out->exists = true;
 	out->mode = row->mode;
@@ -61,29 +61,22 @@ static void version_of_row(const struct sw_row *row, struct sw_version *out)
 
 int sw_name_load(struct sw_work *w, struct sw_name *n)
 {
-	struct sw_file *f = NULL;
-	struct sw_reader r;
-	struct sw_row row;
+	struct sw_file *f;
 	int rc;
 
 	if (n->file)
 		return 0;
 	if (n->has_edit)
 		return SW_ENOTFOUND;
-	rc = sw_work_find_row(w, sw_buf_view(&n->table), sw_buf_view(&n->key), &r, &row);
+	rc = sw_file_new(w, &f);
 	if (rc < 0)
 		return rc;
-	rc = sw_file_new(w, &f);
-	if (rc == 0)
-		rc = sw_file_set_row(w, f, &r, &row);
+	rc = sw_file_load(w, f, sw_buf_view(&n->table), sw_buf_view(&n->key));
 	if (rc == 0) {
-		version_of_row(&row, &f->base);
-		f->ctime_ns = row.mtime_ns; /* as before it was opened: tar compares the two */
+		f->ctime_ns = f->mtime_ns; /* as before it was opened: tar compares the two */
 		sw_name_put_file(w, n, f);
 	}
-	if (f)
-		sw_file_unref(w, f);
-	sw_reader_end(&r);
+	sw_file_unref(w, f);
 	return rc;
 }
 
@@ -124,7 +117,7 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 	rc = sw_work_find_row(w, sw_buf_view(&n->table), sw_buf_view(&n->key), &r, &row);
 	if (rc < 0)
 		return rc == SW_ENOTFOUND ? 0 : rc;
-	version_of_row(&row, &n->base);
+	sw_version_of_row(&row, &n->base);
 	if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
 		rc = sw_row_read(r.nodes, &row, &n->base_text);
 		n->has_base_text = rc == 0;
@@ -363,7 +356,7 @@ static int replay_file(struct sw_work *w, struct sw_name *n, const struct sw_jou
 		w->n_spills++;
 		f->in_memory = true;
 	} else if (j->row.is_blob) {
-		f->row = j->row;
+		rc = sw_file_load_blob(w, f, &j->row);
 	} else {
 		f->in_memory = true;
 		sw_buf_put_view(&f->bytes, j->row.bytes);
@@ -443,6 +436,14 @@ static int replay_content(struct sw_work *w, struct sw_name *n, const struct sw_
 	return 0;
 }
 
+static bool has_blob(struct sw_work *w, const struct sw_hash *blob)
+{
+	if (sw_db_pin_blob(w->db, blob) < 0)
+		return false;
+	sw_db_unpin(w->db, blob);
+	return true;
+}
+
 /* The base is the one that the program saw; its text is known only if it still stands. */
 static void replay_base(struct sw_name *n, const struct sw_journal_name *j,
 			const struct sw_spent *spent)
@@ -478,7 +479,8 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	if (rc < 0)
 		return rc;
 	spill = j->spill ? find_spill(w, n, j) : NULL;
-	n->is_lost = j->is_damaged || (j->spill && !spill) || (j->is_tail && !has_base_of_tail(n, j));
+	n->is_lost = j->is_damaged || (j->spill && !spill) || (j->is_tail && !has_base_of_tail(n, j)) ||
+		     (!j->spill && j->row.is_blob && !has_blob(w, &j->row.blob));
 	if (n->is_lost)
 		return 0;
 	if (j->is_checked) {

@@ -12,23 +12,7 @@
  * written. */
 static int reload(struct sw_work *w, struct sw_name *n)
 {
-	struct sw_reader r;
-	struct sw_row row;
-	int rc = sw_reader_begin(w->db, &r);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key),
-			  &row);
-	if (rc == 0)
-		rc = sw_file_set_row(w, n->file, &r, &row);
-	if (rc == 0) {
-		n->file->base =
-		    (struct sw_version){.exists = true, .mode = row.mode, .mtime_ns = row.mtime_ns};
-		sw_row_hash(&row, &n->file->base.hash);
-	}
-	sw_reader_end(&r);
-	return rc;
+	return sw_file_load(w, n->file, sw_buf_view(&n->table), sw_buf_view(&n->key));
 }
 
 static void finish_changed(struct sw_work *w, struct sw_work_item *it)

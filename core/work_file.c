@@ -54,25 +54,40 @@ void sw_name_put_file(struct sw_work *w, struct sw_name *n, struct sw_file *f)
 	}
 }
 
-int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader *r,
-		    const struct sw_row *row)
+/* Keep the state that has a row. SW_EAGAIN: it is not the newest any more, and may be gone. */
+static int pin_read(struct sw_work *w, struct sw_file *f, const struct sw_reader *r)
+{
+	struct sw_hash state;
+	int rc = sw_work_pin(w, &state);
+
+	if (rc < 0)
+		return rc;
+	if (!sw_hash_eq(&state, &r->head.state)) {
+		sw_db_unpin(w->db, &state);
+		return SW_EAGAIN;
+	}
+	unpin(w, f);
+	f->is_pinned = true;
+	f->pin = state;
+	return 0;
+}
+
+static int set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader *r,
+		   const struct sw_row *row)
 {
 	struct sw_buf bytes = {0};
+	int rc = 0;
 
 	sw_buf_put_view(&bytes, row->bytes);
 	if (bytes.rc < 0)
 		return bytes.rc;
-	unpin(w, f);
-	if (row->is_blob) {
-		/* The commit that wrote it keeps the blob; one that a merge made is kept by the state. */
-		int rc = sw_work_pin(w, &f->pin);
-
-		if (rc < 0) {
-			sw_buf_fini(&bytes);
-			return rc;
-		}
-		f->is_pinned = true;
-		(void)r;
+	if (row->is_blob)
+		rc = pin_read(w, f, r);
+	else
+		unpin(w, f);
+	if (rc < 0) {
+		sw_buf_fini(&bytes);
+		return rc;
 	}
 	sw_file_mend(w, f);
 	sw_file_drop_spill(w, f);
@@ -85,6 +100,35 @@ int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader
 	f->mode = row->mode;
 	f->mtime_ns = row->mtime_ns;
 	f->ctime_ns = sw_work_now_ns(w);
+	sw_version_of_row(row, &f->base);
+	return 0;
+}
+
+int sw_file_load(struct sw_work *w, struct sw_file *f, struct sw_view table, struct sw_view key)
+{
+	struct sw_reader r;
+	struct sw_row row;
+	int rc;
+
+	do {
+		rc = sw_work_find_row(w, table, key, &r, &row);
+		if (rc < 0)
+			return rc;
+		rc = set_row(w, f, &r, &row);
+		sw_reader_end(&r);
+	} while (rc == SW_EAGAIN);
+	return rc;
+}
+
+int sw_file_load_blob(struct sw_work *w, struct sw_file *f, const struct sw_row *row)
+{
+	int rc = sw_db_pin_blob(w->db, &row->blob);
+
+	if (rc < 0)
+		return rc;
+	f->is_pinned = true;
+	f->pin = row->blob;
+	f->row = *row;
 	return 0;
 }
 

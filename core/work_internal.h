@@ -20,6 +20,8 @@ struct sw_version {
 	int64_t mtime_ns;
 };
 
+void sw_version_of_row(const struct sw_row *row, struct sw_version *out);
+
 /* Where a file was that its table's schema refused, and what it was based on there. */
 struct sw_home {
 	struct sw_buf table, key;
@@ -50,7 +52,7 @@ struct sw_file {
 	struct sw_row row;    /* inline bytes are in `bytes` too */
 	struct sw_buf bytes;
 	bool is_pinned;
-	struct sw_hash pin;   /* the state that keeps row's blob */
+	struct sw_hash pin;   /* what keeps row's blob: the state it was read from, or itself */
 	struct sw_version base; /* what it was loaded from; exists == false: made here */
 	uint16_t mode;
 	int64_t mtime_ns;
@@ -222,8 +224,10 @@ int sw_file_new(struct sw_work *w, struct sw_file **out) SW_MUST_CHECK;
 void sw_file_unref(struct sw_work *w, struct sw_file *f);
 /* Put a file at a name, or nothing; the one that stood there keeps its handles. */
 void sw_name_put_file(struct sw_work *w, struct sw_name *n, struct sw_file *f);
-int sw_file_set_row(struct sw_work *w, struct sw_file *f, const struct sw_reader *r,
-		    const struct sw_row *row) SW_MUST_CHECK;
+/* A file becomes the row that stands there, which is its base. SW_ENOTFOUND. */
+int sw_file_load(struct sw_work *w, struct sw_file *f, struct sw_view table, struct sw_view key) SW_MUST_CHECK;
+/* A new file becomes a large row that a journal names. SW_ENOTFOUND: the store has it no more. */
+int sw_file_load_blob(struct sw_work *w, struct sw_file *f, const struct sw_row *row) SW_MUST_CHECK;
 int sw_file_to_memory(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
 uint64_t sw_file_size(const struct sw_file *f);
 int sw_file_read(struct sw_work *w, const struct sw_file *f, uint64_t offset, void *out, size_t n,

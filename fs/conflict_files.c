@@ -248,23 +248,24 @@ static int open_about(struct sw_mount *m, struct sw_open *o)
 	return rc;
 }
 
-/* The row may change while it is read: what it is made of is kept. */
+/* While it is read the row may change, the conflict be resolved, and gc free what it was about: a large row is kept. */
 static int open_side(struct sw_mount *m, struct sw_open *o)
 {
 	const struct sw_conflict_node *node = o->inode->conflict;
 	struct sw_reader r;
-	int rc = sw_db_pin_head(m->db, &o->state);
+	int rc = sw_reader_begin(m->db, &r);
 
-	o->state_pinned = rc == 0;
-	if (rc == 0)
-		rc = sw_reader_begin(m->db, &r);
 	if (rc < 0)
 		return rc;
-	r.head.state = o->state;
 	rc = sw_conflict_side(m->db, &r, &node->record, side_of(node->file), &o->side);
 	sw_reader_end(&r);
-	if (rc == 0 && !sw_hash_eq(&o->side.hash, &node->value))
-		rc = SW_EAGAIN; /* the name has another file by now */
+	if (rc == 0 && o->side.row.is_blob) {
+		o->pin = o->side.row.blob;
+		rc = sw_db_pin_blob(m->db, &o->pin);
+		o->is_pinned = rc == 0;
+	}
+	if (rc == SW_ENOTFOUND || (rc == 0 && !sw_hash_eq(&o->side.hash, &node->value)))
+		rc = SW_EAGAIN; /* the name has another file by now, or none */
 	return rc;
 }
 
@@ -289,9 +290,9 @@ int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offs
 void sw_conflicts_release(struct sw_mount *m, struct sw_open *o)
 {
 	sw_side_fini(&o->side);
-	if (o->state_pinned)
-		sw_db_unpin(m->db, &o->state);
-	o->state_pinned = false;
+	if (o->is_pinned)
+		sw_db_unpin(m->db, &o->pin);
+	o->is_pinned = false;
 }
 
 /* Directories */
@@ -299,14 +300,14 @@ void sw_conflicts_release(struct sw_mount *m, struct sw_open *o)
 int sw_conflicts_opendir(struct sw_mount *m, struct sw_open *o)
 {
 	struct sw_reader r;
-	int rc = sw_db_pin_head(m->db, &o->state);
+	int rc = sw_db_pin_head(m->db, &o->pin);
 
-	o->state_pinned = rc == 0;
+	o->is_pinned = rc == 0;
 	if (rc == 0)
 		rc = sw_reader_begin(m->db, &r);
 	if (rc < 0)
 		return rc;
-	rc = sw_conflicts_root(r.nodes, &o->state, &o->table_root);
+	rc = sw_conflicts_root(r.nodes, &o->pin, &o->table_root);
 	sw_reader_end(&r);
 	if (o->inode->type == SW_NODE_CONFLICT) {
 		/* Whoever looks again sees what was removed only in part. */
@@ -384,7 +385,7 @@ int sw_conflicts_entry(struct sw_mount *m, const struct sw_open *o, uint64_t fro
 	if (rc < 0)
 		return rc;
 	if (o->inode->type == SW_NODE_CONFLICT) {
-		r.head.state = o->state;
+		r.head.state = o->pin;
 		rc = file_entry(m, o, &r, from, name, next);
 	} else {
 		rc = group_entry(o, &r, from, name, next);

@@ -70,8 +70,8 @@ struct sw_open {
 	struct sw_event_reader *events;
 	struct sw_hash table_root; /* SNAP_TABLE, SNAP and CONFLICT_*: the tree that is listed */
 	struct sw_side side;	   /* CONFLICT_FILE but for `about` */
-	struct sw_hash state;	   /* CONFLICT_*: the newest when it was opened */
-	bool state_pinned;
+	struct sw_hash pin;	   /* CONFLICT_*: of a directory the newest state; of a file its large row, if it is one */
+	bool is_pinned;
 };
 
 static inline struct sw_mount *sw_req_mount(fuse_req_t req)

@@ -106,18 +106,23 @@ gc_json() { "$sf" gc "$@" --json | jq -c .; }
 	[ "$("$sf" show "$B" "$id" t/r)" = "version 2" ]
 }
 
+large() { head -c 6000 /dev/zero | tr '\0' "$1"; }
+
 @test "a conflict that is open keeps its bytes" {
 	require_fuse
 	mount_a
 	mount_b
 	mkdir "$A/t"
 	echo base >"$A/t/r"
+	large b >"$A/t/large"
 	until_same "$A" "$B"
 	"$sf" umount "$B"
 	echo mine >"$A/t/r"
+	large m >"$A/t/large"
 	"$sf" commit "$A" -m mine
 	"$sf" mount "$B" --store "$DIR/store-B" --no-peers
 	echo theirs >"$B/t/r"
+	large t >"$B/t/large"
 	"$sf" commit "$B" -m theirs
 	"$sf" umount "$B"
 	mount_b
@@ -131,10 +136,15 @@ gc_json() { "$sf" gc "$@" --json | jq -c .; }
 	[ "$(cat "$A"/.conflicts/t/r/*/base)" = base ]
 	[ "$(cat "$A"/.conflicts/t/r/*/won)" = "$won" ]
 	[[ $(cat "$A"/.conflicts/t/r/*/lost) =~ ^(mine|theirs)$ ]]
-	rm -r "$A"/.conflicts/t/r/*
+	exec 5<"$(echo "$A"/.conflicts/t/large/*/lost)" 6<"$(echo "$A"/.conflicts/t/large/*/base)"
+	rm -r "$A"/.conflicts/t/r/* "$A"/.conflicts/t/large/*
 	until_same "$A" "$B"
 	"$sf" commit "$A" --settled >/dev/null
 	"$sf" gc "$A" --keep 0
+	# Who has a version of a large row open reads on.
+	[[ $(cat <&5) =~ ^(m{6000}|t{6000})$ ]]
+	[ "$(cat <&6)" = "$(large b)" ]
+	exec 5<&- 6<&-
 	"$sf" verify "$A"
 	[ "$(cat "$B/t/r")" = "$won" ]
 }

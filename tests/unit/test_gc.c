@@ -4,6 +4,7 @@
  * horizons: all agree with the oracle at each step, and so do all snapshots that there are still.
  * Then that a run may end anywhere, that space is used again, and what must not be lost.
  */
+#include "tests/lib/pair.h"
 #include "tests/lib/world.h"
 
 #include "core/conflicts.h"
@@ -165,6 +166,63 @@ static void a_dry_run_leaves_out_what_comes_meanwhile(void **state)
 	assert_int_equal(report.n_ops, 1);
 	test_db_close(late);
 	test_db_close(&t);
+}
+
+/* Whoever shows what a commit lost goes on reading it when the conflict is resolved and gc has freed the commit. */
+static void a_large_row_that_is_pinned_stays(void **state)
+{
+	struct sw_order newest;
+	struct sw_gc_options options = {.horizon = &newest};
+	struct sw_gc_report report;
+	struct sw_conflict c;
+	struct sw_hash root, id;
+	struct sw_reader r;
+	struct sw_side lost;
+	char large[3][6000] = {{0}};
+	struct pair p;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		memset(large[i], 'a' + i, sizeof(large[i]) - 1);
+	pair_open(&p);
+	test_put(&p.a, "t", "x", large[0]);
+	pair_sync(&p);
+	p.a.env.now_ms += 1000;
+	p.b.env.now_ms += 2000;
+	test_put(&p.a, "t", "x", large[1]);
+	test_put(&p.b, "t", "x", large[2]);
+	pair_sync(&p);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_conflicts_root(r.nodes, &r.head.state, &root));
+	assert_int_equal(sw_conflicts_seek(r.nodes, &root, sw_view("", 0), &c), 1);
+	TEST_OK(sw_conflict_side(p.a.db, &r, &c, SW_SIDE_LOST, &lost));
+	sw_reader_end(&r);
+	assert_true(lost.row.is_blob);
+	TEST_OK(sw_db_pin_blob(p.a.db, &lost.row.blob));
+	tick(&p.a);
+	TEST_OK(sw_conflict_discard(p.a.db, &c, 1, sw_view_str("discarded"), &id));
+	p.b.env.now_ms = p.a.env.now_ms;
+	pair_sync(&p);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_line_ago(r.nodes, &r.head.line, 0, &newest));
+	sw_reader_end(&r);
+	TEST_OK(sw_db_gc(p.a.db, &options, &report));
+	assert_true(report.n_commits > 0);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	{
+		SW_BUF text = {0};
+
+		test_read_side(&r, &lost, &text);
+		assert_int_equal(text.n, sizeof(large[1]) - 1);
+		assert_memory_equal(text.p, large[1], text.n);
+	}
+	sw_reader_end(&r);
+	test_verify(&p.a);
+	sw_db_unpin(p.a.db, &lost.row.blob);
+	TEST_OK(sw_db_tidy(p.a.db));
+	assert_int_equal(sw_db_pin_blob(p.a.db, &lost.row.blob), SW_ENOTFOUND);
+	sw_side_fini(&lost);
+	pair_close(&p);
 }
 
 /* A table that was only written to stays there when it is empty, on a store that has freed what was
@@ -372,6 +430,7 @@ int main(void)
 	    cmocka_unit_test(histories_go_on_alike_after_gc),
 	    cmocka_unit_test(what_does_not_stand_goes),
 	    cmocka_unit_test(a_dry_run_leaves_out_what_comes_meanwhile),
+	    cmocka_unit_test(a_large_row_that_is_pinned_stays),
 	    cmocka_unit_test(an_emptied_table_stays),
 	    cmocka_unit_test(freed_space_is_used_again),
 	    cmocka_unit_test(a_run_may_end_anywhere),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "core/gc.h"
 #include "tests/lib/set.h"
 
 #define N_WIDE	  90
@@ -907,6 +908,30 @@ static void what_an_editor_puts_aside_stays_here(void **state)
 	end(&s);
 }
 
+/* After a crash the journal alone names a large row that was renamed: the one that it was is replaced by others, and freed by gc. */
+static void a_large_row_that_the_journal_names_stays(void **state)
+{
+	struct sw_gc_options options = {0};
+	struct sw_gc_report report;
+	static char text[6001];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	fill(text, sizeof(text) - 1, 1);
+	write_row(&s, "large", text);
+	pass(&s, 5000);
+	rename_row(&s, "large", "renamed");
+	crash(&s);
+	test_put(&s.t, "t", "large", "of another");
+	TEST_OK(sw_db_gc(s.t.db, &options, &report));
+	assert_int_equal(report.n_commits, 1);
+	check_row(&s, "renamed", text, sizeof(text) - 1);
+	pass(&s, 5000);
+	check_row(&s, "renamed", text, sizeof(text) - 1);
+	end(&s);
+}
+
 static void time_ends_without_harm(void **state)
 {
 	int64_t last = INT64_MAX;
@@ -1042,6 +1067,7 @@ int main(void)
 	    cmocka_unit_test(a_row_that_is_renamed_to_a_name_of_editors_is_kept),
 	    cmocka_unit_test(what_was_put_aside_is_a_row_in_the_journal),
 	    cmocka_unit_test(what_an_editor_puts_aside_stays_here),
+	    cmocka_unit_test(a_large_row_that_the_journal_names_stays),
 	    cmocka_unit_test(time_ends_without_harm),
 	    cmocka_unit_test(an_edit_made_during_a_commit_follows_it_after_a_crash),
 	    cmocka_unit_test(what_was_removed_does_not_come_back_into_a_listing),
