@@ -68,6 +68,15 @@ static int check_alone(struct sw_ctx *ctx, const struct sw_gc_options *options)
 	return rc;
 }
 
+/* What somebody has only looked at in an old snapshot would hold up gc for as long as the kernel remembers it. */
+static void let_go(struct sw_owner *o, uint64_t keep_ms)
+{
+	uint64_t now = sw_env_wall_ms(sw_db_env(o->db));
+
+	if (o->hook.let_go && now > keep_ms)
+		o->hook.let_go(o->hook.arg, now - keep_ms + 1);
+}
+
 static void print_json(struct sw_ctx *ctx, const struct sw_gc_options *options,
 		       const struct sw_gc_report *r, const char *upto)
 {
@@ -114,6 +123,8 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 	struct sw_gc_report report;
 	int rc = parse_keep(args, &options.keep_ms);
 
+	if (rc == 0 && !options.is_dry)
+		let_go(ctx->owner, options.keep_ms);
 	if (rc == 0 && !options.is_dry && !sw_args_has(args, "sole"))
 		rc = check_alone(ctx, &options);
 	if (rc == 0)

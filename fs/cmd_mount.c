@@ -107,6 +107,15 @@ static void wait_shown(void *arg)
 		sw_mount_wait_shown(mount);
 }
 
+static void let_go(void *arg, uint64_t before_ms)
+{
+	struct mounting *m = arg;
+	struct sw_mount *mount = atomic_load(&m->mount);
+
+	if (mount)
+		sw_mount_let_go(mount, before_ms);
+}
+
 static void on_diverged(void *arg, const struct sw_divergence *d)
 {
 	struct mounting *m = arg;
@@ -175,7 +184,7 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 	if (rc < 0)
 		return rc;
 	m->live.owner->hook = (struct sw_owner_hook){
-	    .arg = m, .changed = on_changed, .freed = on_freed, .wait_shown = wait_shown, .diverged = on_diverged, .breach = on_breach};
+	    .arg = m, .changed = on_changed, .freed = on_freed, .wait_shown = wait_shown, .let_go = let_go, .diverged = on_diverged, .breach = on_breach};
 	options.texts = (struct sw_mount_texts){.arg = m->live.owner,
 						.status = text_status,
 						.peers = text_peers,

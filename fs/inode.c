@@ -1,5 +1,7 @@
 #include "fs/inode.h"
 
+#include "fs/commit_name.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -708,6 +710,74 @@ void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d)
 	pthread_mutex_lock(&t->lock);
 	snapdir_unref(d);
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* One that is being opened counts as open, rather than be waited for. */
+static bool has_snap(struct sw_snapdir *d)
+{
+	bool open = true;
+
+	if (pthread_mutex_trylock(&d->lock) == 0) {
+		open = d->snap != NULL;
+		pthread_mutex_unlock(&d->lock);
+	}
+	return open;
+}
+
+/* The directory that an inode of a snapshot is in, and its name there. */
+static uint64_t place_in_snap(const struct sw_inodes *t, const struct sw_inode *i, char buf[static SW_COMMIT_NAME_SIZE],
+			      struct sw_view *name)
+{
+	struct wanted w = {.type = SW_NODE_SNAP, .snap = i->snap};
+	const struct sw_inode *parent;
+
+	if (i->type == SW_NODE_SNAP) {
+		w = (struct wanted){.type = SW_NODE_COMMITS};
+		sw_commit_name(&i->snap->order, buf);
+		*name = sw_view_str(buf);
+	} else if (i->type == SW_NODE_SNAP_ROW) {
+		w.type = SW_NODE_SNAP_TABLE;
+		w.table = ident_table(i);
+		*name = ident_key(i);
+	} else {
+		*name = i->type == SW_NODE_SNAP_TABLE ? ident_table(i) : ident_key(i);
+	}
+	parent = find_wanted(t, &w);
+	return parent ? parent->id : 0;
+}
+
+/* Of one type. inodes.lock is held. */
+static size_t each_in_snaps(struct sw_inodes *t, enum sw_node_type type, uint64_t before, sw_snap_name_fn fn, void *arg)
+{
+	size_t found = 0;
+
+	for (size_t n = 0; n < t->n_buckets; n++) {
+		for (const struct sw_inode *i = t->by_id[n]; i; i = i->next_by_id) {
+			char buf[SW_COMMIT_NAME_SIZE];
+			struct sw_view name;
+			uint64_t parent;
+
+			if (i->type != type || sw_order_stamp(&i->snap->order) >= before || !has_snap(i->snap))
+				continue;
+			found++;
+			parent = fn ? place_in_snap(t, i, buf, &name) : 0;
+			if (parent)
+				fn(arg, parent, name);
+		}
+	}
+	return found;
+}
+
+size_t sw_inodes_in_snaps(struct sw_inodes *t, uint64_t before, sw_snap_name_fn fn, void *arg)
+{
+	static const enum sw_node_type types[] = {SW_NODE_SNAP_ROW, SW_NODE_SNAP_FILE, SW_NODE_SNAP_TABLE, SW_NODE_SNAP};
+	size_t found = 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		found += each_in_snaps(t, types[i], before, fn, arg);
+	pthread_mutex_unlock(&t->lock);
+	return found;
 }
 
 int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out)

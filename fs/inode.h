@@ -205,6 +205,12 @@ struct sw_snap_known {
 /* A snapdir with one reference, to be given back with sw_snapdir_put(). version: sw_snap_version() of it. SW_ENOMEM. */
 int sw_snapdir_new(const struct sw_order *order, uint64_t rank, uint64_t version, struct sw_snapdir **out) SW_MUST_CHECK;
 void sw_snapdir_put(struct sw_inodes *t, struct sw_snapdir *d);
+/*
+ * How many inodes the kernel remembers in snapshots from before a stamp that somebody has looked into. fn (may be NULL) is called with
+ * the name of each, and the id of the directory that it is in, what is inside before its directory: with inodes.lock held.
+ */
+typedef void (*sw_snap_name_fn)(void *arg, uint64_t parent, struct sw_view name);
+size_t sw_inodes_in_snaps(struct sw_inodes *t, uint64_t before, sw_snap_name_fn fn, void *arg);
 /* The snapshot inside a snapdir, opened on first use; owned by it. */
 int sw_snapdir_open(struct sw_db *db, struct sw_snapdir *d, struct sw_snap **out) SW_MUST_CHECK;
 

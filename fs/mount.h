@@ -72,6 +72,11 @@ void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, cons
 void sw_mount_wait_shown(struct sw_mount *m);
 /* gc has freed old states: the kernel forgets the names of snapshots. */
 void sw_mount_freed(struct sw_mount *m);
+/*
+ * Make the kernel forget the snapshots of commits stamped before that time: until it does, each that somebody has looked into keeps
+ * what it shows. Waits until they are gone, a second at most: those that are open stay. Any thread but those of the mount.
+ */
+void sw_mount_let_go(struct sw_mount *m, uint64_t before_ms);
 /* The same: a peer has other roots of the same commits. */
 void sw_mount_diverged(struct sw_mount *m, const struct sw_divergence *d);
 /* A row breaks its schema, or does so no more: an event. */

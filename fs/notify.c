@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define FORGET_WAIT_MS 1000
+#define FORGET_STEP_MS 10
 #define SHOWN_WAIT_S 2 /* the kernel may be slow, but a command must not hang for it */
 
 struct sw_notice {
@@ -88,6 +90,29 @@ void sw_mount_wait_shown(struct sw_mount *m)
 		if (pthread_cond_timedwait(&m->delivered_cond, &m->notice_lock, &until) == ETIMEDOUT)
 			break;
 	pthread_mutex_unlock(&m->notice_lock);
+}
+
+static void forget_name(void *arg, uint64_t parent, struct sw_view name)
+{
+	sw_notify_entry(arg, parent, name);
+}
+
+/*
+ * From the leaves up: the kernel keeps in its cache, also after it is closed, what was open when a directory above it went, and no
+ * name leads there any more.
+ */
+void sw_mount_let_go(struct sw_mount *m, uint64_t before_ms)
+{
+	struct timespec step = {0, FORGET_STEP_MS * 1000000};
+	uint64_t before = before_ms << 16;
+	int waited_ms = 0;
+
+	if (sw_inodes_in_snaps(&m->inodes, before, forget_name, m) == 0)
+		return;
+	sw_mount_wait_shown(m);
+	/* What it has forgotten it says in its own time. */
+	for (; waited_ms < FORGET_WAIT_MS && sw_inodes_in_snaps(&m->inodes, before, NULL, NULL) > 0; waited_ms += FORGET_STEP_MS)
+		nanosleep(&step, NULL);
 }
 
 void sw_notify_inode(struct sw_mount *m, uint64_t id, bool data)

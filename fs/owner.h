@@ -29,6 +29,8 @@ struct sw_owner_hook {
 	void (*freed)(void *arg); /* gc has freed old states; may be NULL */
 	/* Wait until what has changed so far shows; after each command of another process. May be NULL. */
 	void (*wait_shown)(void *arg);
+	/* Give up snapshots from before that were only looked at; waits a little for the kernel. May be NULL. */
+	void (*let_go)(void *arg, uint64_t before_ms);
 	void (*diverged)(void *arg, const struct sw_divergence *divergence); /* may be NULL */
 	sw_breach_fn breach; /* with a lock held that status wants; may be NULL */
 };

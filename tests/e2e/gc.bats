@@ -149,6 +149,24 @@ large() { head -c 6000 /dev/zero | tr '\0' "$1"; }
 	[ "$(cat "$B/t/r")" = "$won" ]
 }
 
+@test "a snapshot that was only looked at does not hold up gc, one that is open does" {
+	require_fuse
+	mount_a --settle 3000
+	versions "$A" 6
+	looked=$("$sf" log "$A" --json | jq -r 'select(.message == "v2").name')
+	[ "$(cat "$A/.commits/$looked/t/r")" = "version 2" ]
+	ls -lR "$A/.commits/$looked" >/dev/null
+	opened=$("$sf" log "$A" --json | jq -r 'select(.message == "v4").name')
+	exec 5<"$A/.commits/$opened/t/r"
+	[ "$(gc_json "$A" --keep 0 --sole | jq .held)" = true ]
+	[ ! -e "$A/.commits/$looked" ]
+	[ "$(cat <&5)" = "version 4" ]
+	exec 5<&-
+	[ "$(gc_json "$A" --keep 0 --sole | jq .held)" = false ]
+	[ ! -e "$A/.commits/$opened" ]
+	"$sf" verify "$A"
+}
+
 @test "the only store of a database is asked twice; who joins needs one that keeps all" {
 	"$sf" init "$DIR/s" >/dev/null
 	for i in 1 2 3; do
