@@ -467,6 +467,20 @@ int sw_db_settled(struct sw_db *db, const struct sw_reader *r, struct sw_settled
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+int sw_db_is_witnessed(struct sw_db *db, const struct sw_reader *r, bool *out)
+{
+	struct sw_settling *s = db->settling;
+	int rc;
+
+	*out = false;
+	pthread_mutex_lock(&s->lock);
+	rc = sw_settling_refresh(db, r);
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		*out |= s->v[i].stamp > 0 && !sw_key_eq(&s->v[i].key, &s->own);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
 /* Set those that have not seen a commit of the line up to `upto`. lock is held. */
 static int find_holdups(const struct sw_settling *s, const struct sw_reader *r,
 			const struct sw_order *upto, bool *holds)

@@ -31,6 +31,12 @@ static inline bool sw_settled_covers(const struct sw_settled *s, const struct sw
 int sw_db_settled(struct sw_db *db, const struct sw_reader *r,
 		  struct sw_settled *out) SW_MUST_CHECK;
 
+/*
+ * Whether another key that may write has said, by a watermark, that it has what is settled. That it has not freed it since is not
+ * known.
+ */
+int sw_db_is_witnessed(struct sw_db *db, const struct sw_reader *r, bool *out) SW_MUST_CHECK;
+
 /* Somebody whose watermark does not cover a commit. */
 struct sw_holdup {
 	struct sw_key key;

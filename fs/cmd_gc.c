@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "core/hlc.h"
-#include "core/members.h"
+#include "core/settled.h"
 #include "fs/cmd.h"
 #include "fs/json_out.h"
 #include "fs/text.h"
@@ -34,37 +34,36 @@ static bool has_left(void *arg)
 	return sw_ctx_is_gone(arg);
 }
 
-static int count_members(struct sw_db *db, size_t *n)
+static int is_witnessed(struct sw_db *db, bool *out)
 {
-	struct sw_member *v = NULL;
 	struct sw_reader r;
 	int rc = sw_reader_begin(db, &r);
 
 	if (rc < 0)
 		return rc;
-	rc = sw_db_members(db, &r, &v, n);
+	rc = sw_db_is_witnessed(db, &r, out);
 	sw_reader_end(&r);
-	free(v);
 	return rc;
 }
 
-/* Nobody could ever join a database whose only store has freed some of it. */
+/* Nobody could ever join a database, or catch up with it, whose only whole store has freed some of it. Readers never say what
+ * they have. */
 static int check_alone(struct sw_ctx *ctx, const struct sw_gc_options *options)
 {
 	struct sw_gc_options dry = *options;
 	struct sw_gc_report report;
-	size_t n_members = 0;
-	int rc = count_members(ctx->owner->db, &n_members);
+	bool witnessed;
+	int rc = is_witnessed(ctx->owner->db, &witnessed);
 
-	if (rc < 0 || n_members > 1)
+	if (rc < 0 || witnessed)
 		return rc;
 	dry.is_dry = true;
 	rc = sw_db_gc(ctx->owner->db, &dry, &report);
 	if (rc == 0 && report.n_commits > 0)
-		rc = sw_fail(SW_EDENIED, "this is the only store of the database: once it has "
-					 "freed content, nobody can join any more, "
-					 "since who joins needs a peer that keeps all history; "
-					 "clone it first, or say --sole");
+		rc = sw_fail(SW_EDENIED, "this is the only store that is known to have the whole database: once it "
+					 "has freed content, nobody can join any more, and who was away may "
+					 "stay behind, since both need a peer that keeps all history; let "
+					 "another member who may write have it first, or say --sole");
 	return rc;
 }
 
@@ -147,7 +146,7 @@ static const struct sw_option options[] = {
     {"keep", 0, "SPAN", "commits of the last so long stay whole; 30d if it is left out"},
     {"dry-run", 0, NULL, "only say what would be freed"},
     {"sole", 0, NULL,
-     "also if this is the only store of the database, so that nobody can join it any more"},
+     "also if no other store is known to have the whole database, so that nobody could join it any more"},
     {"json", 0, NULL, "one JSON object"},
     {0},
 };
@@ -163,8 +162,11 @@ const struct sw_cmd sw_cmd_gc = {
 	       "stands now stay. Snapshots from before are gone then. The space is used again; the "
 	       "file does not shrink. Others\n"
 	       "may use the store meanwhile, and it can be stopped at any time. Who joins the "
-	       "database needs a peer that keeps\n"
-	       "all history: let one of them run no gc.\n",
+	       "database, or was away for long, needs\n"
+	       "a peer that keeps all history: let one of them run no gc. Unless another member who may "
+	       "write has said that it has\n"
+	       "what would be freed, it asks for --sole; whether that one has freed it itself is not "
+	       "known.\n",
     .options = options,
     .min_operands = 1,
     .max_operands = 1,

@@ -167,6 +167,21 @@ large() { head -c 6000 /dev/zero | tr '\0' "$1"; }
 	"$sf" verify "$A"
 }
 
+@test "a reader who went away does not count as one who has everything" {
+	require_fuse
+	mount_a --settle 3000
+	"$sf" mount "$B" --store "$DIR/store-B" --peer "$("$sf" invite "$A" --role reader | tail -n 1)"
+	versions "$A" 4
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	run "$sf" gc "$A" --keep 0
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == "swarmfs: this is the only store that is known to have the whole database: "*"--sole" ]]
+	"$sf" gc "$A" --keep 0 --sole
+	"$sf" verify "$A"
+}
+
 @test "the only store of a database is asked twice; who joins needs one that keeps all" {
 	"$sf" init "$DIR/s" >/dev/null
 	for i in 1 2 3; do
@@ -175,7 +190,7 @@ large() { head -c 6000 /dev/zero | tr '\0' "$1"; }
 	run "$sf" gc "$DIR/s" --keep 0
 	echo "$output"
 	[ "$status" = 1 ]
-	[[ $output == "swarmfs: this is the only store of the database: "*"--sole" ]]
+	[[ $output == "swarmfs: this is the only store that is known to have the whole database: "*"--sole" ]]
 	[ "$("$sf" status "$DIR/s" --json | jq -r .freed_up_to)" = null ]
 	"$sf" gc "$DIR/s" --keep 0 --sole
 	[ "$("$sf" log "$DIR/s" --json | jq -s '[.[] | select(.freed)] | length')" = 2 ]
