@@ -149,6 +149,18 @@ static inline bool test_get(struct test_db *t, const char *table, const char *ke
 	return true;
 }
 
+static inline bool test_has_table(struct test_db *t, const char *name)
+{
+	struct sw_table table;
+	struct sw_reader r;
+	int rc;
+
+	TEST_OK(sw_reader_begin(t->db, &r));
+	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, sw_view_str(name), &table);
+	sw_reader_end(&r);
+	return rc == 0;
+}
+
 /* The first database lets the second one's key in as a writer. */
 static inline void test_grant(struct test_db *a, const struct test_db *b)
 {

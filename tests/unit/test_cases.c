@@ -24,18 +24,6 @@ static size_t system_count(struct test_db *t, const char *name)
 	return (size_t)table.n_rows;
 }
 
-static bool has_table(struct test_db *t, const char *name)
-{
-	struct sw_table table;
-	struct sw_reader r;
-	int rc;
-
-	TEST_OK(sw_reader_begin(t->db, &r));
-	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, sw_view_str(name), &table);
-	sw_reader_end(&r);
-	return rc == 0;
-}
-
 static void case_01_a_wrong_signed_root_is_an_alarm_and_no_more(void **state)
 {
 	struct sw_op op = test_row_op("r", NULL, "c");
@@ -578,11 +566,11 @@ static void case_16_a_table_shows_while_it_has_rows(void **state)
 	gone = pair_add(&p, 0, MS(20), &base, SW_MODE_MERGE, test_row_op("r", "1", NULL));
 	pair_add(&p, 0, MS(30), &gone, SW_MODE_MERGE,
 		 (struct sw_op){.kind = SW_OP_RMTABLE, .table = sw_view_str("t")});
-	assert_false(has_table(&p.a, "t"));
+	assert_false(test_has_table(&p.a, "t"));
 	base = pair_add(&p, 1, MS(15), &base, SW_MODE_MERGE, test_row_op("late", NULL, "x"));
-	assert_true(has_table(&p.a, "t"));
+	assert_true(test_has_table(&p.a, "t"));
 	pair_add(&p, 1, MS(16), &base, SW_MODE_MERGE, test_row_op("late", "x", NULL));
-	assert_false(has_table(&p.a, "t"));
+	assert_false(test_has_table(&p.a, "t"));
 	/* A rename against an edit of the old name: that comes back with the edit. */
 	base = pair_add(&p, 0, MS(40), &p.grant, SW_MODE_MERGE, test_row_op("old", NULL, "1"));
 	rename[0] = test_row_op("new", NULL, "1");

@@ -242,10 +242,13 @@ static void a_table_that_comes_back_stays(void **state)
 	pair_govern(&p, &op, 1);
 	test_assert_text(&p.a, "t", "r", "1");
 	pair_add(&p, 0, MS(4000), &put, SW_MODE_MERGE, test_row_op("r", "1", NULL));
+	assert_true(test_has_table(&p.a, "t"));
+	assert_false(test_has_table(&p.b, "t"));
 	test_pull(&p.b, &p.a, 100);
-	assert_true(pair_same_head(&p));
+	assert_true(test_has_table(&p.b, "t"));
 	test_assert_text(&p.b, "t", "r", NULL);
-	test_verify(&p.b);
+	assert_true(pair_same_head(&p));
+	test_verify(&p.b); /* folds all of it anew */
 	pair_close(&p);
 }
 

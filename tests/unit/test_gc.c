@@ -69,18 +69,6 @@ static bool is_freed(struct test_db *t, const struct sw_hash *id)
 	return freed;
 }
 
-static bool has_table(struct test_db *t, const char *name)
-{
-	struct sw_table table;
-	struct sw_reader r;
-	int rc;
-
-	TEST_OK(sw_reader_begin(t->db, &r));
-	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, sw_view_str(name), &table);
-	sw_reader_end(&r);
-	return rc == 0;
-}
-
 static void tick(struct test_db *t)
 {
 	t->env.now_ms += 1000;
@@ -239,14 +227,14 @@ static void an_emptied_table_stays(void **state)
 	test_put(&t, "t", "b", "1");
 	test_delete(&t, "t", "a");
 	test_delete(&t, "t", "b");
-	assert_true(has_table(&t, "t"));
+	assert_true(test_has_table(&t, "t"));
 	tick(&t);
 	run_gc(&t, &report);
 	assert_int_equal(report.n_commits, 1);
 	/* Its state is made anew. */
 	test_put(&t, "t", "c", "1");
 	test_delete(&t, "t", "c");
-	assert_true(has_table(&t, "t"));
+	assert_true(test_has_table(&t, "t"));
 	tick(&t);
 	run_gc(&t, &report);
 	test_put(&t, "u", "c", "1");
@@ -255,11 +243,11 @@ static void an_emptied_table_stays(void **state)
 	run_gc(&t, &report);
 	run_gc(&t, &report);
 	assert_int_equal(report.n_commits, 0);
-	assert_true(has_table(&t, "t") && has_table(&t, "u"));
+	assert_true(test_has_table(&t, "t") && test_has_table(&t, "u"));
 	test_write(&t, &rm);
 	tick(&t);
 	run_gc(&t, &report);
-	assert_false(has_table(&t, "t"));
+	assert_false(test_has_table(&t, "t"));
 	test_db_close(&t);
 }
 
