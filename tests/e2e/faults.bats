@@ -338,3 +338,66 @@ PY
 	[ "$(stat -c %s "$A/t/12")" = $((2 << 20)) ]
 	"$sf" verify "$A"
 }
+
+# dies_at N COMMAND...: killed instead of its N-th durable write; it fails if there are not so many.
+dies_at() {
+	local n=$1 status=0
+	shift
+	env "${FAULTS[@]}" KILL_AT="$n" "$@" >"$DIR/died" 2>&1 || status=$?
+	[ $status = 0 ] || [ $status = 137 ] || { cat "$DIR/died"; exit 1; }
+	[ $status = 137 ]
+}
+# What is there is whole, or said to be none.
+whole_or_none() {
+	run "$sf" verify "$1"
+	[ "$status" = 0 ] || [[ $output == *"is neither mounted nor a store"* || $output == *"whose making was interrupted; if nothing in it matters, remove it and try again"* ]]
+}
+
+@test "killed at each durable write while a store is made: it is one, or says that it is none" {
+	local n=1 n_none=0
+	while dies_at $n "$sf" init "$DIR/store-X"; do
+		whole_or_none "$DIR/store-X"
+		if [ "$status" = 0 ]; then
+			"$sf" tag "$DIR/store-X" works
+		else
+			n_none=$((n_none + 1))
+			rm -r "$DIR/store-X"
+			"$sf" init "$DIR/store-X"
+		fi
+		rm -r "$DIR/store-X"
+		n=$((n + 1))
+	done
+	echo "died at $((n - 1)) durable writes, and was none after $n_none"
+	[ $n_none -gt 0 ] && [ $n_none -lt $((n - 1)) ]
+	"$sf" verify "$DIR/store-X"
+}
+
+@test "killed at each durable write of a first synchronisation: the same command goes on, or says that there is no store" {
+	local n=1 n_none=0 n_some=0 ticket
+	"$sf" init "$DIR/store-A"
+	"$sf" serve "$DIR/store-A" --listen tcp://127.0.0.1:0
+	echo '{"id":1}' >"$DIR/rows.jsonl"
+	"$sf" import "$DIR/store-A" --table t --key id "$DIR/rows.jsonl"
+	mkdir "$DIR/large"
+	head -c 300000 /dev/urandom >"$DIR/large/row"
+	"$sf" import "$DIR/store-A" --table u "$DIR/large"
+	ticket=$("$sf" invite "$DIR/store-A" | tail -n 1)
+	while dies_at $n "$sf" clone "$ticket" "$DIR/store-X"; do
+		whole_or_none "$DIR/store-X"
+		if [ "$status" = 0 ]; then
+			n_some=$((n_some + 1))
+		else
+			n_none=$((n_none + 1))
+			rm -r "$DIR/store-X"
+		fi
+		"$sf" clone "$ticket" "$DIR/store-X"
+		same_head "$DIR/store-A" "$DIR/store-X"
+		"$sf" verify "$DIR/store-X"
+		rm -r "$DIR/store-X"
+		ticket=$("$sf" invite "$DIR/store-A" | tail -n 1)
+		n=$((n + 1))
+	done
+	echo "died at $((n - 1)) durable writes, and was no store after $n_none"
+	[ $n_none -gt 0 ] && [ $n_some -gt 0 ]
+	stop_serving "$DIR/store-A"
+}

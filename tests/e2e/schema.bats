@@ -226,3 +226,51 @@ events_say() { grep -q "$1" "$DIR/events"; }
 	[ "$(status_of "$DIR/store-A" .broken)" = null ]
 	[ "$("$sf" verify "$DIR/store-A" --json | jq -c .broken)" = '[]' ]
 }
+
+@test "what was lost is written again only as the schema is now: else a sentence, EINVAL, and the conflict stays" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo '{"x":1,"y":1}' >"$A/t/r.json"
+	mount_b
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	echo '{"x":20,"y":2}' >"$A/t/r.json"
+	"$sf" commit "$A" >/dev/null
+	"$sf" umount "$A"
+	"$sf" mount "$B" --store "$DIR/store-B" --no-peers --listen tcp://127.0.0.1:0
+	echo '{"x":2,"y":1}' >"$B/t/r.json"
+	"$sf" commit "$B" >/dev/null
+	mount_a --peer "$(url_of "$B")"
+	until_same "$A" "$B"
+	[ "$(cat "$A/t/r.json")" = '{"x":2,"y":2}' ]
+	echo 'CREATE TABLE t(x INTEGER CHECK (x <= 10), y INTEGER)' >"$A/t/.schema"
+	"$sf" commit "$A" >/dev/null
+	local before lost
+	before=$(head_of "$A")
+	lost=$(echo "$A"/.conflicts/t/r.json/*/lost)
+	run "$sf" conflicts reapply "$A" t/r.json
+	[ "$status" = 1 ]
+	[[ $output == *"t/r.json: CHECK constraint failed: x <= 10"* ]]
+	python3 - "$lost" "$A/t/r.json" <<'PY'
+import errno, os, sys
+try:
+    os.rename(*sys.argv[1:])
+    raise AssertionError("renamed")
+except OSError as e:
+    assert e.errno == errno.EINVAL, e
+PY
+	# Nothing was written, and nothing resolved.
+	[ "$(head_of "$A")" = "$before" ]
+	[ "$(cat "$A/t/r.json")" = '{"x":2,"y":2}' ]
+	[ "$(cat "$lost")" = '{"x":20,"y":2}' ]
+	[ "$("$sf" conflicts list "$A" | wc -l)" = 1 ]
+	# When the schema takes it, it is written as ever: the column that was lost, and no other.
+	echo 'CREATE TABLE t(x INTEGER CHECK (x <= 30), y INTEGER)' >"$A/t/.schema"
+	echo '{"x":3,"y":7}' >"$A/t/r.json"
+	"$sf" conflicts reapply "$A" t/r.json >/dev/null
+	until_true 5 grep -xF '{"x":20,"y":7}' "$A/t/r.json"
+	[ "$("$sf" conflicts list "$A")" = "" ]
+	until_same "$A" "$B"
+	"$sf" verify "$B"
+}
