@@ -236,5 +236,7 @@ int sw_snap_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 		return rc;
 	attr.ctime_ns = attr.mtime_ns;
 	sw_fill_row_stat(m, &attr, st);
+	if (i->type == SW_NODE_SNAP)
+		st->st_nlink = 1; /* not counted: says nothing about subdirectories */
 	return 0;
 }

@@ -144,6 +144,7 @@ dir_of() { echo "$1/.conflicts/$(name_of "$1")"; }
 	"$sf" umount "$A"
 	"$sf" mount "$A" --store "$DIR/store-A" -o show_control
 	[ "$(ls -A "$A" | tr '\n' ' ')" = ".commits .conflicts .swarm .txn t " ]
+	listed_as_they_are "$A"
 }
 
 @test "nothing else can be done there" {

@@ -40,6 +40,19 @@ load mounts
 	[ "$(find "$A" -type f)" = "$A/t/r" ]
 }
 
+@test "what is listed is what stat says it is, in history and control directories, too" {
+	require_fuse
+	mount_a --settle 60000 -o show_control
+	mkdir "$A/t" "$A/u"
+	# So many that the kernel asks for the last without attributes.
+	(cd "$A/t" && touch {1..400})
+	"$sf" commit "$A" -m rows
+	"$sf" tag "$A" v1 HEAD
+	mkdir "$A/.txn/x"
+	echo two >"$A/.txn/x/t/new"
+	listed_as_they_are "$A"
+}
+
 @test "diff -r of two snapshots names exactly the rows that changed" {
 	require_fuse
 	mount_a --settle 60000

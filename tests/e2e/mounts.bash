@@ -106,6 +106,26 @@ was_kept() {
 	(cd "$1" && xargs cat <"$2") | diff "$2" -
 }
 
+# listed_as_they_are DIRECTORY: there and below, listings tell the type and number that stat does, and links are those that a directory
+# has with so many in it, or one.
+listed_as_they_are() {
+	python3 - "$1" <<'PY'
+import os, stat, sys
+
+def walk(d):
+    entries = list(os.scandir(d))
+    for e in entries:
+        told = e.is_dir(follow_symlinks=False), e.is_file(follow_symlinks=False), e.is_symlink(), e.inode()
+        st = os.lstat(e.path)
+        assert told == (stat.S_ISDIR(st.st_mode), stat.S_ISREG(st.st_mode), stat.S_ISLNK(st.st_mode), st.st_ino), (e.path, told)
+    below = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+    assert os.stat(d).st_nlink in (1, 2 + len(below)), (d, os.stat(d).st_nlink)
+    for path in below:
+        walk(path)
+walk(sys.argv[1])
+PY
+}
+
 # Whether nothing looks on from inside: a sanitizer has memory of its own, keeps what is freed, and takes its time. It finds what it
 # looks for in a part of the rows that others are tested with.
 is_plain() { ! grep -q -e __asan_init -e __tsan_init "$sf"; }

@@ -385,14 +385,14 @@ static void listings_tell_number_and_type(int d)
 	struct dirent **list;
 	int n;
 
-	for (int i = 0; i < 150; i++) {
+	for (int i = 0; i < 300; i++) {
 		char path[32];
 
 		snprintf(path, sizeof(path), "t/row-%d", i);
 		posix_put(d, path, path);
 	}
 	for (const char *const *dir = (const char *const[]){"t", ".", NULL}; *dir; dir++) {
-		int wrong = 0;
+		int wrong = 0, types = 0;
 
 		n = scandirat(d, *dir, &list, NULL, alphasort);
 		posix_note(*dir, "%d entries", n);
@@ -407,11 +407,14 @@ static void listings_tell_number_and_type(int d)
 			if (strcmp(list[i]->d_name, "..") != 0)
 				wrong +=
 				    fstatat(d, path, &st, 0) < 0 || st.st_ino != list[i]->d_ino;
+			types += fstatat(d, path, &st, 0) < 0 ||
+				 (mode_t)DTTOIF(list[i]->d_type) != (st.st_mode & S_IFMT);
 			free(list[i]);
 		}
 		if (n >= 0)
 			free(list);
 		posix_note("other numbers than stat's", "%d", wrong);
+		posix_note("other types than stat's", "%d", types);
 	}
 }
 
