@@ -7,10 +7,6 @@ load mounts
 made=${SWARMFS_BUILD:?names the build directory}/contrib
 man=$BATS_TEST_DIRNAME/../../contrib/man
 
-setup_file() {
-	[ -e "$SWARMFS_BUILD/contrib/swarmfs.1" ] || skip "this build makes no manual"
-}
-
 commands() { "$sf" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'; }
 options_of() { "$sf" "$1" --help | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/p'; }
 
