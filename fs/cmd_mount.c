@@ -275,7 +275,7 @@ const struct sw_cmd sw_cmd_mount = {
 	       "overwritten unseen in MOUNTPOINT/.conflicts, status in MOUNTPOINT/.swarm; they are there by name, but listed\n"
 	       "only with -o show_control. When the mount runs in the background its log is STORE/log.\n"
 	       "After -o: ro, allow_other, uid=N and gid=N (who owns the files), show_control, and what mount(8) knows;\n"
-	       "also the options above, as in -o listen=tcp://0.0.0.0:7777. So fstab can have\n"
+	       "also the options above but -f, as in -o no-peers,listen=tcp://0.0.0.0:7777. So fstab can have\n"
 	       "    STORE MOUNTPOINT fuse.swarmfs allow_other,listen=tcp://0.0.0.0:7777,_netdev 0 0\n",
     .options = options,
     .min_operands = 1,

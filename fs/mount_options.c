@@ -60,6 +60,8 @@ static const struct {
     {"remount", IMPOSSIBLE, "unmount it, and mount it with the other options"},
     {"auto_unmount", IMPOSSIBLE,
      "leave it out: what a crash leaves is unmounted by the next mount"},
+    {"foreground", IMPOSSIBLE,
+     "give -f to the command: mount(8) would wait for the end of the mount"},
     {"fsname=", IMPOSSIBLE, "the source of a mount is its store"},
     {"subtype=", IMPOSSIBLE, "the type of a mount is fuse.swarmfs"},
 };
@@ -94,6 +96,12 @@ static bool is_known_as(const char *name, const char *word)
 	return name[n - 1] == '=' ? strncmp(name, word, n) == 0 : strcmp(name, word) == 0;
 }
 
+/* All but -o itself, and -f. */
+static bool may_stand_here(const struct sw_option *o)
+{
+	return strcmp(o->name, "options") != 0 && strcmp(o->name, "foreground") != 0;
+}
+
 static int fail_unknown(const struct sw_cmd *cmd, const char *word)
 {
 	const char *names[N_KNOWN + SW_ARGS_MAX], *guess;
@@ -104,7 +112,8 @@ static int fail_unknown(const struct sw_cmd *cmd, const char *word)
 		if (known[i].what != IMPOSSIBLE)
 			names[n++] = known[i].name;
 	for (const struct sw_option *o = cmd->options; o->name; o++)
-		names[n++] = o->name;
+		if (may_stand_here(o))
+			names[n++] = o->name;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
 	guess = sw_cmd_suggest(name, names, n);
 	if (guess)
@@ -114,26 +123,35 @@ static int fail_unknown(const struct sw_cmd *cmd, const char *word)
 		       word);
 }
 
-/* An option of the command: 1, or 0 if it has none of that name. */
-static int take_ours(struct sw_mount_line *line, char *word)
+/* The option of the command that the word names, or NULL. */
+static const struct sw_option *ours_named(const struct sw_cmd *cmd, const char *word)
 {
-	const struct sw_option *o = line->args.cmd->options;
-	char *equals = strchr(word, '=');
+	size_t n = strcspn(word, "=");
+	const struct sw_option *o = cmd->options;
 
-	if (!equals)
-		return 0;
-	*equals = '\0';
 	while (o->name &&
-	       (!o->value || strcmp(o->name, word) != 0 || strcmp(o->name, "options") == 0))
+	       (strlen(o->name) != n || memcmp(o->name, word, n) != 0 || !may_stand_here(o)))
 		o++;
-	if (!o->name) {
-		*equals = '=';
+	return o->name ? o : NULL;
+}
+
+/* An option of the command: 1, or 0 if it has none of that name. */
+static int take_ours(struct sw_mount_line *line, const char *word)
+{
+	const struct sw_option *o = ours_named(line->args.cmd, word);
+	const char *equals = strchr(word, '=');
+
+	if (!o)
 		return 0;
-	}
+	if (o->value && !equals)
+		return sw_fail(SW_EINVAL, "the mount option '%s' needs a value: %s=%s", o->name,
+			       o->name, o->value);
+	if (!o->value && equals)
+		return sw_fail(SW_EINVAL, "the mount option '%s' takes no value", o->name);
 	if (line->args.n_options == SW_ARGS_MAX)
 		return sw_fail(SW_EINVAL, "too many options");
 	line->args.options[line->args.n_options].option = o;
-	line->args.options[line->args.n_options++].value = equals + 1;
+	line->args.options[line->args.n_options++].value = equals ? equals + 1 : NULL;
 	return 1;
 }
 

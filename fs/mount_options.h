@@ -5,8 +5,8 @@
  *     /srv/db  /mnt/db  fuse.swarmfs  listen=tcp://0.0.0.0:7777,allow_other,_netdev  0 0
  *
  * An option is for the kernel, or ours, or only for mount(8) and its friends and has no effect
- * here. Besides, each long option of the command that takes a value may stand there as NAME=VALUE.
- * A value cannot hold a comma.
+ * here. Besides, each long option of the command but --foreground may stand there, as NAME or
+ * NAME=VALUE. A value cannot hold a comma.
  */
 #ifndef SW_FS_MOUNT_OPTIONS_H
 #define SW_FS_MOUNT_OPTIONS_H

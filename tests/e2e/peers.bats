@@ -227,7 +227,7 @@ has_peers() { [ "$(peers_of "$1")" = "$2" ]; }
 		has_peers "$B" "$(printf '%s\n' "$down connecting" "$url in-sync" | sort)"
 	# For once it is left alone, and says whom it could ask.
 	"$sf" umount "$B"
-	"$sf" mount "$B" --store "$DIR/store-B" --no-peers
+	"$sf" mount "$B" -o "store=$DIR/store-B,no-peers"
 	has_peers "$B" "$(printf '%s remembered\n' "$down" "$url" | sort)"
 	"$sf" umount "$B"
 	# One that is forgotten while it is connected is hung up on; the other one in the store alone.

@@ -48,7 +48,7 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 
 @test "-o: what is unknown or cannot be is refused in one sentence" {
 	local o
-	for o in nosuch readonly=1 sotre=/x uid=me remount auto_unmount fsname=x show_contrl options=ro foreground=1 settle=x peer; do
+	for o in nosuch readonly=1 sotre=/x uid=me remount auto_unmount fsname=x show_contrl options=ro foreground foreground=1 no-peers=1 settle=x peer; do
 		run "$sf" mount "$A" --store "$DIR/s" -o "$o"
 		echo "$o -> $status: $output"
 		[ "$status" = 2 ]

@@ -48,6 +48,34 @@ static void words_go_to_whom_they_are_for(void **state)
 	sw_mount_line_fini(&line);
 }
 
+/* What a line of fstab may have: every option of the command but those that are for a shell alone.
+ */
+static void each_option_of_the_command_may_stand_there(void **state)
+{
+	struct sw_mount_line line;
+	struct sw_args args;
+	char word[64];
+
+	(void)state;
+	for (const struct sw_option *o = sw_cmd_mount.options; o->name; o++) {
+		bool may = strcmp(o->name, "options") != 0 && strcmp(o->name, "foreground") != 0;
+
+		for (int with_value = 0; with_value < 2; with_value++) {
+			bool fits = may && !o->value == !with_value;
+
+			snprintf(word, sizeof(word), "%s%s", o->name, with_value ? "=10" : "");
+			assert_int_equal(parse(word, &args, &line), fits ? 0 : SW_EINVAL);
+			if (!fits)
+				continue;
+			assert_true(sw_args_has(&line.args, o->name));
+			if (o->value)
+				assert_string_equal(
+				    line.args.options[line.args.n_options - 1].value, "10");
+			sw_mount_line_fini(&line);
+		}
+	}
+}
+
 static void what_is_not_understood_is_refused(void **state)
 {
 	static const char *const wrong[] = {
@@ -106,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(words_go_to_whom_they_are_for),
+	    cmocka_unit_test(each_option_of_the_command_may_stand_there),
 	    cmocka_unit_test(what_is_not_understood_is_refused),
 	    cmocka_unit_test(there_may_be_too_many),
 	    cmocka_unit_test(calls_of_mount_fuse3_are_recognised),
