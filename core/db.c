@@ -69,6 +69,7 @@ static struct sw_db *db_new(const struct sw_env *env)
 	pthread_mutex_init(&db->write_lock, NULL);
 	pthread_mutex_init(&db->head_lock, NULL);
 	pthread_mutex_init(&db->memtable_lock, NULL);
+	sw_telling_init(&db->telling);
 	return db;
 }
 
@@ -90,6 +91,7 @@ void sw_db_close(struct sw_db *db)
 	pthread_mutex_destroy(&db->write_lock);
 	pthread_mutex_destroy(&db->head_lock);
 	pthread_mutex_destroy(&db->memtable_lock);
+	sw_telling_fini(&db->telling);
 	sw_control_free(db->control);
 	sw_settling_free(db->settling);
 	free(db->pins);
@@ -679,11 +681,14 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	/* Whoever sees the new commit sees that it may not be sent. */
 	if (withheld > 0)
 		db->withheld = withheld;
+	sw_db_tell_begin(db);
 	/* Folded again from an earlier state, commits would not turn over a second time. */
 	rc = sw_db_move_head(db, txn, nodes, &head, hlc, &moving, fold->n_flips > 0 || judgement->has_roles);
 	db->withheld = rc < 0 ? was_withheld : withheld;
-	if (rc < 0)
+	if (rc < 0) {
+		sw_db_tell_end(db);
 		return rc;
+	}
 	db->is_copied = is_copied;
 	db->own_role = own_role;
 	for (size_t i = 0; i < n; i++)
@@ -691,8 +696,7 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 			sw_stage_spent(commits[i]->stages[k]);
 	for (size_t i = 0; i < fold->changes.n; i++)
 		fold->changes.v[i].by_others = by_others;
-	if (db->listener.changed)
-		db->listener.changed(db->listener.arg, &fold->changes, &head, by_others);
+	sw_db_tell_changed(db, &fold->changes, by_others);
 	if (diverged) {
 		struct sw_divergence d = {.who = diverged->author,
 					  .commit = diverged->id,

@@ -76,6 +76,15 @@ void sw_db_close(struct sw_db *db);
 void sw_db_tell_diverged(struct sw_db *db, const struct sw_divergence *d);
 void sw_db_listen(struct sw_db *db, const struct sw_listener *listener); /* before any writer */
 
+/*
+ * Whoever keeps what it has found in the newest state, and relies on the listener to hear when it changes, asks for a number first and
+ * then whether that has moved: if not, what it has found meanwhile is of the state that the listener has heard of last. The number waits
+ * for a listener that is being told of what shows already, though not for commits that do not show yet. Any thread but the
+ * listener's, with no lock that the listener may want.
+ */
+uint64_t sw_db_told(struct sw_db *db);
+bool sw_db_has_moved(struct sw_db *db, uint64_t told);
+
 const struct sw_hash *sw_db_id(const struct sw_db *db);
 /* Both live as long as the database, also when it takes another key meanwhile. */
 const struct sw_identity *sw_db_identity(const struct sw_db *db);

@@ -80,8 +80,10 @@ int sw_db_load_heads(struct sw_db *db, struct sw_txn *txn)
 	struct sw_head head;
 	int rc = sw_head_load(txn, &head);
 
-	if (rc == 0)
+	if (rc == 0) {
 		set_head(db, &head);
+		sw_db_tell_end(db); /* whoever listens begins with that */
+	}
 	if (rc == 0)
 		rc = sw_db_copies_count_spent(txn, &db->n_drops);
 	db->n_drops += (size_t)sw_txn_count(txn, SW_SPACE_DROPS);

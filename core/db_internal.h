@@ -15,6 +15,15 @@ struct sw_pin {
 	size_t n;
 };
 
+/* What the listener was told of (db_told.c). */
+struct sw_telling {
+	pthread_mutex_t lock; /* taken after all others */
+	pthread_cond_t done;
+	bool is_on;	      /* a newer head may show, and it has not heard all of it */
+	uint64_t number;      /* of the state that it knows */
+	struct sw_hash state;
+};
+
 #define SW_SNAPS_KEPT 16
 #define SW_LINE_CHANGES_MAX 64 /* places; with more, the first are taken together */
 
@@ -80,6 +89,7 @@ struct sw_db {
 	struct sw_head read;	  /* what a reader found last */
 	uint64_t read_id;	  /* the transaction that wrote that; 0: none was read */
 
+	struct sw_telling telling;
 	struct sw_settling *settling; /* core/settled.c; has a lock of its own, taken after the others */
 };
 
@@ -221,6 +231,15 @@ struct sw_moving {
 /* Milestones at or behind moving->first are none any more. write_lock is held. */
 int sw_db_forget_milestones(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 			    struct sw_moving *moving) SW_MUST_CHECK;
+void sw_telling_init(struct sw_telling *t);
+void sw_telling_fini(struct sw_telling *t);
+/* Before a transaction with another head is written. write_lock is held, until one of those below was called. */
+void sw_db_tell_begin(struct sw_db *db);
+/* It was not written; or nobody need be told. */
+void sw_db_tell_end(struct sw_db *db);
+/* Tell the listener what has changed, and that this was all. */
+void sw_db_tell_changed(struct sw_db *db, const struct sw_changes *changes, bool by_others);
+
 /*
  * Write the transaction, with a new head whose records are in the memtable or the store; as a checkpoint if it must be one or is
  * time for one. nodes has what was retained. Ends the transaction.

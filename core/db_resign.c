@@ -492,6 +492,7 @@ static int resign(struct resigning *r)
 		rc = sw_nodes_release(r->made.nodes, &r->kept.state);
 	if (rc == 0)
 		rc = sw_nodes_release(r->made.nodes, &r->kept.line);
+	sw_db_tell_begin(db);
 	/* Numbers that a checkpoint has seen have other commits now. */
 	if (rc == 0)
 		rc = sw_db_move_head(db, SW_TAKE(r->made.txn), r->made.nodes, &r->made.head, r->stamp, &r->moving, true);
@@ -499,8 +500,10 @@ static int resign(struct resigning *r)
 		sw_control_forget(db->control);
 		sw_settling_forget(db->settling, &r->v[0].order);
 	}
-	if (rc == 0 && db->listener.changed)
-		db->listener.changed(db->listener.arg, &changes, &r->made.head, true);
+	if (rc == 0)
+		sw_db_tell_changed(db, &changes, true);
+	else
+		sw_db_tell_end(db);
 	sw_changes_fini(&changes);
 	return rc;
 }

@@ -539,6 +539,17 @@ uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_vi
 	return id;
 }
 
+void sw_inode_orphan_closed(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key)
+{
+	struct sw_inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_in(t, copy, table, key);
+	if (i && !i->handle.file)
+		i->is_orphan = true;
+	pthread_mutex_unlock(&t->lock);
+}
+
 static void unlink_inode(struct sw_inode *i)
 {
 	i->is_orphan = i->is_unlinked = true;

@@ -165,6 +165,8 @@ uint64_t sw_inode_id_of(struct sw_inodes *t, struct sw_copy *copy, struct sw_vie
 /* A row was removed or replaced elsewhere: its inode is no longer found by name. Returns its id, or
  * 0. */
 uint64_t sw_inode_orphan(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
+/* The same, unless somebody has it open. */
+void sw_inode_orphan_closed(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 /* One was removed by a program here. */
 void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key);
 /* A row moved, over whatever stood there. exchange: both moved. */

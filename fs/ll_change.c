@@ -145,11 +145,24 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 	return rc;
 }
 
+/*
+ * A row was changed here by its name while the mount had not heard of the version that stood there: nobody will tell that any more, and
+ * the kernel may have bytes of the one before.
+ */
+static void forget_kept(struct sw_mount *m, struct sw_copy *copy, struct sw_view table, struct sw_view key)
+{
+	uint64_t id = sw_inode_id_of(&m->inodes, copy, table, key);
+
+	if (id)
+		sw_notify_inode(m, id, true);
+}
+
 static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name, struct sw_inode *new_dir,
 		      const char *new_name, unsigned flags)
 {
 	struct sw_inode_name from, to;
 	bool exchange = flags & RENAME_EXCHANGE;
+	uint64_t told = sw_db_told(m->db);
 	int rc;
 
 	sw_inode_name(&m->inodes, dir, &from);
@@ -163,6 +176,10 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 		return 0;
 	sw_inode_rename(&m->inodes, dir->copy, from.table, sw_view_str(name), to.table, sw_view_str(new_name),
 			exchange);
+	if (sw_db_has_moved(m->db, told)) {
+		forget_kept(m, dir->copy, to.table, sw_view_str(new_name));
+		forget_kept(m, dir->copy, from.table, sw_view_str(name));
+	}
 	sw_inode_touch(&m->inodes, dir->copy, from.table, now_ns(m));
 	sw_inode_touch(&m->inodes, dir->copy, to.table, now_ns(m));
 	return 0;
@@ -243,6 +260,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	struct fuse_entry_param e = {0};
 	struct sw_inode_name table;
 	struct sw_handle h = {0};
+	uint64_t told;
 	int rc;
 
 	if (dir->type != SW_NODE_TABLE) {
@@ -250,11 +268,14 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 		return;
 	}
 	sw_inode_name(&m->inodes, dir, &table);
+	told = sw_db_told(m->db);
 	rc = check_there(dir);
 	if (rc == 0)
 		rc = sw_work_open_row(work, table.table, sw_view_str(name), sw_open_flags(fi->flags) | SW_OPEN_CREATE,
 				      mode & SW_MODE_MASK, &h);
 	if (rc == 0) {
+		if (sw_db_has_moved(m->db, told)) /* what the kernel has under an inode may be an older version */
+			sw_inode_orphan_closed(&m->inodes, dir->copy, table.table, sw_view_str(name));
 		rc = sw_inode_get_in(&m->inodes, SW_NODE_ROW, dir->copy, table.table, sw_view_str(name),
 				     sw_handle_generation(&h), &i);
 		if (rc == 0)
@@ -316,6 +337,7 @@ static int set_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode
 {
 	struct sw_work *work = sw_node_work(m, i);
 	struct sw_handle h;
+	uint64_t told;
 	int rc = 0;
 
 	if (fi && size) {
@@ -324,8 +346,13 @@ static int set_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode
 	}
 	if (rc < 0 || (!mode && !mtime && !size))
 		return rc;
-	if (!name->is_orphan)
-		return sw_work_set(work, name->table, name->key, mode, mtime, size);
+	if (!name->is_orphan) {
+		told = sw_db_told(m->db);
+		rc = sw_work_set(work, name->table, name->key, mode, mtime, size);
+		if (rc == 0 && sw_db_has_moved(m->db, told))
+			forget_kept(m, i->copy, name->table, name->key);
+		return rc;
+	}
 	if (!sw_inode_handle(&m->inodes, i, &h))
 		return SW_ENOTFOUND;
 	if (size)

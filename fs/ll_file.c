@@ -71,32 +71,49 @@ int sw_open_adopt(struct sw_mount *m, struct sw_inode *i, struct sw_handle *h, s
 	return 0;
 }
 
+/*
+ * By its name, which must still lead to the version whose size, and perhaps bytes, the kernel has under this inode. Only of
+ * one that is truncated it does not matter.
+ */
+static int open_named(struct sw_mount *m, struct sw_inode *i, unsigned flags, struct sw_handle *out)
+{
+	struct sw_work *work = sw_node_work(m, i);
+	struct sw_inode_name name;
+
+	for (;;) {
+		uint64_t told = sw_db_told(m->db);
+		int rc;
+
+		sw_inode_name(&m->inodes, i, &name);
+		rc = name.is_orphan ? SW_ENOTFOUND : sw_work_open_row(work, name.table, name.key, flags, 0, out);
+		if (rc < 0 || (flags & SW_OPEN_TRUNCATE) || !sw_db_has_moved(m->db, told))
+			return rc;
+		sw_handle_release(work, out);
+	}
+}
+
 /* An inode is one file, whatever has its name by now: only one that has none yet is opened by name.
  */
-static int open_handle(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
-		       unsigned flags, struct sw_handle *out)
+static int open_handle(struct sw_mount *m, struct sw_inode *i, unsigned flags, struct sw_handle *out)
 {
 	struct sw_handle h;
 	int rc;
 
 	if (!sw_inode_handle(&m->inodes, i, &h))
-		return name->is_orphan
-			   ? SW_ENOTFOUND
-			   : sw_work_open_row(sw_node_work(m, i), name->table, name->key, flags, 0, out);
+		return open_named(m, i, flags, out);
 	rc = sw_handle_reopen(sw_node_work(m, i), &h, flags, out);
 	sw_handle_release(sw_node_work(m, i), &h);
 	return rc;
 }
 
-static int open_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
-		    struct fuse_file_info *fi)
+static int open_row(struct sw_mount *m, struct sw_inode *i, struct fuse_file_info *fi)
 {
 	unsigned flags = sw_open_flags(fi->flags) & ~(unsigned)SW_OPEN_EXCLUSIVE;
 	struct sw_handle h;
 	int rc;
 
 	do {
-		rc = open_handle(m, i, name, flags, &h);
+		rc = open_handle(m, i, flags, &h);
 		if (rc == 0)
 			rc = sw_open_adopt(m, i, &h, fi);
 	} while (rc == SW_EAGAIN); /* somebody else opened it first, and another file */
@@ -151,12 +168,10 @@ void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
 	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
-	struct sw_inode_name name;
 	int rc;
 
-	sw_inode_name(&m->inodes, i, &name);
 	if (i->type == SW_NODE_ROW)
-		rc = open_row(m, i, &name, fi);
+		rc = open_row(m, i, fi);
 	else if (writes && i->type != SW_NODE_SWARM_FILE && i->type != SW_NODE_COPY_FILE)
 		rc = SW_EROFS;
 	else
@@ -458,6 +473,7 @@ struct fill {
 	struct sw_inode_numbers numbers;      /* of rows, in a directory of these */
 	struct fuse_entry_param plain; /* e.ino stays 0: no lookup */
 	bool plus;
+	uint64_t told; /* plus: what the attributes in a listing were found under */
 	char *buf;
 	size_t size, n;
 };
@@ -480,7 +496,7 @@ static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t in
 }
 
 /* attr: what a row has now, if that is known. */
-static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const struct sw_attr *attr, uint64_t next)
+static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, mode_t type, const struct sw_attr *attr, uint64_t next)
 {
 	struct fuse_entry_param e = {.ino = i->id};
 	size_t n;
@@ -490,9 +506,11 @@ static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, const
 		sw_row_stat_now(f->m, i, attr, &e.attr);
 	else
 		rc = sw_node_stat(f->m, i, &e.attr);
-	if (rc < 0) { /* gone since: the name alone does no harm, but neither does its absence */
+	if (rc < 0) { /* gone since, or it is another file by now: the listing has the name all the same */
+		uint64_t number = sw_inode_number(&f->m->inodes, i);
+
 		sw_inode_forget(&f->m->inodes, i->id, 1);
-		return 0;
+		return fill_plain(f, name, type, number, next);
 	}
 	sw_node_timeouts(f->m, i, &e.entry_timeout, &e.attr_timeout);
 	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
@@ -530,7 +548,7 @@ static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t 
 	if (f->plus) {
 		if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
 			return 0;
-		return fill_plus(f, i, text, NULL, next);
+		return fill_plus(f, i, text, type, NULL, next);
 	}
 	return fill_plain(f, text, type, entry_number(f, name), next);
 }
@@ -557,7 +575,9 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 				     &i);
 	if (rc < 0)
 		return 0;
-	return fill_plus(f, i, text, attr->is_now && !attr->is_table ? attr : NULL, next);
+	if (attr->is_table || !attr->is_now || sw_db_has_moved(f->m->db, f->told))
+		return fill_plus(f, i, text, attr->is_table ? S_IFDIR : S_IFREG, NULL, next);
+	return fill_plus(f, i, text, S_IFREG, attr, next);
 }
 
 /* There is nothing to show of what gc has freed. */
@@ -773,6 +793,7 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 	if (offset == 0 && o->was_read)
 		rc = reopen_dir(f.m, o);
 	o->was_read = true;
+	f.told = plus ? sw_db_told(f.m->db) : 0;
 	sw_inode_name(&f.m->inodes, o->inode, &f.dir_name);
 	if (o->inode->type == SW_NODE_TABLE || o->inode->type == SW_NODE_SNAP_TABLE)
 		sw_inode_numbers_begin(&f.m->inodes,

@@ -113,25 +113,35 @@ static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_in
 	return 0;
 }
 
-static int stat_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
-		    struct stat *st)
+/* What its file has, or, as long as its name leads to it, what stands there. */
+static int attr_of_row(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name, struct sw_attr *out)
 {
 	struct sw_work *work = sw_node_work(m, i);
 	struct sw_handle h;
-	struct sw_attr attr;
-	int rc = 0;
 
 	if (name->has_file && sw_inode_handle(&m->inodes, i, &h)) {
-		sw_handle_stat(work, &h, &attr);
+		sw_handle_stat(work, &h, out);
 		sw_handle_release(work, &h);
-	} else if (name->is_orphan) {
-		return SW_ENOTFOUND;
-	} else {
-		rc = sw_work_stat(work, name->table, name->key, &attr);
+		return 0;
 	}
+	return name->is_orphan ? SW_ENOTFOUND : sw_work_stat(work, name->table, name->key, out);
+}
+
+static int stat_row(struct sw_mount *m, struct sw_inode *i, struct stat *st)
+{
+	struct sw_inode_name name;
+	struct sw_attr attr;
+	uint64_t told;
+	int rc;
+
+	do {
+		told = sw_db_told(m->db);
+		sw_inode_name(&m->inodes, i, &name);
+		rc = attr_of_row(m, i, &name, &attr);
+	} while (sw_db_has_moved(m->db, told));
 	if (rc == 0)
 		sw_fill_row_stat(m, &attr, st);
-	if (rc == 0 && name->is_orphan)
+	if (rc == 0 && name.is_orphan)
 		st->st_nlink = 0;
 	return rc;
 }
@@ -174,7 +184,7 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 		rc = stat_table(m, i, &name, st);
 		break;
 	case SW_NODE_ROW:
-		rc = stat_row(m, i, &name, st);
+		rc = stat_row(m, i, st);
 		break;
 	case SW_NODE_SNAP:
 	case SW_NODE_SNAP_TABLE:
@@ -203,11 +213,9 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc)
 {
 	struct sw_inode_name name;
-	struct sw_attr attr;
 
 	sw_inode_name(&m->inodes, i, &name);
-	if (rc != SW_ENOTFOUND || i->type != SW_NODE_ROW || !name.is_orphan || name.is_unlinked ||
-	    sw_work_stat(sw_node_work(m, i), name.table, name.key, &attr) < 0)
+	if (rc != SW_ENOTFOUND || i->type != SW_NODE_ROW || !name.is_orphan || name.is_unlinked)
 		return sw_err_to_errno(rc);
 	sw_inode_told_stale(&m->inodes, i);
 	return ESTALE;
@@ -255,9 +263,8 @@ static int lookup_copy(struct sw_mount *m, struct sw_inode *dir, struct sw_view 
 	return lookup_table(m, dir, name, out);
 }
 
-/* attr: of the row, as long as nothing happens to it. */
-static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out,
-		      struct sw_attr *attr)
+static int find_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out,
+		    struct sw_attr *attr)
 {
 	struct sw_work *work = sw_node_work(m, dir);
 	struct sw_inode_name name;
@@ -272,6 +279,25 @@ static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view k
 	    sw_work_open_row(work, name.table, key, 0, 0, &h) == 0) {
 		sw_inode_hold(&m->inodes, *out, &h);
 		sw_handle_release(work, &h);
+	}
+	return rc;
+}
+
+/*
+ * attr: of the row, as long as nothing happens to it. Whoever hears of a change makes inodes of the rows orphans: of one that was not
+ * there yet what was found before must not be kept.
+ */
+static int lookup_row(struct sw_mount *m, struct sw_inode *dir, struct sw_view key, struct sw_inode **out,
+		      struct sw_attr *attr)
+{
+	uint64_t told = sw_db_told(m->db);
+	int rc = find_row(m, dir, key, out, attr);
+
+	while (sw_db_has_moved(m->db, told)) {
+		if (rc == 0)
+			sw_inode_forget(&m->inodes, (*out)->id, 1);
+		told = sw_db_told(m->db);
+		rc = find_row(m, dir, key, out, attr);
 	}
 	return rc;
 }

@@ -98,8 +98,7 @@ static inline bool sw_node_has_tables(const struct sw_inode *i)
 
 /* Attributes of any inode. */
 int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st) SW_MUST_CHECK;
-/* The errno of a failure on an inode. Of a row that was replaced elsewhere: the kernel looks for
- * what has its name now. */
+/* The errno of a failure on an inode. Of a row that was replaced or removed elsewhere: the kernel looks for what has the name now. */
 int sw_node_errno(struct sw_mount *m, struct sw_inode *i, int rc);
 /* The child of a directory: an inode with a lookup counted. SW_ENOTFOUND. */
 int sw_node_lookup(struct sw_mount *m, struct sw_inode *dir, struct sw_view name,
