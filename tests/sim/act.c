@@ -267,6 +267,14 @@ static size_t choose_admin(struct sim *s, struct rng *r)
 	return sim_is_up(s, at) && role_of(s, at) == SW_ROLE_ADMIN ? at : 0;
 }
 
+/* It has its ticket no more: most have one that they did not need, and would join with it again. */
+static void lose_ticket(struct sim *s, size_t at)
+{
+	for (size_t i = 0; i < s->net.n_links; i++)
+		if (s->net.links[i].ticket == &s->tickets[at])
+			s->net.links[i].ticket = NULL;
+}
+
 /* Whoever is demoted stays a writer, whoever is removed is out, unless the admin is it; admins of
  * one rank may remove each other. */
 static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng *r)
@@ -291,6 +299,8 @@ static void act_govern(struct sim *s, enum sim_kind kind, size_t at, struct rng 
 		if (kind == SIM_DEMOTE)
 			ops[w.n++].op = grant;
 		s->nodes[at].was_revoked |= kind != SIM_PROMOTE;
+		if (kind == SIM_REMOVE && one_in(r, 2))
+			lose_ticket(s, at);
 	}
 	s->is_governed = true;
 	rc = sw_db_commit(s->net.nodes[by].t.db, &w, &id);
