@@ -339,6 +339,43 @@ PY
 	"$sf" verify "$A"
 }
 
+diverged_at() { grep -q "^DIVERGED .*$2" "$1/.swarm/status"; }
+@test "a store that the disk has damaged: as soon as a head shows it both peers say so, and where they differ first" {
+	require_fuse
+	local i
+	mount_a
+	mkdir "$A/t"
+	for i in $(seq 20); do echo "row $i" >"$A/t/r$i"; done
+	echo "first row" >"$A/t/a"
+	mount_b
+	until_same "$A" "$B"
+	"$sf" umount "$B"
+	LC_ALL=C sed -i 's/first row/f*rst row/g' "$DIR/store-B/data.mdb"
+	mount_b
+	read_events "$B"
+	# What was there is no news. A commit into the same node gives two roots.
+	[ "$("$sf" status "$B" --json | jq -r .diverged)" = 0 ]
+	echo new >"$A/t/b"
+	for i in "$A" "$B"; do
+		until_true 10 diverged_at "$i" "they differ first at row t/a"
+		[ "$("$sf" status "$i" --json | jq -r .diverged)" -gt 0 ]
+		"$sf" status "$i" --json | jq -r .divergence | grep "the state .* they differ first at row t/a.*verify"
+	done
+	local key_a
+	key_a=$("$sf" status "$A" --json | jq -r .key)
+	until_true 10 grep -x "{\"event\":\"diverged\",\"who\":\"$key_a\",\"what\":\"state\",\"table\":\"t\",\"row\":\"a\"}" "$DIR/events"
+	grep -x "{\"event\":\"diverged\",\"who\":\"$key_a\",\"what\":\"state\"}" "$DIR/events"
+	stop_reading
+	grep -q "error: of the same commits .* they differ first at row t/a" "$DIR/store-A/log"
+	# Nothing else changes, and verify tells which one it is.
+	echo newer >"$B/t/b"
+	until_true 20 grep -x newer "$A/t/b"
+	"$sf" verify "$A"
+	run "$sf" verify "$B"
+	[ "$status" = 1 ]
+	[[ $output == *damaged* ]]
+}
+
 # dies_at N COMMAND...: killed instead of its N-th durable write; it fails if there are not so many.
 dies_at() {
 	local n=$1 status=0

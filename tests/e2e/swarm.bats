@@ -264,14 +264,10 @@ write_tomorrow() {
 	reads "$N" r unheard
 }
 
-@test "DebounceBatching: a burst of commits is one replay batch" {
+# burst: peer 1 commits its row 50 times, one after the other.
+burst() {
 	local before
-	N=2
-	start_swarm
-	put "$(point 1)/t/r" base
-	until_converged 1 2
 	before=$(count_of "$(point 1)")
-	stop_peer 2
 	python3 - "$(point 1)/t/r" <<'PY'
 import os, sys
 for i in range(50):
@@ -282,7 +278,25 @@ for i in range(50):
 PY
 	until_true 30 nothing_pending 1
 	[ "$(count_of "$(point 1)")" -ge $((before + 50)) ]
+}
+batches_of() { json_of "$1" | jq -r .batches; }
+@test "DebounceBatching: a burst of commits is one replay batch" {
+	local before pid
+	N=2
+	start_swarm
+	put "$(point 1)/t/r" base
+	until_converged 1 2
+	stop_peer 2
+	burst
 	restart_peer 2
 	until_converged 1 2
-	[ "$(json_of 2 | jq -r .batches)" = 1 ]
+	[ "$(batches_of 2)" = 1 ]
+	# Of who is connected, and busy meanwhile: what was sent at once, and all the rest.
+	before=$(batches_of 2)
+	pid=$(pid_of "$(point 2)")
+	kill -STOP "$pid"
+	burst
+	kill -CONT "$pid"
+	until_converged 1 2
+	[ "$(batches_of 2)" -le $((before + 2)) ]
 }
