@@ -84,9 +84,9 @@ say_how_they_stand() {
 		if status=$(json_of "$i" 2>&1); then
 			jq -r --arg i "$i" '
 				"peer \($i) answers: count \(.head.count), pending \(.pending), held \(.held), refused \(.refused)" +
-				(if .error then ", error: \(.error)" else "" end),
+				(if .error != "" then ", error: \(.error)" else "" end),
 				(.peers[] | "    \(.address) \(.state), lacks \(.lag_commits)" +
-					(if .error then ", error: \(.error)" else "" end))' <<<"$status"
+					(if .error != "" then ", error: \(.error)" else "" end))' <<<"$status"
 		else
 			echo "peer $i does not answer: $status"
 		fi

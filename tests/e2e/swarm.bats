@@ -300,3 +300,36 @@ batches_of() { json_of "$1" | jq -r .batches; }
 	until_converged 1 2
 	[ "$(batches_of 2)" -le $((before + 2)) ]
 }
+
+has_error() { [ "$(json_of "$1" | jq -r .error)" != "" ]; }
+@test "a convergence that fails says which peers answer, their errors, and how heads are distributed" {
+	N=4
+	start_swarm
+	stop_peer 2
+	stop_peer 3
+	stop_peer 4
+	start_peer_alone 3
+	put "$(point 3)/t/r" alone
+	"$sf" commit "$(point 3)" >/dev/null
+	echo 0 >"$DIR/errno"
+	LOADED=("${FAULTS[@]}" FAIL_WRITES="$DIR/errno")
+	restart_peer 4
+	echo 5 >"$DIR/errno"
+	put "$(point 4)/t/r" refused || true
+	until_true 10 has_error 4
+	PATIENCE=0 run until_converged 1 2 3 4
+	echo 0 >"$DIR/errno"
+	echo "$output"
+	[ "$status" = 1 ]
+	grep -x 'these peers did not converge: 1 2 3 4' <<<"$output"
+	grep -x 'peer 1 answers: count 5, pending 0, held 0, refused 0' <<<"$output"
+	grep 'peer 2 does not answer: .* neither mounted nor a store' <<<"$output"
+	grep -x 'peer 3 answers: count 6, pending 0, held 0, refused 0' <<<"$output"
+	grep 'peer 4 answers: count 5, pending .*, error: .*Input/output error' <<<"$output"
+	[ "$(grep -cE '^ +tcp://[0-9.:]+ [a-z-]+, lacks [0-9]+' <<<"$output")" -ge 2 ]
+	sed '1,/^heads, by how many peers have them:$/d' <<<"$output" | sort >"$DIR/heads"
+	grep -xE ' +2 5 [0-9a-f]+ [0-9a-f]+' "$DIR/heads"
+	grep -xE ' +1 6 [0-9a-f]+ [0-9a-f]+' "$DIR/heads"
+	grep -xE ' +1 no answer from peer 2' "$DIR/heads"
+	[ "$(wc -l <"$DIR/heads")" = 3 ]
+}
