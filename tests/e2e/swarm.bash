@@ -13,6 +13,8 @@ json_of() { "$sf" status "$(point "$1")" --json; }
 # with_clock FILE: peers started from now on have a wall clock that is ahead by the seconds in FILE.
 LOADED=()
 with_clock() { LOADED=("${FAULTS[@]}" CLOCK_AHEAD="$1"); }
+# with_disk FILE: and a disk that answers with the errno in FILE, 0 for none.
+with_disk() { LOADED=("${FAULTS[@]}" FAIL_WRITES="$1"); }
 
 # start_peer I [OPTION...]: mount peer I.
 start_peer() {

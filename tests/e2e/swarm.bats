@@ -312,7 +312,7 @@ has_error() { [ "$(json_of "$1" | jq -r .error)" != "" ]; }
 	put "$(point 3)/t/r" alone
 	"$sf" commit "$(point 3)" >/dev/null
 	echo 0 >"$DIR/errno"
-	LOADED=("${FAULTS[@]}" FAIL_WRITES="$DIR/errno")
+	with_disk "$DIR/errno"
 	restart_peer 4
 	echo 5 >"$DIR/errno"
 	put "$(point 4)/t/r" refused || true
