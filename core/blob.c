@@ -210,72 +210,118 @@ int sw_blob_writer_finish(struct sw_blob_writer *w, struct sw_hash *root, uint64
 	return rc;
 }
 
-/* The parts of an index record. SW_EFORMAT unless canonical. */
-static int index_decode(struct sw_view bytes, uint8_t *level, struct part_list *out)
+/* Going through the parts of an index record. */
+struct index_rd {
+	struct sw_rd r;
+	uint8_t level;
+	uint64_t n_left;
+};
+
+static int index_begin(struct sw_view bytes, struct index_rd *out)
 {
-	struct sw_rd r = sw_rd(bytes);
-	uint8_t kind = sw_rd_u8(&r);
-	uint64_t n;
-	int rc = 0;
+	struct sw_rd *r = &out->r;
+	uint8_t kind;
 
-	*level = sw_rd_u8(&r);
-	n = sw_rd_varint_max(&r, SW_NODE_BYTES_MAX);
-	if (r.bad || kind != SW_NODE_INDEX || *level == 0 || *level > SW_BLOB_LEVEL_MAX || n == 0)
+	*r = sw_rd(bytes);
+	kind = sw_rd_u8(r);
+	out->level = sw_rd_u8(r);
+	out->n_left = sw_rd_varint_max(r, SW_NODE_BYTES_MAX);
+	if (r->bad || kind != SW_NODE_INDEX || out->level == 0 || out->level > SW_BLOB_LEVEL_MAX ||
+	    out->n_left == 0)
 		return SW_EFORMAT;
-	for (uint64_t i = 0; rc == 0 && i < n; i++) {
-		struct part p;
-
-		p.size = sw_rd_varint_max(&r, SW_ROW_SIZE_MAX);
-		sw_rd_hash(&r, &p.hash);
-		if (r.bad || p.size == 0)
-			rc = SW_EFORMAT;
-		else
-			rc = list_add(out, &p);
-	}
-	return rc < 0 ? rc : sw_rd_done(&r);
+	return 0;
 }
 
-static int read_part(const struct sw_nodes *nodes, const struct sw_hash *hash, int level,
-		     uint64_t offset, uint8_t *out, size_t n, size_t *got)
+/* 1 with the next part, 0 at the end. SW_EFORMAT unless canonical up to there. */
+static int index_next(struct index_rd *x, struct part *out)
 {
-	struct part_list parts = {0};
+	if (x->n_left == 0)
+		return sw_rd_done(&x->r);
+	x->n_left--;
+	out->size = sw_rd_varint_max(&x->r, SW_ROW_SIZE_MAX);
+	sw_rd_hash(&x->r, &out->hash);
+	return x->r.bad || out->size == 0 ? SW_EFORMAT : 1;
+}
+
+/* Going through a part of a blob's bytes. */
+struct walk {
+	const struct sw_nodes *nodes;
+	uint64_t n_skip; /* bytes before the next ones that are wanted */
+	size_t n_left;   /* bytes that are wanted */
+	sw_piece_fn fn;
+	void *arg;
+};
+
+static int walk_data(struct walk *w, struct sw_view data)
+{
+	size_t n;
+
+	if (w->n_skip >= data.n) {
+		w->n_skip -= data.n;
+		return 0;
+	}
+	data = sw_view(data.p + w->n_skip, data.n - (size_t)w->n_skip);
+	n = data.n < w->n_left ? data.n : w->n_left;
+	w->n_skip = 0;
+	w->n_left -= n;
+	return w->fn(w->arg, sw_view(data.p, n));
+}
+
+/* p->size is 0 for the root: nobody has said it. */
+static int walk_part(struct walk *w, const struct part *p, int level)
+{
 	struct sw_view bytes;
-	uint8_t own_level;
-	int rc = sw_nodes_get(nodes, hash, &bytes);
+	struct index_rd x;
+	struct part below;
+	int rc = sw_nodes_get(w->nodes, &p->hash, &bytes);
 
 	if (rc < 0)
 		return rc;
 	if (bytes.n > 0 && bytes.p[0] == SW_NODE_DATA) {
-		size_t have = offset < bytes.n - 1 ? bytes.n - 1 - (size_t)offset : 0;
-
-		*got = have < n ? have : n;
-		memcpy(out, bytes.p + 1 + (have ? offset : 0), *got);
-		return 0;
+		if (p->size > 0 && bytes.n - 1 != p->size)
+			return SW_EFORMAT;
+		return walk_data(w, sw_view(bytes.p + 1, bytes.n - 1));
 	}
-	rc = index_decode(bytes, &own_level, &parts);
-	if (rc == 0 && own_level >= level)
+	rc = index_begin(bytes, &x);
+	if (rc == 0 && x.level >= level)
 		rc = SW_EFORMAT;
-	for (size_t i = 0; rc == 0 && i < parts.n && *got < n; i++) {
-		size_t part_got = 0;
-
-		if (offset >= parts.v[i].size) {
-			offset -= parts.v[i].size;
-			continue;
-		}
-		rc = read_part(nodes, &parts.v[i].hash, own_level, offset, out + *got, n - *got,
-			       &part_got);
-		*got += part_got;
-		offset = 0;
+	while (rc == 0 && w->n_left > 0 && (rc = index_next(&x, &below)) > 0) {
+		rc = 0;
+		if (w->n_skip >= below.size)
+			w->n_skip -= below.size;
+		else
+			rc = walk_part(w, &below, x.level);
 	}
-	free(parts.v);
+	return rc;
+}
+
+int sw_blob_walk(const struct sw_nodes *nodes, const struct sw_hash *root, uint64_t offset,
+		 size_t n, sw_piece_fn fn, void *arg)
+{
+	struct walk w = {.nodes = nodes, .n_skip = offset, .n_left = n, .fn = fn, .arg = arg};
+	const struct part all = {.hash = *root};
+	int rc = walk_part(&w, &all, SW_BLOB_LEVEL_MAX + 1);
+
 	return rc == SW_EFORMAT ? SW_ECORRUPT : rc;
+}
+
+static int copy_piece(void *arg, struct sw_view piece)
+{
+	uint8_t **to = arg;
+
+	memcpy(*to, piece.p, piece.n);
+	*to += piece.n;
+	return 0;
 }
 
 int sw_blob_read(const struct sw_nodes *nodes, const struct sw_hash *root, uint64_t offset, void *out,
 		 size_t n, size_t *got)
 {
-	*got = 0;
-	return read_part(nodes, root, SW_BLOB_LEVEL_MAX + 1, offset, out, n, got);
+	uint8_t *to = out;
+	int rc = sw_blob_walk(nodes, root, offset, n, copy_piece, &to);
+
+	*got = (size_t)(to - (uint8_t *)out);
+	return rc;
 }
 
 struct blob_check {
@@ -288,10 +334,10 @@ struct blob_check {
 
 static int check_part(struct blob_check *c, const struct part *p, int level)
 {
-	struct part_list parts = {0};
+	struct index_rd x;
+	struct part below;
 	struct sw_view bytes;
 	uint64_t size = 0;
-	uint8_t own_level;
 	int rc;
 
 	if (!sw_nodes_has(c->nodes, &p->hash)) {
@@ -303,17 +349,14 @@ static int check_part(struct blob_check *c, const struct part *p, int level)
 		return rc;
 	if (bytes.p[0] == SW_NODE_DATA)
 		return bytes.n - 1 == p->size && p->size <= SW_CHUNK_MAX && level <= 1 ? 0 : SW_EFORMAT;
-	rc = index_decode(bytes, &own_level, &parts);
-	if (rc == 0 && level > 0 && own_level != level - 1)
+	rc = index_begin(bytes, &x);
+	if (rc == 0 && level > 0 && x.level != level - 1)
 		rc = SW_EFORMAT;
-	for (size_t i = 0; rc == 0 && i < parts.n; i++) {
-		size += parts.v[i].size;
-		rc = check_part(c, &parts.v[i], own_level);
+	while (rc == 0 && (rc = index_next(&x, &below)) > 0) {
+		size += below.size;
+		rc = check_part(c, &below, x.level);
 	}
-	if (rc == 0 && size != p->size)
-		rc = SW_EFORMAT;
-	free(parts.v);
-	return rc;
+	return rc == 0 && size != p->size ? SW_EFORMAT : rc;
 }
 
 /* When all is there, the one proof that it is cut as the writer cuts: write it again, and keep nothing of that. */

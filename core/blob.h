@@ -31,6 +31,14 @@ int sw_blob_writer_add(struct sw_blob_writer *w, struct sw_view bytes) SW_MUST_C
 int sw_blob_writer_finish(struct sw_blob_writer *w, struct sw_hash *root, uint64_t *size) SW_MUST_CHECK;
 void sw_blob_writer_free(struct sw_blob_writer *w);
 
+/*
+ * Call back with up to n bytes from offset on, piece by piece where they lie, borrowed as from
+ * sw_nodes_get(); fewer only at the end. Stops at the first non-zero answer and returns it.
+ * SW_ECORRUPT: a record is missing, or not what its index says.
+ */
+typedef int (*sw_piece_fn)(void *arg, struct sw_view piece);
+int sw_blob_walk(const struct sw_nodes *nodes, const struct sw_hash *root, uint64_t offset,
+		 size_t n, sw_piece_fn fn, void *arg) SW_MUST_CHECK;
 /* Copy up to n bytes from offset to out; *got is less than n only at the end. */
 int sw_blob_read(const struct sw_nodes *nodes, const struct sw_hash *root, uint64_t offset, void *out,
 		 size_t n, size_t *got) SW_MUST_CHECK;

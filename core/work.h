@@ -17,6 +17,7 @@
 #define SW_CORE_WORK_H
 
 #include "core/db.h"
+#include "core/pieces.h"
 #include "core/refused.h"
 
 struct sw_work;
@@ -106,9 +107,9 @@ void sw_handle_dup(struct sw_work *w, const struct sw_handle *h, struct sw_handl
 int sw_handle_reopen(struct sw_work *w, const struct sw_handle *h, unsigned flags,
 		     struct sw_handle *out) SW_MUST_CHECK;
 
-/* At most n bytes; *got less only at the end. */
-int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
-		   size_t *got) SW_MUST_CHECK;
+/* At most n bytes, fewer only at the end. out is initialised, and finished in any case. */
+int sw_handle_read(struct sw_work *w, const struct sw_handle *h, uint64_t offset, size_t n,
+		   struct sw_pieces *out) SW_MUST_CHECK;
 /* append: at the current end, whole by itself. */
 int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, bool append,
 		    struct sw_view bytes) SW_MUST_CHECK;

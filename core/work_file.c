@@ -460,30 +460,45 @@ int sw_handle_reopen(struct sw_work *w, const struct sw_handle *h, unsigned flag
 	return rc;
 }
 
-int sw_handle_read(struct sw_work *w, struct sw_handle *h, uint64_t offset, void *out, size_t n,
-		   size_t *got)
+/* What is in memory, or in a file of its own, may change as soon as nobody holds the lock. */
+static int read_copy(struct sw_work *w, const struct sw_file *f, uint64_t offset, size_t n,
+		     struct sw_pieces *out)
 {
-	struct sw_reader r;
-	struct sw_hash blob;
+	uint64_t size = sw_file_size(f);
+	uint8_t *to;
 	int rc;
 
-	*got = 0;
+	if (offset >= size || n == 0)
+		return 0;
+	if (n > size - offset)
+		n = (size_t)(size - offset);
+	to = sw_buf_reserve(&out->copy, n);
+	if (!to)
+		return SW_ENOMEM;
+	rc = sw_file_read(w, f, offset, to, n, &out->copy.n);
+	return rc < 0 ? rc : sw_pieces_add(out, sw_buf_view(&out->copy));
+}
+
+int sw_handle_read(struct sw_work *w, const struct sw_handle *h, uint64_t offset, size_t n,
+		   struct sw_pieces *out)
+{
+	struct sw_row row;
+	int rc;
+
 	pthread_mutex_lock(&w->lock);
 	if (!is_in_store(h->file)) {
-		rc = sw_file_read(w, h->file, offset, out, n, got);
+		rc = read_copy(w, h->file, offset, n, out);
 		pthread_mutex_unlock(&w->lock);
 		return rc;
 	}
-	blob = h->file->row.blob;
-	rc = sw_work_read(w, &r);
+	row = h->file->row;
+	rc = sw_work_read(w, &out->reader);
 	pthread_mutex_unlock(&w->lock);
 	if (rc < 0)
 		return rc;
 	/* What the reader has seen stays readable, whatever becomes of the file: nobody need wait for this. */
-	sw_nodes_set_cache(r.nodes, NULL);
-	rc = sw_blob_read(r.nodes, &blob, offset, out, n, got);
-	sw_reader_end(&r);
-	return rc;
+	sw_nodes_set_cache(out->reader.nodes, NULL);
+	return sw_pieces_add_row(out, &row, offset, n);
 }
 
 /* Nobody is staging it. */

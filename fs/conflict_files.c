@@ -274,17 +274,12 @@ int sw_conflicts_open(struct sw_mount *m, struct sw_open *o)
 	return o->inode->conflict->file == SW_FILE_ABOUT ? open_about(m, o) : open_side(m, o);
 }
 
-int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, uint8_t *out,
-		      size_t n, size_t *got)
+int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, size_t n,
+		      struct sw_pieces *out)
 {
-	struct sw_reader r;
-	int rc = sw_reader_begin(m->db, &r);
+	int rc = sw_reader_begin(m->db, &out->reader);
 
-	if (rc < 0)
-		return rc;
-	rc = sw_side_read(r.nodes, &o->side, offset, out, n, got);
-	sw_reader_end(&r);
-	return rc;
+	return rc < 0 ? rc : sw_pieces_add_row(out, &o->side.row, offset, n);
 }
 
 void sw_conflicts_release(struct sw_mount *m, struct sw_open *o)

@@ -1,14 +1,17 @@
 /* Handlers of open files and directories. */
 #include "fs/mount_internal.h"
 
-#include "core/gc.h"
 #include "core/blob.h"
+#include "core/gc.h"
 #include "fs/commit_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+
+#define REPLY_SIZE_MAX   (1 << 20) /* what one request may ask for */
+#define REPLY_PIECES_MAX (REPLY_SIZE_MAX / SW_CHUNK_MIN + 2)
 
 unsigned sw_open_flags(int flags)
 {
@@ -184,46 +187,63 @@ void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		sw_open_free(m, sw_open_of(fi));
 }
 
-static void reply_bytes(fuse_req_t req, int rc, const uint8_t *bytes, size_t n)
+/* In more pieces than the chunks of the longest request: no row that was ever taken is cut so. */
+static void reply_copied(fuse_req_t req, const struct sw_pieces *p)
 {
-	if (rc < 0)
-		fuse_reply_err(req, sw_err_to_errno(rc));
-	else
-		fuse_reply_buf(req, (const char *)bytes, n);
+	char *bytes = malloc(p->n_bytes);
+
+	if (!bytes) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	sw_pieces_copy(p, bytes);
+	fuse_reply_buf(req, bytes, p->n_bytes);
+	free(bytes);
 }
 
-static int read_snap_row(struct sw_mount *m, struct sw_inode *i, uint64_t offset, uint8_t *out, size_t n,
-			 size_t *got)
+/* The kernel copies them from where they lie, before this returns. */
+static void reply_pieces(fuse_req_t req, const struct sw_pieces *p)
+{
+	struct iovec v[REPLY_PIECES_MAX];
+
+	if (p->n > REPLY_PIECES_MAX) {
+		reply_copied(req, p);
+		return;
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		/* It takes a plain pointer but does not write through it. */
+		union {
+			const void *from;
+			void *to;
+		} cast = {p->v[i].p};
+
+		v[i] = (struct iovec){cast.to, p->v[i].n};
+	}
+	fuse_reply_iov(req, v, (int)p->n);
+}
+
+static int read_snap_row(struct sw_mount *m, struct sw_inode *i, uint64_t offset, size_t n,
+			 struct sw_pieces *out)
 {
 	struct sw_inode_name name;
-	struct sw_reader r;
 	struct sw_snap *snap;
 	struct sw_row row;
 	int rc = sw_snapdir_open(m->db, i->snap, &snap);
 
-	*got = 0;
 	if (rc == 0)
-		rc = sw_snap_read(snap, &r);
+		rc = sw_snap_read(snap, &out->reader);
 	if (rc < 0)
 		return rc;
 	sw_inode_name(&m->inodes, i, &name);
-	rc = sw_state_row(r.nodes, &r.head.state, name.table, name.key, &row);
-	if (rc == 0 && row.is_blob) {
-		rc = sw_blob_read(r.nodes, &row.blob, offset, out, n, got);
-	} else if (rc == 0 && offset < row.size) {
-		*got = n < row.size - offset ? n : (size_t)(row.size - offset);
-		memcpy(out, row.bytes.p + offset, *got);
-	}
-	sw_reader_end(&r);
-	return rc;
+	rc = sw_state_row(out->reader.nodes, &out->reader.head.state, name.table, name.key, &row);
+	return rc < 0 ? rc : sw_pieces_add_row(out, &row, offset, n);
 }
 
 void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_open *o = sw_open_of(fi);
-	uint8_t *bytes;
-	size_t got = 0;
+	struct sw_pieces pieces;
 	int rc;
 
 	(void)ino;
@@ -231,17 +251,19 @@ void sw_ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 		sw_control_read(m, req, o, size, offset);
 		return;
 	}
-	bytes = malloc(size ? size : 1);
-	if (!bytes)
-		rc = SW_ENOMEM;
-	else if (o->inode->type == SW_NODE_ROW)
-		rc = sw_handle_read(sw_node_work(m, o->inode), &o->handle, (uint64_t)offset, bytes, size, &got);
+	sw_pieces_init(&pieces);
+	if (o->inode->type == SW_NODE_ROW)
+		rc = sw_handle_read(sw_node_work(m, o->inode), &o->handle, (uint64_t)offset, size,
+				    &pieces);
 	else if (o->inode->type == SW_NODE_CONFLICT_FILE)
-		rc = sw_conflicts_read(m, o, (uint64_t)offset, bytes, size, &got);
+		rc = sw_conflicts_read(m, o, (uint64_t)offset, size, &pieces);
 	else
-		rc = read_snap_row(m, o->inode, (uint64_t)offset, bytes, size, &got);
-	reply_bytes(req, rc, bytes, got);
-	free(bytes);
+		rc = read_snap_row(m, o->inode, (uint64_t)offset, size, &pieces);
+	if (rc < 0)
+		fuse_reply_err(req, sw_err_to_errno(rc));
+	else
+		reply_pieces(req, &pieces);
+	sw_pieces_fini(&pieces);
 }
 
 /* The kernel has kept the bytes of an append where it took the end to be. Elsewhere others may have

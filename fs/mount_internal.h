@@ -173,8 +173,8 @@ int sw_conflicts_lookup_emptied(struct sw_mount *m, const struct sw_inode *dir, 
 				struct sw_inode **out) SW_MUST_CHECK;
 void sw_conflicts_stat(struct sw_mount *m, const struct sw_inode *i, struct stat *st);
 int sw_conflicts_open(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
-int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, uint8_t *out, size_t n,
-		      size_t *got) SW_MUST_CHECK;
+int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, size_t n,
+		      struct sw_pieces *out) SW_MUST_CHECK;
 int sw_conflicts_opendir(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
 /* The entry of an open directory with that many before it: 1 with its name and the number of the next, or 0. */
 int sw_conflicts_entry(struct sw_mount *m, const struct sw_open *o, uint64_t from,

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "tests/lib/content.h"
+#include "tests/lib/read.h"
 
 #define ROW_MAX ((size_t)1 << 20)
 #define TICK_MS 100 /* this is called so often */
@@ -203,15 +204,13 @@ bool sim_work_is_idle(struct sim *s, size_t at)
 bool sim_work_view(struct sw_work *work, size_t row, struct sw_buf *out)
 {
 	struct sw_handle h;
-	size_t got = 0;
 	int rc = sw_work_open_row(work, sim_table(row), sim_key(row), 0, 0, &h);
 
 	if (rc == SW_ENOTFOUND || rc == SW_ENOTDIR)
 		return false;
 	TEST_OK(rc);
 	assert_non_null(sw_buf_reserve(out, ROW_MAX));
-	TEST_OK(sw_handle_read(work, &h, 0, out->p, ROW_MAX, &got));
-	out->n = got;
+	out->n = test_read(work, &h, 0, out->p, ROW_MAX);
 	sw_handle_release(work, &h);
 	return true;
 }

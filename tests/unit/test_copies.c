@@ -3,6 +3,7 @@
 
 #include "core/copies.h"
 #include "tests/lib/dbs.h"
+#include "tests/lib/read.h"
 
 struct set {
 	struct test_db t;
@@ -85,7 +86,7 @@ static const char *shows(struct sw_work *w, const char *key)
 	text[0] = '\0';
 	if (sw_work_open_row(w, T, sw_view_str(key), 0, 0, &h) < 0)
 		return text;
-	TEST_OK(sw_handle_read(w, &h, 0, text, sizeof(text) - 1, &got));
+	got = test_read(w, &h, 0, text, sizeof(text) - 1);
 	sw_handle_release(w, &h);
 	text[got] = '\0';
 	return text;
@@ -297,7 +298,7 @@ static void what_is_discarded_leaves_nothing(void **state)
 	write_row(s.w, "r", "new");
 	TEST_OK(sw_work_commit(s.w, sw_view("", 0), &id));
 	TEST_OK(sw_db_tidy(s.t.db));
-	TEST_OK(sw_handle_read(sw_copy_work(y), &h, 0, text, sizeof(text), &got));
+	got = test_read(sw_copy_work(y), &h, 0, text, sizeof(text));
 	assert_memory_equal(text, "mine", got);
 	assert_true(has_records(&s));
 	test_verify(&s.t);

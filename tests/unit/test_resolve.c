@@ -5,6 +5,7 @@
 #include "core/conflicts.h"
 #include "core/work.h"
 #include "tests/lib/pair.h"
+#include "tests/lib/read.h"
 #include "tests/lib/rng.h"
 
 static uint64_t seed;
@@ -664,14 +665,14 @@ static void an_edit_that_is_stale_when_it_is_committed(void **state)
 	assert_int_equal(settle(&p.a, a), 3);
 	/* What the mount shows is theirs. */
 	TEST_OK(sw_work_open_row(a, sw_view_str("t"), sw_view_str("edit"), 0, 0, &h));
-	TEST_OK(sw_handle_read(a, &h, 0, text, sizeof(text), &got));
+	got = test_read(a, &h, 0, text, sizeof(text));
 	assert_int_equal(got, 6);
 	assert_memory_equal(text, "theirs", 6);
 	sw_handle_release(a, &h);
 	TEST_OK(sw_work_stat(a, sw_view_str("t"), sw_view_str("deletion"), &attr));
 	assert_int_equal(sw_work_stat(a, sw_view_str("t"), sw_view_str("deleted"), &attr),
 			 SW_ENOTFOUND);
-	TEST_OK(sw_handle_read(a, &reader, 0, text, sizeof(text), &got)); /* has what it had */
+	got = test_read(a, &reader, 0, text, sizeof(text)); /* has what it had */
 	assert_int_equal(got, 4);
 	sw_handle_release(a, &reader);
 	pair_sync(&p);
@@ -747,7 +748,7 @@ static void a_writer_sees_what_stands_there_after_its_edit_was_dropped(void **st
 	pair_sync(&p);
 	p.a.env.now_ms += 100;
 	assert_int_equal(settle(&p.a, a), 1);
-	TEST_OK(sw_handle_read(a, &h, 0, text, sizeof(text), &got));
+	got = test_read(a, &h, 0, text, sizeof(text));
 	assert_int_equal(got, 6);
 	assert_memory_equal(text, "theirs", 6);
 	TEST_OK(sw_handle_write(a, &h, 6, false, sw_view_str(" and mine")));

@@ -12,6 +12,7 @@
 #include "core/schema_ops.h"
 #include "core/schemas.h"
 #include "tests/lib/dbs.h"
+#include "tests/lib/read.h"
 
 #define SCHEMA                                                                                     \
 	"CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n > 0), up REFERENCES "  \
@@ -94,7 +95,7 @@ static void shows_in(struct sw_work *w, const char *table, const char *key, cons
 	assert_int_equal(rc, want ? 0 : SW_ENOTFOUND);
 	if (!want)
 		return;
-	TEST_OK(sw_handle_read(w, &h, 0, text, sizeof(text) - 1, &got));
+	got = test_read(w, &h, 0, text, sizeof(text) - 1);
 	text[got] = '\0';
 	sw_handle_release(w, &h);
 	assert_string_equal(text, want);
