@@ -245,6 +245,10 @@ write_tomorrow() {
 	reads 1 r tomorrow
 	grep -q "signed again" "$(store "$N")/log"
 	until_true 30 holds_none "$N"
+	# It is told that its clock is off, and says so; the others are not.
+	grep -E "the clock of this machine is 3[56][0-9]{2} s ahead of those of its peers; set it$" "$(store "$N")/log"
+	"$sf" status "$(point "$N")" | grep -E "^clock     this machine's is 3[56][0-9]{2} s ahead of those of its peers; set it$"
+	[ "$("$sf" status "$(point 1)" | grep -c '^clock ')" = 0 ]
 }
 
 @test "MissingAdvertRepair: who was killed when a commit was told of gets it without another write" {

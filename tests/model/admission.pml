@@ -2,7 +2,7 @@
  * Admission, clocks and durability of core/FORMAT.md, sections 8, 9 and 13. Peer 0 made the database; 1 and 2 are let in by
  * grants, but sign whatever they like at any time. The clock of peer 2 is ahead by more than the others accept. Peers take commits
  * in any order that puts parents first, store them, tell others what they have, and crash. Below every assertion stands the name
- * that section 14 gives it. Order and outcome are in fold.pml.
+ * that section 15 gives it. Order and outcome are in fold.pml.
  *
  * Each #ifdef breaks one rule; tests/model/check expects the invariant that it names to fail. It runs:
  *

@@ -1,7 +1,7 @@
 /*
  * Order, outcome and state of core/FORMAT.md, sections 8 to 12: peers sign commits on what they have seen and take those of
  * others in any order that puts parents first. All histories of COMMITS commits by three peers are looked at, with all stamps,
- * and all ways to hand them on. Below every assertion stands the name that section 14 gives it.
+ * and all ways to hand them on. Below every assertion stands the name that section 15 gives it.
  *
  * What is left out: a cell is a row that is written whole, or one column of it, and a value is a small number; 0 is absent. Tables,
  * modes and tags have the last writer's value by the same order. Who may write, the clocks and the disk are in admission.pml.

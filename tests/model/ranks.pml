@@ -1,7 +1,7 @@
 /*
  * Members of core/FORMAT.md, section 10: the creator, 0, has let two admins, 1 and 2, and a writer, 3, in. Then they sign what
  * they like, on top of whatever they like, and every such history is judged. The first commit is not among those of the model:
- * everything has it in its past. Below every assertion stands the name that section 14 gives it.
+ * everything has it in its past. Below every assertion stands the name that section 15 gives it.
  *
  * Each #ifdef breaks one rule; tests/model/check expects the invariant that it names to fail. It runs:
  *
