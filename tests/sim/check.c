@@ -131,8 +131,8 @@ static void check_parents(struct sim *s, size_t at, const struct sw_commit *c)
 		size_t parent = sim_find_commit(s, &c->parents[i]);
 
 		if (!parent || !bit_get(&s->nodes[at].has, parent - 1))
-			sim_fail(s, "past_is_here",
-				 "node %zu holds a commit without its parent", at);
+			sim_fail(s, "past_is_here", "node %zu holds a commit without its parent",
+				 at);
 		if (s->commits[parent - 1].stamp >= c->stamp)
 			sim_fail(s, "order_extends_causality",
 				 "node %zu holds a commit that is not after its parent", at);

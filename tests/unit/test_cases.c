@@ -305,6 +305,50 @@ static void case_08_a_late_commit_costs_what_it_touches(void **state)
 	assert_true(large <= 3 * small);
 }
 
+/* Bytes of trees that commits make which cross a longer history, when they come in batches of so
+ * many. */
+static size_t cost_of_crossing(size_t batch)
+{
+	struct sw_hash here, there;
+	struct pair p;
+	size_t before;
+
+	pair_open(&p);
+	p.b.env.env.checkpoint_commits = UINT64_MAX;
+	here = there = p.grant;
+	for (uint64_t i = 0; i < 500; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%04llu", (unsigned long long)i);
+		here = pair_add(&p, 0, MS(10 + 10 * i), &here, SW_MODE_MERGE,
+				test_row_op(key, NULL, "here"));
+	}
+	pair_sync(&p);
+	for (uint64_t i = 0; i < 100; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%04llu", (unsigned long long)(5 * i));
+		there = pair_add(&p, 1, MS(11 + 50 * i), &there, SW_MODE_MERGE,
+				 test_row_op(key, NULL, "there"));
+	}
+	before = sw_memtable_bytes(p.b.db->memtable);
+	test_pull(&p.b, &p.a, batch);
+	before = sw_memtable_bytes(p.b.db->memtable) - before;
+	assert_true(pair_same_head(&p));
+	pair_close(&p);
+	return before;
+}
+
+static void a_batch_writes_each_tree_once(void **state)
+{
+	size_t each = cost_of_crossing(1), all = cost_of_crossing(2000);
+
+	(void)state;
+	if (10 * all > each)
+		print_error("%zu bytes one by one, %zu together\n", each, all);
+	assert_true(10 * all <= each);
+}
+
 static uint64_t last_stamp(struct test_db *t)
 {
 	struct sw_cursor c = {0};
@@ -902,6 +946,7 @@ int main(void)
 	    cmocka_unit_test(case_06_a_new_layout_and_an_edit_meet),
 	    cmocka_unit_test(case_07_one_record_per_branch_however_long),
 	    cmocka_unit_test(case_08_a_late_commit_costs_what_it_touches),
+	    cmocka_unit_test(a_batch_writes_each_tree_once),
 	    cmocka_unit_test(case_13_a_laptop_from_2036_is_not_cut_off),
 	    cmocka_unit_test(what_is_out_keeps_what_it_stands_on),
 	    cmocka_unit_test(what_may_have_been_sent_is_not_signed_again),

@@ -209,15 +209,16 @@ static void a_thousand_crossing_commits(void **state)
 	printf("converged in %llu virtual ms, ", (unsigned long long)net_converge(&net, 10000));
 	for (size_t i = 0; i < 5; i++)
 		sum += n_batches(&net, i);
-	printf("%llu KiB, %llu batches\n", (unsigned long long)net.n_bytes / KIB, (unsigned long long)sum);
+	printf("%llu KiB, %llu batches\n", (unsigned long long)net.n_bytes / KIB,
+	       (unsigned long long)sum);
 	net_run(&net, 1000);
 	assert_true(sum < 200);
 	net_fini(&net);
 }
 
 /*
- * What comes while an answer is on its way, or being stored, goes with the next one: so a burst costs a batch for each round trip that it
- * lasts, however many commits it has.
+ * What comes while an answer is on its way, or being stored, goes with the next one: so a burst
+ * costs a batch for each round trip that it lasts, however many commits it has.
  */
 static void a_burst_is_few_batches(void **state)
 {
@@ -236,7 +237,8 @@ static void a_burst_is_few_batches(void **state)
 		net_put(&net, 0, "a", text);
 	}
 	net_converge(&net, 1000);
-	printf("%llu batches for a hundred commits at once\n", (unsigned long long)(n_batches(&net, 1) - before));
+	printf("%llu batches for a hundred commits at once\n",
+	       (unsigned long long)(n_batches(&net, 1) - before));
 	assert_in_range(n_batches(&net, 1) - before, 1, 2);
 	before = n_batches(&net, 1);
 	for (int i = 0; i < 400; i++) {
@@ -245,7 +247,8 @@ static void a_burst_is_few_batches(void **state)
 		net_run(&net, 1);
 	}
 	net_converge(&net, 1000);
-	printf("%llu batches for one in each of 400 ms\n", (unsigned long long)(n_batches(&net, 1) - before));
+	printf("%llu batches for one in each of 400 ms\n",
+	       (unsigned long long)(n_batches(&net, 1) - before));
 	assert_in_range(n_batches(&net, 1) - before, 5, 400 / 40 + 2);
 	net_fini(&net);
 }
