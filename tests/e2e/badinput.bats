@@ -165,21 +165,17 @@ setup_good() {
 
 @test "a key, and a store, that this user may not read" {
 	[ "$(id -u)" = 0 ] || skip "only root can be somebody else"
-	local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-	# Not below the directory of the test, which is root's alone.
-	rmdir "$A" "$B" "$C" "$DIR"
-	DIR=$(mktemp -d /tmp/mounts.XXXXXX)
-	chmod 755 "$DIR"
+	dir_for_others
 	"$sf" init "$DIR/s" >/dev/null
-	run "${nobody[@]}" "$sf" log "$DIR/s"
+	run "${NOBODY[@]}" "$sf" log "$DIR/s"
 	echo "$output"
 	[ "$status" = 1 ]
 	is_sentence "$output"
 	[[ $output == *"$DIR/s"*ermission* ]]
 	chown -R 65534 "$DIR/s"
-	"${nobody[@]}" "$sf" log "$DIR/s"
+	"${NOBODY[@]}" "$sf" log "$DIR/s"
 	chown 0 "$DIR/s/key"
-	run "${nobody[@]}" "$sf" log "$DIR/s"
+	run "${NOBODY[@]}" "$sf" log "$DIR/s"
 	echo "$output"
 	[ "$status" = 1 ]
 	is_sentence "$output"

@@ -127,6 +127,18 @@ fails() {
 	fails 1 "commit|record|tree" "$sf" verify "$DIR/s"
 }
 
+@test "long work shows how it goes on a terminal, and nothing in a pipe" {
+	"$sf" init "$DIR/s" >/dev/null
+	seq 1000 | awk '{ printf "{\"id\":%d}\n", $1 }' >"$DIR/rows.jsonl"
+	on_a_terminal() { script -qec "$*" /dev/null </dev/null 3>&-; }
+	on_a_terminal "$sf" import "$DIR/s" --table t "$DIR/rows.jsonl" | grep "rows \.\.\."
+	on_a_terminal "$sf" verify "$DIR/s" | grep "checking $DIR/s \.\.\."
+	sed -i 's/}/,"n":1}/' "$DIR/rows.jsonl"
+	"$sf" import "$DIR/s" --table t "$DIR/rows.jsonl" >/dev/null 2>"$DIR/said"
+	"$sf" verify "$DIR/s" >/dev/null 2>>"$DIR/said"
+	[ ! -s "$DIR/said" ]
+}
+
 error_of() { "$sf" status "$1" --json | jq -r .error; }
 has_error() { [ -n "$(error_of "$1")" ]; }
 has_no_error() { [ -z "$(error_of "$1")" ]; }

@@ -45,12 +45,15 @@ invite_from() { "$sf" invite "$1" | tail -n 1; }
 	until_true 20 up "$DIR/c" "$PEER"
 	until_true 20 same_head "$DIR/a" "$DIR/c"
 	until_true 20 has_peers "$DIR/c" "$a" "$(url_of "$DIR/b")"
-	# Its container is made again, with the ticket that was used.
+	# Its container is made again at the same address, with the ticket that was used.
+	local url
+	url=$(url_of "$DIR/b")
 	kill "$b"
 	wait "$b"
 	echo '{"id":2}' | "$sf" import "$DIR/a" --table t -
-	run_peer "$DIR/b" INIT_PEER="$(cat "$DIR/ticket")" BOOTSTRAP_PEERS="$a" -- --advertise tcp://db.example:1
+	run_peer "$DIR/b" PORT="${url##*:}" INIT_PEER="$(cat "$DIR/ticket")" BOOTSTRAP_PEERS="$a" -- --advertise tcp://db.example:1
 	until_true 20 up "$DIR/b" "$PEER"
+	[ "$(url_of "$DIR/b")" = "$url" ]
 	until_true 20 same_head "$DIR/a" "$DIR/b"
 }
 

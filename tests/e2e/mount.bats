@@ -53,6 +53,26 @@ load mounts
 	listed_as_they_are "$A"
 }
 
+@test "control files say what the commands say, and a line written into one commits" {
+	require_fuse
+	"$sf" mount "$A" --store "$DIR/store-A" --settle 60000 2>"$DIR/said"
+	grep "history is in .commits, .* status in .swarm" "$DIR/said"
+	mkdir "$A/t"
+	echo one >"$A/t/r"
+	echo "by a file" >"$A/.swarm/commit"
+	[ "$("$sf" log "$A" -n 1 --json | jq -r .message)" = "by a file" ]
+	[ "$(cat "$A/.swarm/commit")" = "$("$sf" log "$A" -n 1 --json | jq -r .id)" ]
+	[ "$(cat "$A/.swarm/head")" = "$(head_of "$A")" ]
+	[ "$(cat "$A/.swarm/peers")" = "$("$sf" peers "$A")" ]
+	diff <(grep -v '^memory' "$A/.swarm/status") <("$sf" status "$A" | grep -v '^memory')
+	local field
+	for field in id time author parent state signature; do
+		grep "^$field  *[0-9a-fTZ.:-]*\$" "$A/.commits/HEAD/.commit"
+	done
+	diff "$A/.commits/HEAD/.commit" <("$sf" show "$A" HEAD)
+	diff "$A/.commits/HEAD/.diff" <("$sf" diff "$A" HEAD)
+}
+
 @test "diff -r of two snapshots names exactly the rows that changed" {
 	require_fuse
 	mount_a --settle 60000

@@ -39,6 +39,17 @@ stop_serving() {
 	[[ $pid != [0-9]* ]] || ! kill "$pid" || until_true 20 ends "$pid"
 }
 
+# The directory of the test is root's alone; this makes one instead that others may look into.
+dir_for_others() {
+	rmdir "$A" "$B" "$C" "$DIR"
+	DIR=$(mktemp -d /tmp/mounts.XXXXXX)
+	A=$DIR/A
+	chmod 755 "$DIR"
+}
+# What runs a command as somebody without rights.
+# shellcheck disable=SC2034 # by those who load this
+NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+
 # A mount test may be skipped only where mounting cannot work; tests/run checks that.
 require_fuse() {
 	[ -c /dev/fuse ] && [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "no usable /dev/fuse"

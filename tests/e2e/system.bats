@@ -10,6 +10,8 @@ as_installed() {
 }
 # A plain "!" does not fail a test.
 not() { ! "$@"; }
+# How many ports the process of a mount listens at.
+ports_of() { ss -Hltnp | grep -c "pid=$(pid_of "$1"),"; }
 options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 
 @test "-o: what the kernel does, what swarmfs does, and what is for others" {
@@ -34,9 +36,12 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	require_fuse
 	"$sf" mount "$A" -o "store=$DIR/store-A,listen=tcp://127.0.0.1:0,listen=ipc:///$DIR/sock,settle=50"
 	[ "$("$sf" status "$A" --json | jq -r '.store, (.listen | length)' | tr '\n' ' ')" = "$DIR/store-A 2 " ]
+	[ "$(ports_of "$A")" = 1 ]
 	mkdir "$A/t"
 	echo 1 >"$A/t/r"
 	"$sf" mount "$B" -o "store=$DIR/store-B,peer=$(ticket),ro"
+	# Who was not told to listen lets nobody in.
+	[ "$(ports_of "$B")" = 0 ]
 	until_same "$A" "$B"
 	[ "$(cat "$B/t/r")" = 1 ]
 	# Nothing is written there, but what others write arrives.
@@ -66,6 +71,31 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	[ "$("$sf" status "$A" --json | jq -r .store)" = "$s" ]
 	"$sf" umount "$A"
 	not_mounted "$A"
+}
+
+@test "a user without rights mounts through fusermount3, with the store below the own data" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can be somebody else"
+	dir_for_others
+	cp "$sf" "$DIR/swarmfs"
+	install -d -o 65534 -g 65534 "$DIR/m p" "$DIR/data"
+	cat >"$DIR/go" <<-'END'
+		set -eux
+		cd "$DIR"
+		./swarmfs mount "m p"
+		mkdir "m p/t"
+		echo 1 >"m p/t/r"
+		[ "$(stat -c '%u %g' "m p/t/r")" = "65534 65534" ]
+		./swarmfs commit "m p" -m one
+		./swarmfs umount "m p"
+	END
+	export DIR
+	run unshare --mount sh -c 'mknod -m 666 "$DIR/device" c 10 229 && mount --bind "$DIR/device" /dev/fuse || exit 77
+		XDG_DATA_HOME=$DIR/data exec "$@"' sh "${NOBODY[@]}" sh "$DIR/go" 3>&-
+	echo "$output"
+	[ "$status" != 77 ] || skip "no device can be made here"
+	[ "$status" = 0 ]
+	[ "$("$sf" log "$DIR/data/swarmfs/tmp-${DIR#/tmp/}-m\\x20p" -n 1 --json | jq -r .message)" = one ]
 }
 
 @test "mount(8) and a line of fstab" {
