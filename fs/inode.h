@@ -77,7 +77,7 @@ struct sw_inode {
 	size_t table_n, key_n;
 	size_t n_open;
 	struct sw_handle handle; /* ROW that is open, held, or an orphan that was open: its file */
-	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went here; 0: never */
+	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went; 0: not since its time was set */
 	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	/* These stay: */
 	uint64_t id;
@@ -193,7 +193,7 @@ bool sw_inode_handle(struct sw_inodes *t, struct sw_inode *i, struct sw_handle *
 void sw_inode_told_stale(struct sw_inodes *t, const struct sw_inode *i);
 bool sw_inode_was_stale(struct sw_inodes *t, const struct sw_inode *i);
 void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h);
-/* An entry of a table came or went here and now. */
+/* An entry of a table came or went now, or, with 0, the table was given a time of its own. */
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
 
 /* Append what each snapshot that the kernel knows by a name stands for: struct sw_snap_known. */

@@ -12,11 +12,6 @@ static void reply_rc(fuse_req_t req, int rc)
 	fuse_reply_err(req, rc < 0 ? sw_err_to_errno(rc) : 0);
 }
 
-static int64_t now_ns(const struct sw_mount *m)
-{
-	return (int64_t)(sw_env_wall_ms(sw_db_env(m->db)) * 1000000);
-}
-
 /* Why nothing can be made or removed in a directory that is not a table. */
 static int refuse_in(const struct sw_inode *dir)
 {
@@ -118,7 +113,7 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		rc = sw_work_unlink(sw_node_work(m, dir), table.table, sw_view_str(name));
 	if (rc == 0) {
 		sw_inode_unlink(&m->inodes, dir->copy, table.table, sw_view_str(name));
-		sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
+		sw_inode_touch(&m->inodes, dir->copy, table.table, sw_mount_now_ns(m));
 	}
 	reply_rc(req, rc);
 }
@@ -180,8 +175,8 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 		forget_kept(m, dir->copy, to.table, sw_view_str(new_name));
 		forget_kept(m, dir->copy, from.table, sw_view_str(name));
 	}
-	sw_inode_touch(&m->inodes, dir->copy, from.table, now_ns(m));
-	sw_inode_touch(&m->inodes, dir->copy, to.table, now_ns(m));
+	sw_inode_touch(&m->inodes, dir->copy, from.table, sw_mount_now_ns(m));
+	sw_inode_touch(&m->inodes, dir->copy, to.table, sw_mount_now_ns(m));
 	return 0;
 }
 
@@ -294,7 +289,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 		reply_rc(req, rc);
 		return;
 	}
-	sw_inode_touch(&m->inodes, dir->copy, table.table, now_ns(m));
+	sw_inode_touch(&m->inodes, dir->copy, table.table, sw_mount_now_ns(m));
 	e.ino = i->id;
 	sw_node_timeouts(m, i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_create(req, &e, fi) < 0) {
@@ -307,7 +302,7 @@ static const int64_t *wanted_mtime(const struct sw_mount *m, const struct stat *
 				   int64_t *buf)
 {
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
-		*buf = now_ns(m);
+		*buf = sw_mount_now_ns(m);
 	else if (to_set & FUSE_SET_ATTR_MTIME)
 		*buf = sw_time_ns(&st->st_mtim);
 	else

@@ -84,6 +84,11 @@ static void fill_times(struct stat *st, int64_t mtime_ns, int64_t ctime_ns)
 	st->st_ctim = sw_time_of_ns(ctime_ns);
 }
 
+int64_t sw_mount_now_ns(const struct sw_mount *m)
+{
+	return (int64_t)(sw_env_wall_ms(sw_db_env(m->db)) * 1000000);
+}
+
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st)
 {
 	st->st_mode = (attr->is_table ? S_IFDIR : S_IFREG) | attr->mode;

@@ -108,6 +108,8 @@ void sw_node_timeouts(struct sw_mount *m, const struct sw_inode *i, double *entr
 /* The same of a row that has a name, with attributes that are known. */
 void sw_row_stat_now(struct sw_mount *m, struct sw_inode *i, const struct sw_attr *attr, struct stat *st);
 void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct stat *st);
+/* The time of what happens now, as it is shown. */
+int64_t sw_mount_now_ns(const struct sw_mount *m);
 /* Notices */
 int sw_notifier_start(struct sw_mount *m) SW_MUST_CHECK;
 /*

@@ -233,8 +233,10 @@ static void row_changed(struct sw_mount *m, const struct sw_change *c)
 	sw_inode_orphan(&m->inodes, NULL, c->table, c->key);
 	if (dir)
 		sw_notify_entry(m, dir, c->key);
-	if (dir && c->existed != c->exists)
+	if (dir && c->existed != c->exists) {
+		sw_inode_touch(&m->inodes, NULL, c->table, sw_mount_now_ns(m));
 		sw_notify_inode(m, dir, false);
+	}
 }
 
 static void table_changed(struct sw_mount *m, const struct sw_change *c)
@@ -242,6 +244,8 @@ static void table_changed(struct sw_mount *m, const struct sw_change *c)
 	uint64_t id = sw_inode_id_of(&m->inodes, NULL, c->table, sw_view(NULL, 0));
 
 	if (c->kind == SW_CHANGE_TABLE_META) {
+		/* It comes after those of rows in the same commit. */
+		sw_inode_touch(&m->inodes, NULL, c->table, 0);
 		if (id)
 			sw_notify_inode(m, id, false);
 		return;

@@ -89,8 +89,13 @@ PY
 	[ "$("$sf" status "$A" --json | jq .conflicts)" = 0 ]
 }
 
+has_time() { [ "$(stat -c %y "$1")" = "$2" ]; }
+has_another_time() { [ "$(stat -c %y "$1")" != "$2" ]; }
+
 @test "a name that was missed, and one that is gone" {
 	two_mounts
+	local before
+	before=$(stat -c %y "$B/t")
 	[ ! -e "$B/t/new" ]
 	[ ! -e "$B/u" ]
 	[ -e "$B/t/r" ]
@@ -103,6 +108,15 @@ PY
 	until_true 5 [ -d "$B/u" ]
 	until_true 5 [ ! -e "$B/t/r" ]
 	[ "$(ls "$B/t")" = new ]
+	# Programs list a directory again when it has another time. One that is set stays until then.
+	until_true 5 has_another_time "$B/t" "$before"
+	touch -d "2001-02-03 04:05:06" "$A/t"
+	before=$(stat -c %y "$A/t")
+	until_same "$A" "$B"
+	until_true 5 has_time "$B/t" "$before"
+	echo 2 >"$A/t/unasked"
+	until_same "$A" "$B"
+	until_true 5 has_another_time "$B/t" "$before"
 	# The table goes while somebody stands in it.
 	cd "$B/u"
 	rmdir "$A/u"
