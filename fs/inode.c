@@ -701,6 +701,23 @@ void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view ta
 	pthread_mutex_unlock(&t->lock);
 }
 
+void sw_inode_touch_dir(struct sw_inodes *t, struct sw_inode *i, int64_t now_ns)
+{
+	pthread_mutex_lock(&t->lock);
+	i->touched_ns = now_ns;
+	pthread_mutex_unlock(&t->lock);
+}
+
+int64_t sw_inode_touched(struct sw_inodes *t, const struct sw_inode *i)
+{
+	int64_t touched_ns;
+
+	pthread_mutex_lock(&t->lock);
+	touched_ns = i->touched_ns;
+	pthread_mutex_unlock(&t->lock);
+	return touched_ns;
+}
+
 int sw_snapdir_new(const struct sw_order *order, uint64_t rank, uint64_t version, struct sw_snapdir **out)
 {
 	struct sw_snapdir *d = calloc(1, sizeof(*d));

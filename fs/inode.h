@@ -77,7 +77,7 @@ struct sw_inode {
 	size_t table_n, key_n;
 	size_t n_open;
 	struct sw_handle handle; /* ROW that is open, held, or an orphan that was open: its file */
-	int64_t touched_ns;	 /* TABLE, COPY: when an entry came or went; 0: not since its time was set */
+	int64_t touched_ns;	 /* ROOT_DIR, TABLE, COPY: when an entry came or went; 0: not since its time was set */
 	struct sw_conflict_node *conflict; /* CONFLICT_*: owned; else NULL */
 	/* These stay: */
 	uint64_t id;
@@ -195,6 +195,9 @@ bool sw_inode_was_stale(struct sw_inodes *t, const struct sw_inode *i);
 void sw_inode_hold(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h);
 /* An entry of a table came or went now, or, with 0, the table was given a time of its own. */
 void sw_inode_touch(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, int64_t now_ns);
+/* The same of any directory, and when that was last; 0: never. */
+void sw_inode_touch_dir(struct sw_inodes *t, struct sw_inode *i, int64_t now_ns);
+int64_t sw_inode_touched(struct sw_inodes *t, const struct sw_inode *i);
 
 /* Append what each snapshot that the kernel knows by a name stands for: struct sw_snap_known. */
 int sw_inodes_snaps(struct sw_inodes *t, struct sw_buf *out) SW_MUST_CHECK;

@@ -65,6 +65,8 @@ void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 	else if (rc == 0)
 		rc = sw_work_mkdir(sw_node_work(m, dir), sw_view_str(name), mode & SW_MODE_MASK);
 	if (rc == 0)
+		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
+	if (rc == 0)
 		rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
 	if (rc < 0)
 		reply_rc(req, rc);
@@ -90,8 +92,10 @@ void sw_ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		rc = refuse_in(dir);
 	else
 		rc = sw_work_rmdir(sw_node_work(m, dir), sw_view_str(name));
-	if (rc == 0)
+	if (rc == 0) {
 		sw_inode_unlink(&m->inodes, dir->copy, sw_view_str(name), sw_view(NULL, 0));
+		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
+	}
 	reply_rc(req, rc);
 }
 
@@ -135,8 +139,10 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 		rc = sw_work_exchange_tables(work, from, to);
 	else
 		rc = sw_work_rename_table(work, from, to);
-	if (rc == 0 && !sw_view_eq(from, to))
+	if (rc == 0 && !sw_view_eq(from, to)) {
 		sw_inode_rename_table(&m->inodes, dir->copy, from, to, flags & RENAME_EXCHANGE);
+		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
+	}
 	return rc;
 }
 
@@ -317,11 +323,8 @@ static int set_table(struct sw_mount *m, struct sw_inode *i, const struct sw_ino
 
 	if (mode || mtime)
 		rc = sw_work_set_table(sw_node_work(m, i), name->table, mode, mtime);
-	if (rc == 0 && mtime) {
-		pthread_mutex_lock(&m->inodes.lock);
-		i->touched_ns = 0;
-		pthread_mutex_unlock(&m->inodes.lock);
-	}
+	if (rc == 0 && mtime)
+		sw_inode_touch_dir(&m->inodes, i, 0);
 	return rc;
 }
 

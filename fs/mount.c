@@ -101,6 +101,15 @@ void sw_fill_row_stat(struct sw_mount *m, const struct sw_attr *attr, struct sta
 	fill_times(st, attr->mtime_ns, attr->ctime_ns);
 }
 
+/* Entries that came or went move the shown time, as on any file system. */
+static void show_touched(struct sw_mount *m, const struct sw_inode *i, struct sw_attr *attr)
+{
+	int64_t touched_ns = sw_inode_touched(&m->inodes, i);
+
+	if (touched_ns != 0 && touched_ns > attr->mtime_ns)
+		attr->mtime_ns = attr->ctime_ns = touched_ns;
+}
+
 static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_inode_name *name,
 		      struct stat *st)
 {
@@ -109,11 +118,7 @@ static int stat_table(struct sw_mount *m, struct sw_inode *i, const struct sw_in
 
 	if (rc < 0)
 		return rc;
-	/* Entries that came or went here move the shown time, as on any file system. */
-	pthread_mutex_lock(&m->inodes.lock);
-	if (i->touched_ns != 0 && i->touched_ns > attr.mtime_ns)
-		attr.mtime_ns = attr.ctime_ns = i->touched_ns;
-	pthread_mutex_unlock(&m->inodes.lock);
+	show_touched(m, i, &attr);
 	sw_fill_row_stat(m, &attr, st);
 	return 0;
 }
@@ -170,6 +175,8 @@ static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct st
 		attr.mode = 0644;
 	if (i->copy)
 		attr.mtime_ns = attr.ctime_ns = (int64_t)(sw_copy_made_ms(i->copy) * 1000000);
+	if (sw_node_has_tables(i))
+		show_touched(m, i, &attr);
 	sw_fill_row_stat(m, &attr, st);
 	if (i->type == SW_NODE_ALIAS)
 		st->st_mode = S_IFLNK | 0777;

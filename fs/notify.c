@@ -253,6 +253,8 @@ static void table_changed(struct sw_mount *m, const struct sw_change *c)
 	if (c->kind == SW_CHANGE_TABLE_REMOVED)
 		sw_inode_orphan(&m->inodes, NULL, c->table, sw_view(NULL, 0));
 	sw_notify_entry(m, FUSE_ROOT_ID, c->table);
+	sw_inode_touch_dir(&m->inodes, sw_inode_by_id(&m->inodes, FUSE_ROOT_ID), sw_mount_now_ns(m));
+	sw_notify_inode(m, FUSE_ROOT_ID, false);
 }
 
 void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,

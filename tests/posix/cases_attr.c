@@ -239,6 +239,20 @@ static void times_move(int d)
 	CALL(renameat(d, "t/r", d, "u/r"));
 	dir2 = look(d, "t");
 	TRUE(is_later(dir2.st_mtim, dir.st_mtim));
+	/* So do directories in it. */
+	dir = look(d, ".");
+	tick();
+	CALL(mkdirat(d, "v", 0755));
+	dir2 = look(d, ".");
+	TRUE(is_later(dir2.st_mtim, dir.st_mtim) && is_later(dir2.st_ctim, dir.st_ctim));
+	tick();
+	CALL(renameat(d, "v", d, "w"));
+	dir = look(d, ".");
+	TRUE(is_later(dir.st_mtim, dir2.st_mtim));
+	tick();
+	CALL(unlinkat(d, "w", AT_REMOVEDIR));
+	dir2 = look(d, ".");
+	TRUE(is_later(dir2.st_mtim, dir.st_mtim));
 	/* Reading changes none. */
 	a = look(d, "u/r");
 	posix_note_file(d, "u/r");
