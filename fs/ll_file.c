@@ -170,7 +170,7 @@ void sw_ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct sw_mount *m = sw_req_mount(req);
 	struct sw_inode *i = sw_inode_by_id(&m->inodes, ino);
-	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 	int rc;
 
 	if (i->type == SW_NODE_ROW)

@@ -63,6 +63,7 @@ load mounts
 	[ "$("$sf" log "$A" -n 1 --json | jq -r .message)" = "by a file" ]
 	[ "$(cat "$A/.swarm/commit")" = "$("$sf" log "$A" -n 1 --json | jq -r .id)" ]
 	[ "$(cat "$A/.swarm/head")" = "$(head_of "$A")" ]
+	[ "$(stat -f -c '%b %S' "$A")" = "$(stat -f -c '%b %S' "$DIR/store-A")" ]
 	[ "$(cat "$A/.swarm/peers")" = "$("$sf" peers "$A")" ]
 	diff <(grep -v '^memory' "$A/.swarm/status") <("$sf" status "$A" | grep -v '^memory')
 	local field
@@ -103,6 +104,42 @@ load mounts
 	run bash -c "echo x >'$A/file'"; [[ $output == *"not permitted"* ]]
 	run mv -n "$A/t/r" "$A/.commits/latest/"; [ "$status" -ne 0 ]
 	[ "$(cat "$A/t/r")" = x ]
+}
+
+@test "nothing in a snapshot can be changed, in any way" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo two >"$A/t/r"
+	"$sf" commit "$A" -m rows
+	python3 - "$A" <<'PY'
+import errno, os, sys
+a = sys.argv[1]
+snap = a + "/.commits/" + os.readlink(a + "/.commits/HEAD")
+table, row = snap + "/t", snap + "/t/r"
+def refused(call, *args):
+    try:
+        call(*args)
+    except OSError as e:
+        assert e.errno == errno.EROFS, (call, args, e)
+    else:
+        raise AssertionError((call, args))
+for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+    refused(os.open, row, flags)
+for new in (table + "/new", snap + "/new", a + "/.commits/new"):
+    refused(os.open, new, os.O_WRONLY | os.O_CREAT)
+    refused(os.mkdir, new)
+for there in (row, table, snap, snap + "/.commit"):
+    refused(os.chmod, there, 0o600)
+    refused(os.chown, there, -1, 0)
+    refused(os.utime, there, (1, 1))
+for there in (row, snap + "/.commit", a + "/.commits/latest"):
+    refused(os.unlink, there)
+refused(os.truncate, row, 0)
+refused(os.rmdir, table)
+refused(os.rmdir, snap)
+assert open(row).read() == "two\n"
+PY
 }
 
 @test "rename, exchange and unlink keep what is open" {

@@ -154,6 +154,13 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 	start
 	one_edit "t/q.json t/r.json" mv "$A/t/r.json" "$A/t/q.json"
 	[ "$(ls -A "$A/t")" = q.json ]
+	# So is what changes places, on both sides.
+	echo other >"$A/t/s.json"
+	commit_all
+	one_edit "t/q.json t/s.json" python3 -c 'import ctypes, os, sys
+q, s = (os.fsencode(f"{sys.argv[1]}/{name}.json") for name in "qs")
+assert ctypes.CDLL(None).renameat2(-100, q, -100, s, 2) == 0' "$A/t"
+	[ "$(cat "$A/t/q.json")" = other ]
 }
 
 @test "rsync -a, cp -a and tar x, and a second rsync makes no commit" {
@@ -291,16 +298,18 @@ os.replace(d + "/tmpq3x9", d + "/r.json")' "$A/t"
 
 @test "what came and went leaves nothing" {
 	start
-	local before
+	local before name
 	before=$(count_of "$A")
 	touch "$A/t/4913"
 	rm "$A/t/4913"
-	echo x >"$A/t/.r.json.swp"
-	echo x >"$A/t/r.json~"
+	for name in .r.json.swp .r.json.swo r.json~ '.#r.json' '#r.json#' .fuse_hidden0001; do echo x >"$A/t/$name"; done
 	cat "$A/t/r.json" >"$A/t/copy"
 	rm "$A/t/copy"
 	commit_all
 	[ "$(count_of "$A")" = "$before" ]
+	"$sf" status "$A" | grep "0 rows written and not committed yet, 6 of editors"
+	# Others that look alike are rows.
+	one_edit "t/.hidden t/123 t/x.swp t/~x" bash -c 'cd "$0" && for name in .hidden 123 x.swp "~x"; do echo x >"$name"; done' "$A/t"
 }
 
 @test "mmap" {
