@@ -40,6 +40,8 @@ PY
 	until_true 20 in_sync "$A"
 	until_true 20 in_sync "$B"
 	[ "$(metric "$B" peer_up)" = 1.0 ]
+	"$sf" status "$B" --json | jq -e '.pid and .head.count and .head.line and .head.root and
+		(.peers[0] | .key and .state == "in-sync" and .lag_commits == 0 and .lag_ms == 0)'
 	[ "$(metric "$B" commits)" = "$(count_of "$A").0" ]
 	[ "$(metric "$B" received_commits_total)" = "$(count_of "$A").0" ]
 	grep -q "^swarmfs_peer_up{key=\"[0-9a-f]*\",address=\"tcp://127.0.0.1:[0-9]*\"} 1$" "$B/.swarm/metrics"
