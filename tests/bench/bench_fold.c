@@ -1,15 +1,17 @@
 /*
  * What a commit from elsewhere costs the database alone, by the length of the history that it
- *enters: no network, no file system, every step durable.
+ * enters: no network, no file system, every step durable.
  *
  *	forward  a commit on top of everything: the fast-forward
  *	late     a commit stamped before most of the history, on a row that was written often since
+ *	again    a commit on top, on a row of which a late one has left a conflict
  *	snapshot the state as of a commit anywhere in the history
  *	recent   the same of one of the last hundred commits
  *
- * The history has one author and overwrites the same rows again and again, ten times each. Beside
- *the two, from the same run and directory: one synchronous LMDB put. Time that grows with the
- *history is time that should not.
+ * The history has one author and overwrites the same rows again and again, ten times each unless
+ * --versions says otherwise: `late` and `again` fold their row again, and so depend on that. Beside
+ * them, from the same run and directory: one synchronous LMDB put. Time that grows with the history
+ * is time that should not.
  */
 #include <getopt.h>
 #include <limits.h>
@@ -22,10 +24,12 @@
 #include "measure.h"
 #include "tests/lib/rng.h"
 
-#define WRITES_PER_ROW 10
-#define BATCH          2000
-#define TEXT_SIZE      160
-#define N_SAMPLES      50
+#define VERSIONS     10
+#define BATCH        2000
+#define TEXT_SIZE    160
+#define N_SAMPLES    50
+#define FORWARD_STEP 31 /* between the rows of samples */
+#define LATE_STEP    37
 #define HISTORY                                                                                    \
 	((uint64_t)5000                                                                            \
 	 << 16) /* stamps: in less than the allowed skew, so that none lies in the future */
@@ -38,7 +42,8 @@ static struct {
 	struct sw_identity *regular, *late;
 	struct sw_hash grant, tip;
 	uint64_t begin; /* stamp before the history */
-	size_t n_rows, n_versions;
+	size_t n_rows;
+	size_t *versions; /* of each row */
 } b = {.report = {.unit_ns = 1000000, .unit = "ms"}};
 
 struct made {
@@ -124,11 +129,10 @@ static void receive(struct made *m, size_t n)
 /* Commit k of the history. */
 static void make_regular(struct made *m, size_t k, size_t n)
 {
-	size_t version = k / b.n_rows + 1;
+	size_t row = k % b.n_rows, version = ++b.versions[row];
 
-	make(m, b.regular, &b.tip, b.begin + MS(100) + HISTORY / (n + 1) * k, k % b.n_rows,
-	     version - 1, version, &b.tip);
-	b.n_versions = version;
+	make(m, b.regular, &b.tip, b.begin + MS(100) + HISTORY / (n + 1) * k, row, version - 1,
+	     version, &b.tip);
 }
 
 static void fill(size_t n)
@@ -145,17 +149,15 @@ static void fill(size_t n)
 	}
 }
 
-static void time_forward(struct samples *s)
+/* A commit on top, of each of some rows: i * step modulo their number. */
+static void time_forward(struct samples *s, uint64_t at, size_t step)
 {
-	uint64_t at = b.begin + MS(100) + HISTORY;
-
 	for (size_t i = 0; i < N_SAMPLES; i++) {
-		size_t row = i * 31 % b.n_rows;
+		size_t row = i * step % b.n_rows, version = ++b.versions[row];
 		struct made m;
 		int64_t begin;
 
-		make(&m, b.regular, &b.tip, at + MS(i), row, b.n_versions, b.n_versions + 1 + i,
-		     &b.tip);
+		make(&m, b.regular, &b.tip, at + MS(i), row, version - 1, version, &b.tip);
 		begin = now_ns();
 		receive(&m, 1);
 		samples_add(s, now_ns() - begin);
@@ -165,7 +167,7 @@ static void time_forward(struct samples *s)
 static void time_late(struct samples *s)
 {
 	for (size_t i = 0; i < N_SAMPLES; i++) {
-		size_t row = i * 37 % b.n_rows;
+		size_t row = i * LATE_STEP % b.n_rows;
 		struct sw_hash id;
 		struct made m;
 		int64_t begin;
@@ -247,27 +249,32 @@ static void time_put(struct samples *s)
 
 static void usage(FILE *f)
 {
-	fputs("usage: bench_fold [--commits N] [--snapshots K] [--json] DIR\n"
-	      "  a commit on top, and a late one, in a history of N commits (10000), and K snapshots of "
-	      "it (0); the store is made in DIR\n",
-	      f);
+	fputs(
+	    "usage: bench_fold [--commits N] [--versions V] [--snapshots K] [--json] DIR\n"
+	    "  a commit on top, and a late one, in a history of N commits (10000) of rows that are "
+	    "written V times each (10), and K snapshots of it (0); the store is made in DIR\n",
+	    f);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"commits", required_argument, NULL, 'c'},
+						{"versions", required_argument, NULL, 'v'},
 						{"snapshots", required_argument, NULL, 's'},
 						{"json", no_argument, NULL, 'j'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	static const uint8_t seeds[2][SW_KEY_SEED_SIZE] = {{1}, {2}};
-	struct samples forward, late, put;
-	size_t n = 10000, n_snapshots = 0;
+	struct samples forward, late, again, put;
+	size_t n = 10000, n_versions = VERSIONS, n_snapshots = 0;
+	uint64_t end;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == 'c')
-			n = parse_size("--commits", optarg, WRITES_PER_ROW, 10000000);
+			n = parse_size("--commits", optarg, 1, 10000000);
+		else if (opt == 'v')
+			n_versions = parse_size("--versions", optarg, 1, 10000000);
 		else if (opt == 's')
 			n_snapshots = parse_size("--snapshots", optarg, 0, 100000);
 		else if (opt == 'j')
@@ -288,7 +295,10 @@ int main(int argc, char **argv)
 	must(sw_identity_from_seed(seeds[1], &b.late), "key");
 	b.tip = grant_to(b.regular);
 	b.grant = b.tip = grant_to(b.late);
-	b.n_rows = n / WRITES_PER_ROW;
+	b.n_rows = n > n_versions ? n / n_versions : 1;
+	b.versions = calloc(b.n_rows, sizeof(*b.versions));
+	if (!b.versions)
+		die("rows", "no memory");
 	b.begin = MS(sw_env_wall_ms(&sw_env_system));
 	fill(n);
 	if (n_snapshots > 0) {
@@ -297,14 +307,19 @@ int main(int argc, char **argv)
 	}
 	samples_init(&forward, N_SAMPLES);
 	samples_init(&late, N_SAMPLES);
+	samples_init(&again, N_SAMPLES);
 	samples_init(&put, N_SAMPLES);
 	time_put(&put);
-	time_forward(&forward);
+	end = b.begin + MS(100) + HISTORY;
+	time_forward(&forward, end, FORWARD_STEP);
 	time_late(&late);
+	time_forward(&again, end + MS(N_SAMPLES), LATE_STEP);
 	report_samples(&b.report, "lmdb put 100", &put);
 	report_samples(&b.report, "forward", &forward);
 	report_samples(&b.report, "late", &late);
+	report_samples(&b.report, "again", &again);
 	report_end(&b.report);
 	sw_db_close(b.db);
+	free(b.versions);
 	return 0;
 }
