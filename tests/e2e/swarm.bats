@@ -299,7 +299,7 @@ batches_of() { json_of "$1" | jq -r .batches; }
 	before=$(batches_of 2)
 	pid=$(pid_of "$(point 2)")
 	kill -STOP "$pid"
-	burst
+	(burst) || { kill -CONT "$pid"; false; } # or nothing could unmount it
 	kill -CONT "$pid"
 	until_converged 1 2
 	[ "$(batches_of 2)" -le $((before + 2)) ]
