@@ -101,6 +101,7 @@ load mounts
 	run rmdir "$A/t"; [[ $output == *"not empty"* ]]
 	run cat "$A/t/none"; [[ $output == *"No such file"* ]]
 	run touch "$A/t/$(printf 'x%.0s' $(seq 256))"; [[ $output == *"too long"* ]]
+	run truncate -s 1025G "$A/t/r"; [[ $output == *"File too large"* ]]
 	run bash -c "echo x >'$A/file'"; [[ $output == *"not permitted"* ]]
 	run mv -n "$A/t/r" "$A/.commits/latest/"; [ "$status" -ne 0 ]
 	[ "$(cat "$A/t/r")" = x ]

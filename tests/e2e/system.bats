@@ -98,6 +98,32 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	[ "$("$sf" log "$DIR/data/swarmfs/tmp-${DIR#/tmp/}-m\\x20p" -n 1 --json | jq -r .message)" = one ]
 }
 
+@test "others get in with allow_other alone, and as far as permission bits let them" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can be somebody else"
+	dir_for_others
+	mkdir "$A"
+	mount_a
+	mkdir "$A/t"
+	echo open >"$A/t/r"
+	(umask 077 && echo closed >"$A/t/s")
+	"$sf" commit "$A" -m rows
+	may() { "${NOBODY[@]}" "$@" >/dev/null 2>&1; }
+	not may ls "$A"
+	"$sf" umount "$A"
+	mount_a -o allow_other
+	may cat "$A/t/r" "$A/.commits/HEAD/t/r" "$A/.swarm/status"
+	local path
+	for path in "$A/t/s" "$A/.commits/HEAD/t/s" "$A/.commits/HEAD/.diff"; do not may cat "$path"; done
+	for path in "$A/t/r" "$A/t/new" "$A/.swarm/commit"; do not may tee -a "$path" </dev/null; done
+	for path in "$A/u" "$A/.txn/x"; do not may mkdir "$path"; done
+	not may chmod 666 "$A/t/r"
+	not may rm -f "$A/t/r"
+	chmod 666 "$A/t/r"
+	may tee -a "$A/t/r" <<<more
+	[ "$(cat "$A/t/r")" = $'open\nmore' ]
+}
+
 @test "mount(8) and a line of fstab" {
 	require_fuse
 	[ "$(id -u)" = 0 ] || skip "only root mounts by mount(8)"
