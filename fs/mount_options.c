@@ -96,8 +96,7 @@ static bool is_known_as(const char *name, const char *word)
 	return name[n - 1] == '=' ? strncmp(name, word, n) == 0 : strcmp(name, word) == 0;
 }
 
-/* All but -o itself, and -f. */
-static bool may_stand_here(const struct sw_option *o)
+bool sw_mount_option_may(const struct sw_option *o)
 {
 	return strcmp(o->name, "options") != 0 && strcmp(o->name, "foreground") != 0;
 }
@@ -112,7 +111,7 @@ static int fail_unknown(const struct sw_cmd *cmd, const char *word)
 		if (known[i].what != IMPOSSIBLE)
 			names[n++] = known[i].name;
 	for (const struct sw_option *o = cmd->options; o->name; o++)
-		if (may_stand_here(o))
+		if (sw_mount_option_may(o))
 			names[n++] = o->name;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
 	guess = sw_cmd_suggest(name, names, n);
@@ -130,7 +129,7 @@ static const struct sw_option *ours_named(const struct sw_cmd *cmd, const char *
 	const struct sw_option *o = cmd->options;
 
 	while (o->name &&
-	       (strlen(o->name) != n || memcmp(o->name, word, n) != 0 || !may_stand_here(o)))
+	       (strlen(o->name) != n || memcmp(o->name, word, n) != 0 || !sw_mount_option_may(o)))
 		o++;
 	return o->name ? o : NULL;
 }

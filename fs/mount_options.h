@@ -33,6 +33,9 @@ void sw_mount_line_fini(struct sw_mount_line *line);
  * behind the last. */
 int sw_mount_option_at(size_t i, const char **name, const char **help);
 
+/* Whether an option of the command may stand after -o: all but -o itself, and -f. */
+bool sw_mount_option_may(const struct sw_option *o);
+
 /*
  * mount.fuse3 runs `swarmfs STORE MOUNTPOINT -o OPTIONS`. Whether this is such a call; then the
  * same as words of the command mount, argv[0] being its name. STORE may be `none`, for the default

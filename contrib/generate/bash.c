@@ -33,6 +33,9 @@ static void put_value(const struct sw_option *o, FILE *out)
 		for (size_t i = 0; sw_mount_option_at(i, &name, &help); i++)
 			if (!strchr(name, '*'))
 				fprintf(out, "%s%s", i ? " " : "", name);
+		for (const struct sw_option *own = sw_cmd_mount.options; own->name; own++)
+			if (sw_mount_option_may(own))
+				fprintf(out, " %s%s", own->name, own->value ? "=" : "");
 		fputc('\'', out);
 		break;
 	}

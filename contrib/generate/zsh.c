@@ -44,6 +44,9 @@ static void put_value(const struct sw_option *o, FILE *out)
 		for (size_t i = 0; sw_mount_option_at(i, &name, &help); i++)
 			if (!strchr(name, '*'))
 				fprintf(out, " %.*s", (int)strcspn(name, "="), name);
+		for (const struct sw_option *own = sw_cmd_mount.options; own->name; own++)
+			if (sw_mount_option_may(own))
+				fprintf(out, " %s", own->name);
 		break;
 	}
 }

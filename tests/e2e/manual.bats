@@ -71,6 +71,7 @@ complete_bash() {
 	[ "$(complete_bash swarmfs init --conflict d)" = drop ]
 	[ "$(complete_bash swarmfs mount --log-level '')" = $'debug\nerror\ninfo\nwarning' ]
 	[ "$(complete_bash swarmfs mount x -o ro,show_)" = ro,show_control ]
+	[ "$(complete_bash swarmfs mount x -o ro,no-)" = ro,no-peers ]
 	mkdir "$DIR/a b"
 	touch "$DIR/af"
 	cd "$DIR"
