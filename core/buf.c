@@ -180,19 +180,20 @@ uint64_t sw_rd_u64(struct sw_rd *r)
 
 uint64_t sw_rd_long_varint(struct sw_rd *r)
 {
+	const uint8_t *p = r->p, *end = p + sw_rd_left(r);
 	uint64_t v = 0;
 
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t byte = sw_rd_u8(r);
+	for (unsigned shift = 0; shift < 64 && p < end; shift += 7) {
+		uint8_t byte = *p++;
 
-		if (r->bad)
-			return 0;
 		/* The tenth byte may hold one bit; a final zero byte is superfluous. */
 		if ((shift == 63 && byte > 1) || (shift > 0 && byte == 0))
 			break;
 		v |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80)
+		if (byte < 0x80) {
+			r->p = p;
 			return v;
+		}
 	}
 	r->bad = true;
 	return 0;

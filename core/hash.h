@@ -69,7 +69,12 @@ static inline void sw_buf_put_hash(struct sw_buf *b, const struct sw_hash *h)
 
 static inline void sw_rd_hash(struct sw_rd *r, struct sw_hash *out)
 {
-	sw_rd_copy(r, out->b, SW_HASH_SIZE);
+	struct sw_view v = sw_rd_take(r, SW_HASH_SIZE);
+
+	if (r->bad)
+		memset(out->b, 0, SW_HASH_SIZE);
+	else
+		memcpy(out->b, v.p, SW_HASH_SIZE);
 }
 
 /* Lower-case hexadecimal of n bytes into out, which has room for 2 * n + 1; NUL terminated. */
