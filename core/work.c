@@ -209,7 +209,7 @@ bool sw_name_is_whole(const struct sw_name *n)
 
 uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n)
 {
-	bool is_new = n->key.n > 0 && !n->base.exists;
+	bool is_new = n->key.n > 0 && !n->base.exists && n->file;
 	uint64_t quiet = n->last_ms + w->settle_ms;
 	uint64_t latest = n->first_ms + (uint64_t)w->settle_max_ms * (is_new ? NEW_NAME_FACTOR : 1);
 

@@ -310,6 +310,26 @@ static int sync_committed(struct sw_work *w, struct sw_file *f, uint64_t version
 	return rc < 0 ? rc : sync_name(w, f, version);
 }
 
+int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_view key)
+{
+	struct sw_name *n = sw_name_find(w, table, key);
+	uint64_t version = n->version;
+	struct sw_hash id;
+	int rc = SW_ENOSPC;
+
+	if (w->is_copy)
+		return SW_ENOSPC;
+	n->want_sync = true;
+	/* On a full disk the first try may do no more than give back what the store keeps for this.
+	 */
+	for (int i = 0; i < 2 && rc == SW_ENOSPC; i++)
+		rc = commit_batch(w, false, sw_view(NULL, 0), &id);
+	n = sw_name_find(w, table, key); /* the lock was given up */
+	if (!n || !n->has_edit || n->synced >= version)
+		return 0;
+	return rc < 0 ? rc : SW_ENOSPC;
+}
+
 /* The journal has it, on the disk. */
 static int sync_journal(struct sw_work *w, struct sw_name *n)
 {

@@ -281,6 +281,12 @@ int sw_work_stage(struct sw_work *w, bool all) SW_MUST_CHECK;
 int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHECK;
 /* Whether there are any, of all files. */
 bool sw_work_has_dirty_spills(const struct sw_work *w);
+/*
+ * The journal has no room for the removal of a row, which is an edit already: commit it, which
+ * needs none there. 0: it is. SW_ENOSPC: it could not be. Gives up the lock meanwhile.
+ */
+int sw_work_commit_removal(struct sw_work *w, struct sw_view table,
+			   struct sw_view key) SW_MUST_CHECK;
 /* Without the lock. */
 void sw_work_free_stale(struct sw_work *w);
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all);

@@ -238,7 +238,8 @@ static int names_done(struct sw_work *w, struct sw_name **names, size_t n)
 	return rc;
 }
 
-static int unlink_name(struct sw_work *w, struct sw_name *n)
+static int unlink_name(struct sw_work *w, struct sw_view table, struct sw_view key,
+		       struct sw_name *n)
 {
 	struct sw_name *names[2] = {n, n->moved_from};
 	int rc = n->has_edit && !n->file ? SW_ENOTFOUND : sw_name_edit(w, n);
@@ -253,7 +254,8 @@ static int unlink_name(struct sw_work *w, struct sw_name *n)
 	}
 	sw_name_put_file(w, n, NULL);
 	/* With what was put aside the row is gone for good. */
-	return names_done(w, names, names[1] ? 2 : 1);
+	rc = names_done(w, names, names[1] ? 2 : 1);
+	return rc == SW_ENOSPC ? sw_work_commit_removal(w, table, key) : rc;
 }
 
 int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
@@ -264,7 +266,7 @@ int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)
 	pthread_mutex_lock(&w->lock);
 	rc = sw_name_get(w, table, key, &n);
 	if (rc == 0)
-		rc = unlink_name(w, n);
+		rc = unlink_name(w, table, key, n);
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }

@@ -338,6 +338,77 @@ static void what_was_flushed_survives_a_crash(void **state)
 	end(&s);
 }
 
+/* Nothing more fits into the journal; so many commits fail, too. */
+static int n_commits_fail;
+
+static int disk_is_full(void *arg, const char *step)
+{
+	(void)arg;
+	if (strcmp(step, "journal.append") == 0)
+		return SW_ENOSPC;
+	return strcmp(step, "store.commit") == 0 && n_commits_fail-- > 0 ? SW_ENOSPC : 0;
+}
+
+static void a_removal_that_the_journal_has_no_room_for_is_committed(void **state)
+{
+	static struct sw_work *dead; /* as after kill -9: nothing is closed */
+	struct sw_view t = sw_view_str("t");
+	struct sw_handle h;
+	struct set s;
+	char text[32];
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "a", "a");
+	write_row(&s, "b", "b");
+	write_row(&s, "c", "c");
+	pass(&s, 5000);
+	before = count(&s);
+	write_row(&s, "new", "new");
+	write_row(&s, "gone", "gone");
+	s.t.env.env.fault = disk_is_full;
+	/* The first try to commit gives back what is kept for this. */
+	n_commits_fail = 1;
+	TEST_OK(sw_work_unlink(s.w, t, sw_view_str("a")));
+	assert_int_equal(count(&s), before + 1);
+	assert_false(test_get(&s.t, "t", "a", text, sizeof(text)));
+	/* What else waits has its quiet time all the same. */
+	assert_false(test_get(&s.t, "t", "new", text, sizeof(text)));
+	/* Of what was never committed nothing is left: what the journal has of it is spent, and no
+	 * commit is made. */
+	TEST_OK(sw_work_unlink(s.w, t, sw_view_str("gone")));
+	TEST_OK(sw_work_open_row(s.w, t, sw_view_str("torn"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644,
+				 &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("torn")));
+	assert_int_equal(sw_handle_flush(s.w, &h), SW_ENOSPC);
+	sw_handle_release(s.w, &h);
+	TEST_OK(sw_work_unlink(s.w, t, sw_view_str("torn")));
+	assert_int_equal(count(&s), before + 1);
+	/* Whoever writes is told. */
+	TEST_OK(sw_work_open_row(s.w, t, sw_view_str("c"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("later")));
+	assert_int_equal(sw_handle_flush(s.w, &h), SW_ENOSPC);
+	sw_handle_release(s.w, &h);
+	n_commits_fail = 2;
+	assert_int_equal(sw_work_unlink(s.w, t, sw_view_str("b")), SW_ENOSPC);
+	assert_int_equal(count(&s), before + 1);
+	assert_true(test_get(&s.t, "t", "b", text, sizeof(text)));
+	/* With room it is done after all, as with anything that waits. */
+	s.t.env.env.fault = test_env_fault;
+	pass(&s, 5000);
+	assert_false(test_get(&s.t, "t", "b", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "new", text, sizeof(text)));
+	/* Nothing that was removed comes back from the journal. */
+	dead = s.w;
+	open_set(&s);
+	pass(&s, 5000);
+	assert_false(test_get(&s.t, "t", "a", text, sizeof(text)));
+	assert_false(test_get(&s.t, "t", "gone", text, sizeof(text)));
+	assert_non_null(dead);
+	end(&s);
+}
+
 /* A power loss takes what was not flushed of the journal; rows that a sync has committed are in the store. */
 static void numbers_of_a_lost_journal_are_not_given_again(void **state)
 {
@@ -1057,6 +1128,7 @@ int main(void)
 	    cmocka_unit_test(a_sync_commits_a_row_that_exists_and_keeps_a_new_one),
 	    cmocka_unit_test(what_was_flushed_survives_a_crash),
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
+	    cmocka_unit_test(a_removal_that_the_journal_has_no_room_for_is_committed),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
