@@ -53,6 +53,7 @@ static void large_writes(int d)
 {
 	const size_t n = (5 << 20) + 3;
 	unsigned char *bytes = malloc(n);
+	struct stat st = {0};
 	unsigned x = 1;
 	int fd = FD(openat(d, "t/r", O_RDWR | O_CREAT, 0644));
 
@@ -61,6 +62,8 @@ static void large_writes(int d)
 	CALL(write(fd, bytes, n));
 	CALL(pwrite(fd, "middle", 6, 2500000));
 	TEXT(fd);
+	CALL(fstat(fd, &st));
+	TRUE(st.st_blocks >= (long)n / 512 && st.st_blocks <= (long)n / 512 + 1000);
 	CALL(close(fd));
 	posix_note_file(d, "t/r");
 	fd = FD(openat(d, "t/r", O_RDWR | O_DIRECT));
