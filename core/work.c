@@ -210,7 +210,7 @@ bool sw_name_is_whole(const struct sw_name *n)
 uint64_t sw_name_ready_ms(const struct sw_work *w, const struct sw_name *n)
 {
 	bool is_new = n->key.n > 0 && !n->base.exists && n->file;
-	uint64_t quiet = n->last_ms + w->settle_ms;
+	uint64_t quiet = n->last_ms + (is_new && n->is_passing ? w->settle_max_ms : w->settle_ms);
 	uint64_t latest = n->first_ms + (uint64_t)w->settle_max_ms * (is_new ? NEW_NAME_FACTOR : 1);
 
 	if (!n->has_edit || n->is_scratch || n->in_commit || !sw_name_is_whole(n))

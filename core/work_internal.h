@@ -71,6 +71,7 @@ struct sw_name {
 	struct sw_file *file;	  /* what stands there; with has_edit, NULL is 'deleted' */
 	bool has_edit;
 	bool is_scratch; /* an editor's own file: stays local */
+	bool is_passing; /* what a copier calls a row until it has it whole */
 	struct sw_name *moved_from; /* is_scratch: what stands there was a row before, at a name where nothing has stood since */
 	struct sw_name *aside;	    /* the other way round */
 	bool in_commit;	 /* being committed: must not be freed */

@@ -6,6 +6,7 @@
 #include "core/work_internal.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 /* The key need not be secret: these are names that programs here have open or have changed. */
@@ -97,6 +98,19 @@ static bool is_scratch(struct sw_view key)
 	       (n >= 12 && memcmp(p, ".fuse_hidden", 12) == 0);
 }
 
+/* .NAME.XXXXXX, as mkstemp() makes it of six letters and digits: rsync and others write that first, and rename it then. */
+static bool is_passing(struct sw_view key)
+{
+	const uint8_t *end = key.p + key.n;
+
+	if (key.n < 9 || key.p[0] != '.' || end[-7] != '.')
+		return false;
+	for (size_t i = 1; i <= 6; i++)
+		if (!isalnum(end[-i]))
+			return false;
+	return true;
+}
+
 void sw_name_free(struct sw_name *n)
 {
 	sw_buf_fini(&n->table);
@@ -114,6 +128,7 @@ static int name_new(struct sw_view table, struct sw_view key, struct sw_name **o
 		return SW_ENOMEM;
 	n->joined_next = n->joined_prev = n;
 	n->is_scratch = is_scratch(key);
+	n->is_passing = is_passing(key);
 	sw_buf_put_view(&n->table, table);
 	sw_buf_put_view(&n->key, key);
 	if (n->table.rc < 0 || n->key.rc < 0) {

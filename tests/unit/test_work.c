@@ -136,6 +136,32 @@ static void a_busy_row_is_committed_at_the_latest_after_two_seconds(void **state
 	end(&s);
 }
 
+/* As rsync does, on a machine that stops it between the two. */
+static void what_a_copier_writes_first_is_no_row(void **state)
+{
+	struct set s;
+	uint64_t before;
+
+	(void)state;
+	begin(&s);
+	before = count(&s);
+	write_row(&s, ".r.json.Ab1xYz", "whole");
+	pass(&s, 1900);
+	assert_int_equal(count(&s), before);
+	TEST_OK(sw_work_rename(s.w, sw_view_str("t"), sw_view_str(".r.json.Ab1xYz"), sw_view_str("t"), sw_view_str("r.json"), 0));
+	pass(&s, 100);
+	assert_int_equal(count(&s), before + 1);
+	/* Left there by one that was ended, it is a row like any other; so is at once what is called otherwise. */
+	write_row(&s, ".r.json.Ab1xYz", "half");
+	pass(&s, 2000);
+	assert_int_equal(count(&s), before + 2);
+	write_row(&s, ".r.json.Ab-xYz", "a row");
+	write_row(&s, "r.json.Ab1xYz", "a row");
+	pass(&s, 100);
+	assert_int_equal(count(&s), before + 3);
+	end(&s);
+}
+
 static void a_quiet_time_of_more_than_two_seconds_is_waited_out(void **state)
 {
 	const struct sw_work_options options = {.settle_ms = 60000};
@@ -1121,6 +1147,7 @@ int main(void)
 	    cmocka_unit_test(what_is_too_large_for_one_commit_goes_into_several),
 	    cmocka_unit_test(joined_names_that_are_too_large_for_one_commit_are_parted),
 	    cmocka_unit_test(a_busy_row_is_committed_at_the_latest_after_two_seconds),
+	    cmocka_unit_test(what_a_copier_writes_first_is_no_row),
 	    cmocka_unit_test(a_quiet_time_of_more_than_two_seconds_is_waited_out),
 	    cmocka_unit_test(names_that_renames_joined_are_committed_together),
 	    cmocka_unit_test(what_is_open_and_not_flushed_waits),
