@@ -16,7 +16,7 @@ void sw_buf_reset(struct sw_buf *b)
 	b->rc = 0;
 }
 
-uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
+static uint8_t *grow(struct sw_buf *b, size_t n)
 {
 	size_t cap = b->cap ? b->cap : 64;
 	uint8_t *p;
@@ -27,8 +27,6 @@ uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
 		b->rc = SW_ENOMEM;
 		return NULL;
 	}
-	if (b->p && b->n + n <= b->cap)
-		return b->p + b->n;
 	while (cap < b->n + n)
 		cap *= 2;
 	p = realloc(b->p, cap);
@@ -41,13 +39,24 @@ uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
 	return b->p + b->n;
 }
 
+/* Nearly always there is room. */
+static inline uint8_t *reserve(struct sw_buf *b, size_t n)
+{
+	return b->rc == 0 && b->p && n <= b->cap && b->n <= b->cap - n ? b->p + b->n : grow(b, n);
+}
+
+uint8_t *sw_buf_reserve(struct sw_buf *b, size_t n)
+{
+	return reserve(b, n);
+}
+
 void sw_buf_put(struct sw_buf *b, const void *p, size_t n)
 {
 	uint8_t *to;
 
 	if (n == 0)
 		return;
-	to = sw_buf_reserve(b, n);
+	to = reserve(b, n);
 	if (!to)
 		return;
 	memcpy(to, p, n);
@@ -67,16 +76,23 @@ void sw_buf_put_bytes(struct sw_buf *b, struct sw_view v)
 
 void sw_buf_put_u8(struct sw_buf *b, uint8_t v)
 {
-	sw_buf_put(b, &v, 1);
+	uint8_t *to = reserve(b, 1);
+
+	if (!to)
+		return;
+	*to = v;
+	b->n++;
 }
 
-static void put_be(struct sw_buf *b, uint64_t v, size_t width)
+static inline void put_be(struct sw_buf *b, uint64_t v, size_t width)
 {
-	uint8_t bytes[8];
+	uint8_t *to = reserve(b, width);
 
+	if (!to)
+		return;
 	for (size_t i = 0; i < width; i++)
-		bytes[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
-	sw_buf_put(b, bytes, width);
+		to[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
+	b->n += width;
 }
 
 void sw_buf_put_u16(struct sw_buf *b, uint16_t v)
@@ -96,15 +112,9 @@ void sw_buf_put_u64(struct sw_buf *b, uint64_t v)
 
 void sw_buf_put_varint(struct sw_buf *b, uint64_t v)
 {
-	uint8_t bytes[10];
-	size_t n = 0;
-
-	while (v >= 0x80) {
-		bytes[n++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	bytes[n++] = (uint8_t)v;
-	sw_buf_put(b, bytes, n);
+	for (; v >= 0x80; v >>= 7)
+		sw_buf_put_u8(b, (uint8_t)(v | 0x80));
+	sw_buf_put_u8(b, (uint8_t)v);
 }
 
 void sw_buf_printf(struct sw_buf *b, const char *format, ...)

@@ -84,3 +84,60 @@ uint64_t sw_sip(const struct sw_sip_key *key, struct sw_view bytes)
 	crypto_shorthash((uint8_t *)&v, bytes.p, bytes.n, key->b);
 	return le64toh(v); /* SipHash is defined with a little-endian result */
 }
+
+/* SipHash's four words. */
+struct sip {
+	uint64_t a, b, c, d;
+};
+
+static inline uint64_t rotate(uint64_t v, unsigned bits)
+{
+	return v << bits | v >> (64 - bits);
+}
+
+static inline void sip_round(struct sip *s)
+{
+	s->a += s->b;
+	s->c += s->d;
+	s->b = rotate(s->b, 13) ^ s->a;
+	s->d = rotate(s->d, 16) ^ s->c;
+	s->a = rotate(s->a, 32);
+	s->c += s->b;
+	s->a += s->d;
+	s->b = rotate(s->b, 17) ^ s->c;
+	s->d = rotate(s->d, 21) ^ s->a;
+	s->c = rotate(s->c, 32);
+}
+
+static inline void sip_absorb(struct sip *s, uint64_t word)
+{
+	s->d ^= word;
+	sip_round(s);
+	s->a ^= word;
+}
+
+static inline uint64_t word_at(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+uint64_t sw_sip13(const struct sw_sip_key *key, struct sw_view bytes)
+{
+	uint64_t k0 = word_at(key->b), k1 = word_at(key->b + 8), last = (uint64_t)bytes.n << 56;
+	struct sip s = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
+	const uint8_t *p = bytes.p;
+	size_t n = bytes.n;
+
+	for (; n >= 8; p += 8, n -= 8)
+		sip_absorb(&s, word_at(p));
+	for (size_t i = 0; i < n; i++)
+		last |= (uint64_t)p[i] << 8 * i;
+	sip_absorb(&s, last);
+	s.c ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(&s);
+	return s.a ^ s.b ^ s.c ^ s.d;
+}

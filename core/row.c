@@ -87,6 +87,8 @@ bool sw_name_is_control(struct sw_view name)
 	static const char names[][12] = {".commits", ".conflicts", ".swarm", ".txn",
 					 ".commit",  ".diff",	   ".check", ".message"};
 
+	if (name.n == 0 || name.p[0] != '.')
+		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (sw_view_eq(name, sw_view_str(names[i])))
 			return true;

@@ -23,6 +23,7 @@
 #define SETTLE_MAX_MS 2000
 #define LOST_NAMED    5	  /* rows, in a sentence about them */
 #define TAIL_KEPT_MIN 256 /* below, a record of the whole row is as well */
+#define RECORD_MAX    2	  /* names in a record */
 
 int64_t sw_work_now_ns(const struct sw_work *w)
 {
@@ -66,12 +67,12 @@ int sw_name_load(struct sw_work *w, struct sw_name *n)
 
 	if (n->file)
 		return 0;
-	if (n->has_edit)
+	if (n->has_edit || sw_work_is_missing(w, n->table, n->key))
 		return SW_ENOTFOUND;
 	rc = sw_file_new(w, &f);
 	if (rc < 0)
 		return rc;
-	rc = sw_file_load(w, f, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	rc = sw_file_load(w, f, n->table, n->key);
 	if (rc == 0) {
 		f->ctime_ns = f->mtime_ns; /* as before it was opened: tar compares the two */
 		sw_name_put_file(w, n, f);
@@ -106,7 +107,7 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 	n->base = (struct sw_version){0};
 	if (n->file && n->file->base.exists && !n->file->in_memory) {
 		n->base = n->file->base;
-		if (!sw_columns_possible(sw_buf_view(&n->key), (size_t)n->file->row.size))
+		if (!sw_columns_possible(n->key, (size_t)n->file->row.size))
 			return 0;
 		if (n->file->row.is_blob)
 			return read_base(w, n);
@@ -114,11 +115,11 @@ static int find_base(struct sw_work *w, struct sw_name *n)
 		n->has_base_text = n->base_text.rc == 0;
 		return n->base_text.rc;
 	}
-	rc = sw_work_find_row(w, sw_buf_view(&n->table), sw_buf_view(&n->key), &r, &row);
+	rc = sw_work_find_row(w, n->table, n->key, &r, &row);
 	if (rc < 0)
 		return rc == SW_ENOTFOUND ? 0 : rc;
 	sw_version_of_row(&row, &n->base);
-	if (sw_columns_possible(sw_buf_view(&n->key), (size_t)row.size)) {
+	if (sw_columns_possible(n->key, (size_t)row.size)) {
 		rc = sw_row_read(r.nodes, &row, &n->base_text);
 		n->has_base_text = rc == 0;
 	}
@@ -233,8 +234,8 @@ int sw_name_describe(const struct sw_name *n, const struct sw_file *f, struct sw
 {
 	int rc = 0;
 
-	*out = (struct sw_journal_name){.table = sw_buf_view(&n->table),
-					.key = sw_buf_view(&n->key),
+	*out = (struct sw_journal_name){.table = n->table,
+					.key = n->key,
 					.exists = f || n->table_exists,
 					.existed = n->base.exists,
 					.old = n->base.hash,
@@ -291,12 +292,13 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 /* One record. Scratch is not worth a journal. */
 static int record(struct sw_work *w, struct sw_name *const *names, size_t n, bool is_whole)
 {
-	struct sw_journal_name *list = calloc(n, sizeof(*list));
-	struct sw_name **of = calloc(n, sizeof(struct sw_name *));
+	struct sw_journal_name list[RECORD_MAX];
+	struct sw_name *of[RECORD_MAX];
 	uint64_t seq;
 	size_t m = 0;
-	int rc = list && of ? 0 : SW_ENOMEM;
+	int rc = 0;
 
+	assert(n <= RECORD_MAX);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const struct sw_file *f = is_whole ? sw_file_whole(names[i]->file) : names[i]->file;
 
@@ -314,8 +316,6 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 				 &list[i]);
 	if (rc == 0 && m > 0)
 		journal_is_dirty(w);
-	free(list);
-	free(of);
 	return rc;
 }
 
@@ -889,8 +889,8 @@ int sw_work_checks(struct sw_work *w, struct sw_buf *out)
 	for (size_t i = 0; i < w->cap_names; i++) {
 		if (!w->names[i] || !w->names[i]->is_checked)
 			continue;
-		sw_buf_put_bytes(out, sw_buf_view(&w->names[i]->table));
-		sw_buf_put_bytes(out, sw_buf_view(&w->names[i]->key));
+		sw_buf_put_bytes(out, w->names[i]->table);
+		sw_buf_put_bytes(out, w->names[i]->key);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return out->rc;

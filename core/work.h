@@ -60,7 +60,7 @@ struct sw_attr {
 	uint16_t mode;
 	int64_t mtime_ns;
 	int64_t ctime_ns;
-	uint64_t size;	     /* bytes of a row; rows of a table */
+	uint64_t size;	     /* bytes of a row; 0 for a table */
 	uint64_t generation; /* of the file that stands there; changes when another one does */
 	bool is_now;	     /* in a listing: all that is how it stands now, not how it was when the list was opened */
 };

@@ -50,8 +50,8 @@ static void row_op(const struct sw_name *n, struct sw_write_op *w)
 
 void sw_name_op(const struct sw_name *n, struct sw_write_op *out)
 {
-	*out = (struct sw_write_op){.op.table = sw_buf_view(&n->table),
-				    .op.key = sw_buf_view(&n->key)};
+	*out = (struct sw_write_op){.op.table = n->table,
+				    .op.key = n->key};
 	if (n->key.n == 0)
 		table_op(n, &out->op);
 	else

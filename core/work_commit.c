@@ -12,7 +12,7 @@
  * written. */
 static int reload(struct sw_work *w, struct sw_name *n)
 {
-	return sw_file_load(w, n->file, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	return sw_file_load(w, n->file, n->table, n->key);
 }
 
 static void finish_changed(struct sw_work *w, struct sw_work_item *it)
@@ -42,7 +42,7 @@ static void finish_dropped(struct sw_work *w, struct sw_name *n)
 	if (n->file && (n->file->n_writers == 0 || reload(w, n) < 0))
 		sw_name_put_file(w, n, NULL);
 	if (w->on_merge)
-		w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
+		w->on_merge(w->on_merge_arg, n->table, n->key);
 }
 
 static void finish_item(struct sw_work *w, struct sw_work_item *it, const struct sw_write_op *op,
@@ -66,7 +66,7 @@ static void finish_item(struct sw_work *w, struct sw_work_item *it, const struct
 			n->file->base = it->written;
 		if (!dropped && n->file && !sw_hash_eq(&n->file->base.hash, &it->written.hash) &&
 		    w->on_merge)
-			w->on_merge(w->on_merge_arg, sw_buf_view(&n->table), sw_buf_view(&n->key));
+			w->on_merge(w->on_merge_arg, n->table, n->key);
 	}
 	sw_name_settle(w, n);
 }

@@ -13,7 +13,7 @@ static int base_hash(struct sw_work *w, const struct sw_name *n, struct sw_hash 
 	*out = sw_hash_zero;
 	if (rc < 0)
 		return rc;
-	rc = sw_state_row(r.nodes, &r.head.state, sw_buf_view(&n->table), sw_buf_view(&n->key), &row);
+	rc = sw_state_row(r.nodes, &r.head.state, n->table, n->key, &row);
 	if (rc == 0)
 		sw_row_hash(&row, out);
 	sw_reader_end(&r);
@@ -23,8 +23,8 @@ static int base_hash(struct sw_work *w, const struct sw_name *n, struct sw_hash 
 static int check_op(struct sw_work *w, const struct sw_name *n, struct sw_write_op *out)
 {
 	*out = (struct sw_write_op){.op = {.kind = SW_OP_CHECK,
-					   .table = sw_buf_view(&n->table),
-					   .key = sw_buf_view(&n->key)}};
+					   .table = n->table,
+					   .key = n->key}};
 	return base_hash(w, n, &out->op.old);
 }
 

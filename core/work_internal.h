@@ -67,7 +67,7 @@ struct sw_file {
 /* A name that somebody has open or has changed. */
 struct sw_name {
 	uint64_t hash;
-	struct sw_buf table, key; /* key empty: the table itself */
+	struct sw_view table, key; /* into text; key empty: the table itself */
 	struct sw_file *file;	  /* what stands there; with has_edit, NULL is 'deleted' */
 	bool has_edit;
 	bool is_scratch; /* an editor's own file: stays local */
@@ -101,6 +101,7 @@ struct sw_name {
 	struct sw_name *joined_next, *joined_prev;	/* a ring of names joined by a rename; itself: none */
 	struct sw_name *rows; /* of a table: the first of those in it */
 	uint64_t mark; /* by the set's clock, of whoever went around the ring last */
+	uint8_t text[];
 };
 
 /* What was found last in a state (work_recent.c). */
@@ -166,6 +167,8 @@ int sw_work_find_table(struct sw_work *w, struct sw_view table, struct sw_table 
 /* A row of that state, whose bytes live until sw_reader_end(r). On failure there is no reader to end. SW_ENOTFOUND. */
 int sw_work_find_row(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_reader *r,
 		     struct sw_row *out) SW_MUST_CHECK;
+/* Whether the row is known not to be in that state, without looking: true saves a search, false says nothing. */
+bool sw_work_is_missing(const struct sw_work *w, struct sw_view table, struct sw_view key);
 /* Pin that state. */
 int sw_work_pin(const struct sw_work *w, struct sw_hash *state) SW_MUST_CHECK;
 
@@ -200,7 +203,7 @@ void sw_name_touch(struct sw_work *w, struct sw_name *n);
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
 /* What stands at the name. SW_ENOTFOUND. */
 int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
-/* Record what stands at each of the names now, all at once. */
+/* Record what stands at each of the names now, one or two, at once. */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
 /* The same, but of a file that somebody is writing what it was before; of one that is new, nothing. */
 int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;

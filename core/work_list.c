@@ -31,7 +31,7 @@ struct sw_list {
 
 static struct sw_view name_of(const struct sw_list *l, const struct sw_name *n)
 {
-	return sw_buf_view(l->is_tables ? &n->table : &n->key);
+	return l->is_tables ? n->table : n->key;
 }
 
 static int add_edited(struct sw_list *l, const struct sw_name *n)
@@ -206,7 +206,7 @@ static int decode(const struct sw_list *l, struct sw_view value, struct sw_attr 
 		if (sw_table_decode(value, &t) < 0)
 			return SW_ECORRUPT;
 		*out = (struct sw_attr){.is_table = true, .mode = t.mode, .mtime_ns = t.mtime_ns,
-					.ctime_ns = t.mtime_ns, .size = t.n_rows};
+					.ctime_ns = t.mtime_ns};
 		return 0;
 	}
 	if (sw_row_decode(value, &row) < 0)

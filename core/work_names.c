@@ -21,7 +21,7 @@ static uint64_t name_hash(struct sw_view table, struct sw_view key)
 	both[table.n] = 0;
 	if (key.n > 0)
 		memcpy(both + table.n + 1, key.p, key.n);
-	return sw_sip(&hash_key, sw_view(both, table.n + 1 + key.n));
+	return sw_sip13(&hash_key, sw_view(both, table.n + 1 + key.n));
 }
 
 /* No row or table has such a name, but a program may ask for it. */
@@ -32,7 +32,7 @@ static bool is_too_long(struct sw_view table, struct sw_view key)
 
 static bool is_named(const struct sw_name *n, struct sw_view table, struct sw_view key)
 {
-	return sw_view_eq(sw_buf_view(&n->key), key) && sw_view_eq(sw_buf_view(&n->table), table);
+	return sw_view_eq(n->key, key) && sw_view_eq(n->table, table);
 }
 
 /* Where it is, or would be. */
@@ -113,37 +113,32 @@ static bool is_passing(struct sw_view key)
 
 void sw_name_free(struct sw_name *n)
 {
-	sw_buf_fini(&n->table);
-	sw_buf_fini(&n->key);
 	sw_buf_fini(&n->base_text);
 	sw_name_forget_good(n);
 	free(n);
 }
 
-static int name_new(struct sw_view table, struct sw_view key, struct sw_name **out)
+static struct sw_name *name_new(struct sw_view table, struct sw_view key)
 {
-	struct sw_name *n = calloc(1, sizeof(*n));
+	struct sw_name *n = calloc(1, sizeof(*n) + table.n + key.n);
 
 	if (!n)
-		return SW_ENOMEM;
+		return NULL;
 	n->joined_next = n->joined_prev = n;
 	n->is_scratch = is_scratch(key);
 	n->is_passing = is_passing(key);
-	sw_buf_put_view(&n->table, table);
-	sw_buf_put_view(&n->key, key);
-	if (n->table.rc < 0 || n->key.rc < 0) {
-		sw_name_free(n);
-		return SW_ENOMEM;
-	}
-	*out = n;
-	return 0;
+	memcpy(n->text, table.p, table.n);
+	if (key.n > 0)
+		memcpy(n->text + table.n, key.p, key.n);
+	n->table = sw_view(n->text, table.n);
+	n->key = sw_view(n->text + table.n, key.n);
+	return n;
 }
 
 int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name **out)
 {
 	struct sw_name *n;
 	uint64_t hash;
-	int rc;
 
 	if (is_too_long(table, key))
 		return SW_ETOOLONG;
@@ -152,9 +147,9 @@ int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, str
 	hash = name_hash(table, key);
 	n = w->names[slot_of(w, hash, table, key)];
 	if (!n) {
-		rc = name_new(table, key, &n);
-		if (rc < 0)
-			return rc;
+		n = name_new(table, key);
+		if (!n)
+			return SW_ENOMEM;
 		n->hash = hash;
 		put_in_slot(w, n);
 		w->n_names++;
@@ -166,7 +161,7 @@ int sw_name_get(struct sw_work *w, struct sw_view table, struct sw_view key, str
 /* Take it out of the table; those behind it in its cluster may have to move up. */
 static void name_remove(struct sw_work *w, struct sw_name *n)
 {
-	size_t i = slot_of(w, n->hash, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	size_t i = slot_of(w, n->hash, n->table, n->key);
 
 	w->names[i] = NULL;
 	w->n_names--;
@@ -200,7 +195,7 @@ int sw_name_list(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_name **first;
 	int rc =
-	    n->key.n > 0 ? sw_name_get(w, sw_buf_view(&n->table), sw_view(NULL, 0), &n->dir) : 0;
+	    n->key.n > 0 ? sw_name_get(w, n->table, sw_view(NULL, 0), &n->dir) : 0;
 
 	if (rc < 0)
 		return rc;

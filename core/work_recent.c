@@ -64,13 +64,13 @@ int sw_work_find_table(struct sw_work *w, struct sw_view table, struct sw_table 
 	return rc;
 }
 
-/* Whether the row is known not to be there, without looking. */
-static bool is_missing(const struct sw_work *w, struct sw_view table, struct sw_view key)
+bool sw_work_is_missing(const struct sw_work *w, struct sw_view table, struct sw_view key)
 {
 	const struct sw_recent *m = &w->recent;
 	struct sw_hash state;
 
-	if (m->missing_n == 0 || !sw_view_eq(sw_view(m->missing, m->missing_n), key))
+	/* A table that is not there has no rows; with one that is, its last row that was not found is remembered. */
+	if (m->exists && (m->missing_n == 0 || !sw_view_eq(sw_view(m->missing, m->missing_n), key)))
 		return false;
 	state_of(w, &state);
 	return is_about(m, &state, table);
@@ -95,7 +95,7 @@ static int find_row(struct sw_work *w, const struct sw_reader *r, struct sw_view
 
 int sw_work_find_row(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_reader *r, struct sw_row *out)
 {
-	int rc = is_missing(w, table, key) ? SW_ENOTFOUND : sw_work_read(w, r);
+	int rc = sw_work_is_missing(w, table, key) ? SW_ENOTFOUND : sw_work_read(w, r);
 
 	if (rc < 0)
 		return rc;

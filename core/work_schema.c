@@ -22,7 +22,7 @@ static bool is_schema(struct sw_view key)
 /* By its name alone: nothing else costs anything. */
 static bool is_judged(const struct sw_name *n)
 {
-	struct sw_view key = sw_buf_view(&n->key);
+	struct sw_view key = n->key;
 
 	return n->key.n > 0 && !n->is_scratch && (sw_schema_concerns(key) || is_schema(key));
 }
@@ -75,7 +75,7 @@ static int schema_of_edit(struct sw_work *w, const struct sw_name *n, struct sw_
 		return 0;
 	rc = read_file(w, n->file, SW_SCHEMA_TEXT_MAX + 1, &text);
 	return rc < 0 ? rc
-		      : sw_schemas_of_text(w->schemas, sw_buf_view(&n->table), sw_buf_view(&text),
+		      : sw_schemas_of_text(w->schemas, n->table, sw_buf_view(&text),
 					   out);
 }
 
@@ -148,15 +148,15 @@ static int compare_edits(const struct comparison *c)
 		int rc;
 
 		if (!n || !n->has_edit || !n->file || !sw_name_is_whole(n) || n->is_scratch ||
-		    !sw_schema_concerns(sw_buf_view(&n->key)) ||
-		    !sw_view_eq(sw_buf_view(&n->table), c->rows.table))
+		    !sw_schema_concerns(n->key) ||
+		    !sw_view_eq(n->table, c->rows.table))
 			continue;
 		rc = read_file(w, n->file, SW_COLUMNS_TEXT_MAX + 1, &text);
 		if (rc == 0)
-			rc = sw_schema_rows_check(&c->rows, sw_buf_view(&n->key),
+			rc = sw_schema_rows_check(&c->rows, n->key,
 						  sw_buf_view(&text));
 		if (rc < 0)
-			return rc == SW_EINVAL ? refuse_for(sw_buf_view(&n->key)) : rc;
+			return rc == SW_EINVAL ? refuse_for(n->key) : rc;
 	}
 	return 0;
 }
@@ -198,7 +198,7 @@ static int judge_row(const struct judge *j, struct sw_schema *schema, struct sw_
  * refuses it. */
 static int judge_file(const struct judge *j, const struct sw_name *n, const struct sw_file *f)
 {
-	struct sw_view table = sw_buf_view(&n->table), key = sw_buf_view(&n->key);
+	struct sw_view table = n->table, key = n->key;
 	struct sw_schema *schema = NULL;
 	SW_BUF text = {0};
 	int rc = is_schema(key) ? 0 : schema_of(j, table, &schema);
@@ -221,8 +221,8 @@ bool sw_name_has_schema(struct sw_work *w, const struct sw_name *n)
 	if (!is_judged(n))
 		return false;
 	/* If it cannot be found out, whoever flushes is told. */
-	return is_schema(sw_buf_view(&n->key)) ||
-	       schema_of(&j, sw_buf_view(&n->table), &schema) < 0 || schema;
+	return is_schema(n->key) ||
+	       schema_of(&j, n->table, &schema) < 0 || schema;
 }
 
 /* What the name had */
@@ -285,8 +285,8 @@ static struct sw_home *home_of(const struct sw_name *n)
 
 	if (!home)
 		return NULL;
-	sw_buf_put_view(&home->table, sw_buf_view(&n->table));
-	sw_buf_put_view(&home->key, sw_buf_view(&n->key));
+	sw_buf_put_view(&home->table, n->table);
+	sw_buf_put_view(&home->key, n->key);
 	home->base = n->base;
 	if (home->table.rc == 0 && home->key.rc == 0)
 		return home;
@@ -326,7 +326,7 @@ static void send_away(struct sw_work *w, struct sw_name *n)
 		sw_name_end_edit(w, n);
 	else
 		sw_name_touch(w, n);
-	tell_changed(w, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	tell_changed(w, n->table, n->key);
 	sw_file_unref(w, f);
 	sw_name_settle(w, n);
 }
@@ -347,7 +347,7 @@ static int bring_home(struct sw_work *w, struct sw_file *f, struct sw_name *n)
 	sw_name_put_file(w, n, f);
 	sw_home_free(SW_TAKE(f->home));
 	sw_name_touch(w, n);
-	tell_changed(w, sw_buf_view(&n->table), sw_buf_view(&n->key));
+	tell_changed(w, n->table, n->key);
 	return 0;
 }
 
@@ -402,13 +402,13 @@ int sw_file_admit(struct sw_work *w, struct sw_file *f, bool stays)
 		return 0;
 	rc = judge_file(&j, n, f);
 	if (rc == SW_EINVAL) {
-		keep_refused(w, sw_buf_view(&n->table), sw_buf_view(&n->key), f);
+		keep_refused(w, n->table, n->key, f);
 		if (!stays)
 			send_away(w, n);
 		return rc;
 	}
 	if (rc > 0)
-		sw_refused_forget(w->refused, sw_buf_view(&n->table), sw_buf_view(&n->key));
+		sw_refused_forget(w->refused, n->table, n->key);
 	return rc < 0 ? rc : 0;
 }
 
@@ -421,9 +421,9 @@ int sw_name_admit_file(struct sw_work *w, const struct sw_name *n, const struct 
 		return 0;
 	rc = judge_file(&j, n, f);
 	if (rc == SW_EINVAL)
-		keep_refused(w, sw_buf_view(&n->table), sw_buf_view(&n->key), f);
+		keep_refused(w, n->table, n->key, f);
 	else if (rc > 0)
-		sw_refused_forget(w->refused, sw_buf_view(&n->table), sw_buf_view(&n->key));
+		sw_refused_forget(w->refused, n->table, n->key);
 	return rc < 0 ? rc : 0;
 }
 

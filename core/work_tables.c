@@ -45,19 +45,14 @@ int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out)
 
 	if (rc < 0)
 		return rc == SW_EINVAL ? SW_ENOTFOUND : rc;
-	rc = sw_work_find_table(w, table, &t);
-	if (rc < 0 && rc != SW_ENOTFOUND)
-		return rc;
 	if (n && n->has_edit) {
 		rc = n->table_exists ? 0 : SW_ENOTFOUND;
 		t.mode = n->table_mode;
 		t.mtime_ns = n->table_mtime_ns;
+	} else {
+		rc = sw_work_find_table(w, table, &t);
 	}
-	*out = (struct sw_attr){.is_table = true,
-				.mode = t.mode,
-				.mtime_ns = t.mtime_ns,
-				.ctime_ns = t.mtime_ns,
-				.size = t.n_rows};
+	*out = (struct sw_attr){.is_table = true, .mode = t.mode, .mtime_ns = t.mtime_ns, .ctime_ns = t.mtime_ns};
 	return rc;
 }
 
@@ -71,18 +66,14 @@ int sw_work_stat_table(struct sw_work *w, struct sw_view table, struct sw_attr *
 	return rc;
 }
 
-/* Begin an edit of a table's own name; what stands there is its base. */
-static int edit_table(struct sw_work *w, struct sw_view table, struct sw_name **out)
+/* Begin an edit of a table's own name; what stands there is its base: attr, or NULL if nothing does. */
+static int edit_table(struct sw_work *w, struct sw_view table, const struct sw_attr *attr, struct sw_name **out)
 {
-	struct sw_attr attr = {0};
 	struct sw_name *n;
-	int rc = sw_table_stat(w, table, &attr);
-	bool exists = rc == 0;
+	int rc;
 
 	if (w->is_frozen)
 		return SW_EROFS;
-	if (rc < 0 && rc != SW_ENOTFOUND)
-		return rc;
 	rc = sw_name_get(w, table, sw_view(NULL, 0), &n);
 	if (rc < 0)
 		return rc;
@@ -92,9 +83,9 @@ static int edit_table(struct sw_work *w, struct sw_view table, struct sw_name **
 			sw_name_settle(w, n);
 			return rc;
 		}
-		n->base.exists = n->table_exists = exists;
-		n->base.mode = n->table_mode = attr.mode;
-		n->base.mtime_ns = n->table_mtime_ns = attr.mtime_ns;
+		n->base.exists = n->table_exists = attr != NULL;
+		n->base.mode = n->table_mode = attr ? attr->mode : 0;
+		n->base.mtime_ns = n->table_mtime_ns = attr ? attr->mtime_ns : 0;
 	}
 	*out = n;
 	return rc;
@@ -122,7 +113,7 @@ static int mkdir_locked(struct sw_work *w, struct sw_view table, uint16_t mode)
 	if (rc == 0)
 		return SW_EEXIST;
 	if (rc == SW_ENOTFOUND)
-		rc = edit_table(w, table, &n);
+		rc = edit_table(w, table, NULL, &n);
 	if (rc < 0)
 		return rc;
 	n->table_exists = true;
@@ -144,7 +135,7 @@ int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode)
 }
 
 /* Rows of a table now: those of the state, with the edits on top. */
-static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
+static int count_edited(struct sw_work *w, struct sw_view table, const struct sw_name *first, uint64_t *out)
 {
 	struct sw_table t = {0};
 	struct sw_reader r;
@@ -154,10 +145,9 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 		return rc;
 	rc = sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, table, &t);
 	*out = t.n_rows;
-	for (const struct sw_name *n = sw_name_edits_in(w, table);
-	     (rc == 0 || rc == SW_ENOTFOUND) && n; n = n->next_sibling) {
+	for (const struct sw_name *n = first; (rc == 0 || rc == SW_ENOTFOUND) && n; n = n->next_sibling) {
 		struct sw_view value;
-		int in_state = sw_tree_get(r.nodes, &t.root, sw_buf_view(&n->key), &value);
+		int in_state = sw_tree_get(r.nodes, &t.root, n->key, &value);
 
 		if (in_state < 0 && in_state != SW_ENOTFOUND)
 			rc = in_state;
@@ -165,6 +155,21 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 		*out -= !n->file && in_state == 0;
 	}
 	sw_reader_end(&r);
+	return rc;
+}
+
+static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
+{
+	const struct sw_name *first = sw_name_edits_in(w, table);
+	struct sw_table t = {0};
+	int rc;
+
+	if (first) {
+		rc = count_edited(w, table, first, out);
+	} else {
+		rc = sw_work_find_table(w, table, &t);
+		*out = t.n_rows;
+	}
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
@@ -180,7 +185,7 @@ static int rmdir_locked(struct sw_work *w, struct sw_view table)
 	if (rc == 0 && n_rows > 0)
 		return SW_ENOTEMPTY;
 	if (rc == 0)
-		rc = edit_table(w, table, &n);
+		rc = edit_table(w, table, &attr, &n);
 	if (rc < 0)
 		return rc;
 	n->table_exists = false;
@@ -207,7 +212,7 @@ int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *m
 	pthread_mutex_lock(&w->lock);
 	rc = sw_table_stat(w, table, &attr);
 	if (rc == 0)
-		rc = edit_table(w, table, &n);
+		rc = edit_table(w, table, &attr, &n);
 	if (rc == 0) {
 		if (mode)
 			n->table_mode = *mode & SW_MODE_MASK;
@@ -435,7 +440,7 @@ static int list_names(struct sw_work *w, struct sw_view table, struct names *out
 	for (const struct sw_name *n = sw_name_edits_in(w, table); rc == 0 && n;
 	     n = n->next_sibling)
 		if (n->file)
-			rc = add_name(out, sw_buf_view(&n->key));
+			rc = add_name(out, n->key);
 	return rc;
 }
 
@@ -561,10 +566,10 @@ static int exchange_row(struct sw_work *w, struct sw_view from, struct sw_view t
 				SW_RENAME_WITH_TABLE | (there == 0 ? SW_RENAME_EXCHANGE : 0));
 }
 
-static int set_meta(struct sw_work *w, struct sw_view table, const struct sw_attr *attr)
+static int set_meta(struct sw_work *w, struct sw_view table, const struct sw_attr *now, const struct sw_attr *attr)
 {
 	struct sw_name *n;
-	int rc = edit_table(w, table, &n);
+	int rc = edit_table(w, table, now, &n);
 
 	if (rc < 0)
 		return rc;
@@ -627,9 +632,9 @@ static int exchange_locked(struct sw_work *w, struct sw_view a, struct sw_view b
 	if (rc == 0)
 		rc = exchange_rows(w, a, b, &of_a, &only_b);
 	if (rc == 0)
-		rc = set_meta(w, a, &attr_b);
+		rc = set_meta(w, a, &attr_a, &attr_b);
 	if (rc == 0)
-		rc = set_meta(w, b, &attr_a);
+		rc = set_meta(w, b, &attr_b, &attr_a);
 	sw_buf_fini(&of_a.text);
 	sw_buf_fini(&of_b.text);
 	sw_buf_fini(&only_b.text);

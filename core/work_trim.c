@@ -67,7 +67,7 @@ static int write_name(struct sw_work *w, struct sw_journal *j, struct sw_name *n
 
 	if (n->is_checked) {
 		record = (struct sw_journal_name){
-		    .table = sw_buf_view(&n->table), .key = sw_buf_view(&n->key), .is_checked = true};
+		    .table = n->table, .key = n->key, .is_checked = true};
 		rc = sw_journal_append(j, &record, 1, &seq);
 	}
 	if (rc < 0 || !is_in_journal(n))

@@ -153,7 +153,7 @@ static void put_u64(struct sw_ident *id, uint64_t v)
 
 static void hash_ident(struct sw_ident *id)
 {
-	id->hash = sw_sip(&hash_key, sw_view(id->b, id->n));
+	id->hash = sw_sip13(&hash_key, sw_view(id->b, id->n));
 }
 
 /* Without the hash, and without the key that is to follow. */
@@ -210,7 +210,7 @@ static uint64_t number_of(enum sw_node_type type, uint64_t hash, uint64_t salt)
 	if (salt) {
 		sw_set_u64(b, hash);
 		sw_set_u64(b + 8, salt);
-		hash = sw_sip(&hash_key, sw_view(b, sizeof(b)));
+		hash = sw_sip13(&hash_key, sw_view(b, sizeof(b)));
 	}
 	return (hash >> 1) | 2;
 }

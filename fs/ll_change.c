@@ -52,6 +52,22 @@ static void reply_entry(struct sw_mount *m, fuse_req_t req, struct sw_inode *i)
 		sw_inode_forget(&m->inodes, e.ino, 1);
 }
 
+static int mkdir_txn(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, struct sw_inode **out)
+{
+	int rc = sw_txn_mkdir(m, name);
+
+	return rc < 0 ? rc : sw_node_lookup(m, dir, name, out);
+}
+
+static int mkdir_table(struct sw_mount *m, struct sw_inode *dir, struct sw_view name, uint16_t mode,
+		       struct sw_inode **out)
+{
+	int rc = sw_work_mkdir(sw_node_work(m, dir), name, mode);
+
+	return rc < 0 ? rc
+		      : sw_inode_get_in(&m->inodes, SW_NODE_TABLE, dir->copy, name, sw_view(NULL, 0), 0, out);
+}
+
 void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct sw_mount *m = sw_req_mount(req);
@@ -59,15 +75,13 @@ void sw_ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 	int rc = check_there(dir);
 
 	if (rc == 0 && dir->type == SW_NODE_TXNS)
-		rc = sw_txn_mkdir(m, sw_view_str(name));
+		rc = mkdir_txn(m, dir, sw_view_str(name), &i);
 	else if (rc == 0 && !sw_node_has_tables(dir))
 		rc = refuse_in(dir);
 	else if (rc == 0)
-		rc = sw_work_mkdir(sw_node_work(m, dir), sw_view_str(name), mode & SW_MODE_MASK);
+		rc = mkdir_table(m, dir, sw_view_str(name), mode & SW_MODE_MASK, &i);
 	if (rc == 0)
 		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
-	if (rc == 0)
-		rc = sw_node_lookup(m, dir, sw_view_str(name), &i);
 	if (rc < 0)
 		reply_rc(req, rc);
 	else
@@ -117,7 +131,7 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		rc = sw_work_unlink(sw_node_work(m, dir), table.table, sw_view_str(name));
 	if (rc == 0) {
 		sw_inode_unlink(&m->inodes, dir->copy, table.table, sw_view_str(name));
-		sw_inode_touch(&m->inodes, dir->copy, table.table, sw_mount_now_ns(m));
+		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
 	}
 	reply_rc(req, rc);
 }
@@ -164,6 +178,7 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 	struct sw_inode_name from, to;
 	bool exchange = flags & RENAME_EXCHANGE;
 	uint64_t told = sw_db_told(m->db);
+	int64_t now;
 	int rc;
 
 	sw_inode_name(&m->inodes, dir, &from);
@@ -181,8 +196,10 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 		forget_kept(m, dir->copy, to.table, sw_view_str(new_name));
 		forget_kept(m, dir->copy, from.table, sw_view_str(name));
 	}
-	sw_inode_touch(&m->inodes, dir->copy, from.table, sw_mount_now_ns(m));
-	sw_inode_touch(&m->inodes, dir->copy, to.table, sw_mount_now_ns(m));
+	now = sw_mount_now_ns(m);
+	sw_inode_touch_dir(&m->inodes, dir, now);
+	if (new_dir != dir)
+		sw_inode_touch_dir(&m->inodes, new_dir, now);
 	return 0;
 }
 
@@ -295,7 +312,7 @@ void sw_ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 		reply_rc(req, rc);
 		return;
 	}
-	sw_inode_touch(&m->inodes, dir->copy, table.table, sw_mount_now_ns(m));
+	sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
 	e.ino = i->id;
 	sw_node_timeouts(m, i, &e.entry_timeout, &e.attr_timeout);
 	if (fuse_reply_create(req, &e, fi) < 0) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -500,17 +501,40 @@ struct fill {
 	size_t size, n;
 };
 
-/* One entry of which only the name is told; 1 when it does not fit any more. */
-static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t ino, uint64_t next)
+/* As fuse_add_direntry() does it, for a name that does not end in a NUL and need not be measured; 1 when it does not fit any more. */
+static int put_entry(struct fill *f, struct sw_view name, mode_t type, uint64_t ino, uint64_t next)
 {
+	struct fuse_dirent head = {.ino = ino, .off = next, .namelen = (uint32_t)name.n, .type = (type & S_IFMT) >> 12};
+	size_t n = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name.n);
+	char *to = f->buf + f->n;
+
+	if (n > f->size - f->n)
+		return 1;
+	memset(to + n - sizeof(uint64_t), 0, sizeof(uint64_t)); /* what the name does not fill */
+	memcpy(to, &head, FUSE_NAME_OFFSET);
+	memcpy(to + FUSE_NAME_OFFSET, name.p, name.n);
+	f->n += n;
+	return 0;
+}
+
+static void end_text(struct sw_view name, char out[static SW_NAME_MAX + 1])
+{
+	memcpy(out, name.p, name.n);
+	out[name.n] = '\0';
+}
+
+/* One entry of which only the name is told; 1 when it does not fit any more. */
+static int fill_plain(struct fill *f, struct sw_view name, mode_t type, uint64_t ino, uint64_t next)
+{
+	char text[SW_NAME_MAX + 1];
 	size_t n;
 
+	if (!f->plus)
+		return put_entry(f, name, type, ino, next);
+	end_text(name, text);
 	f->plain.attr.st_mode = type;
 	f->plain.attr.st_ino = ino;
-	if (f->plus)
-		n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &f->plain, (off_t)next);
-	else
-		n = fuse_add_direntry(f->req, f->buf + f->n, f->size - f->n, name, &f->plain.attr, (off_t)next);
+	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, text, &f->plain, (off_t)next);
 	if (n > f->size - f->n)
 		return 1;
 	f->n += n;
@@ -518,9 +542,11 @@ static int fill_plain(struct fill *f, const char *name, mode_t type, uint64_t in
 }
 
 /* attr: what a row has now, if that is known. */
-static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, mode_t type, const struct sw_attr *attr, uint64_t next)
+static int fill_plus(struct fill *f, struct sw_inode *i, struct sw_view name, mode_t type, const struct sw_attr *attr,
+		     uint64_t next)
 {
 	struct fuse_entry_param e = {.ino = i->id};
+	char text[SW_NAME_MAX + 1];
 	size_t n;
 	int rc = 0;
 
@@ -535,7 +561,8 @@ static int fill_plus(struct fill *f, struct sw_inode *i, const char *name, mode_
 		return fill_plain(f, name, type, number, next);
 	}
 	sw_node_timeouts(f->m, i, &e.entry_timeout, &e.attr_timeout);
-	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, name, &e, (off_t)next);
+	end_text(name, text);
+	n = fuse_add_direntry_plus(f->req, f->buf + f->n, f->size - f->n, text, &e, (off_t)next);
 	if (n > f->size - f->n) {
 		sw_inode_forget(&f->m->inodes, i->id, 1);
 		return 1;
@@ -562,23 +589,18 @@ static uint64_t entry_number(struct fill *f, struct sw_view name)
 
 static int fill_name(struct fill *f, struct sw_view name, mode_t type, uint64_t next)
 {
-	char text[SW_NAME_MAX + 1];
 	struct sw_inode *i;
 
-	memcpy(text, name.p, name.n);
-	text[name.n] = '\0';
-	if (f->plus) {
-		if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
-			return 0;
-		return fill_plus(f, i, text, type, NULL, next);
-	}
-	return fill_plain(f, text, type, entry_number(f, name), next);
+	if (!f->plus)
+		return fill_plain(f, name, type, entry_number(f, name), next);
+	if (sw_node_lookup(f->m, f->dir, name, &i) < 0)
+		return 0;
+	return fill_plus(f, i, name, type, NULL, next);
 }
 
 static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next)
 {
 	struct fill *f = arg;
-	char text[SW_NAME_MAX + 1];
 	struct sw_inode *i;
 	int rc;
 
@@ -586,10 +608,8 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 		return 0;
 	/* Cookies 0 to 9 are for the dots and the control directories. */
 	next += 10;
-	memcpy(text, name.p, name.n);
-	text[name.n] = '\0';
 	if (!f->plus)
-		return fill_plain(f, text, attr->is_table ? S_IFDIR : S_IFREG, entry_number(f, name), next);
+		return fill_plain(f, name, attr->is_table ? S_IFDIR : S_IFREG, entry_number(f, name), next);
 	if (attr->is_table)
 		rc = sw_inode_get_in(&f->m->inodes, SW_NODE_TABLE, f->dir->copy, name, sw_view(NULL, 0), 0, &i);
 	else
@@ -598,8 +618,8 @@ static int fill_live(void *arg, struct sw_view name, const struct sw_attr *attr,
 	if (rc < 0)
 		return 0;
 	if (attr->is_table || !attr->is_now || sw_db_has_moved(f->m->db, f->told))
-		return fill_plus(f, i, text, attr->is_table ? S_IFDIR : S_IFREG, NULL, next);
-	return fill_plus(f, i, text, S_IFREG, attr, next);
+		return fill_plus(f, i, name, attr->is_table ? S_IFDIR : S_IFREG, NULL, next);
+	return fill_plus(f, i, name, S_IFREG, attr, next);
 }
 
 /* There is nothing to show of what gc has freed. */
@@ -640,7 +660,7 @@ static int fill_snaps(struct fill *f, const struct sw_open *o, uint64_t from)
 		dir.version = sw_snap_version(f->m->db, &dir.order);
 		sw_commit_name(&dir.order, name);
 		from++;
-		full = fill_plain(f, name, S_IFDIR,
+		full = fill_plain(f, sw_view_str(name), S_IFDIR,
 				  sw_inode_number_of(&f->m->inodes, SW_NODE_SNAP, &dir, NULL, none, none), from + 10);
 		if (!full)
 			rc = sw_cursor_next(&c);
@@ -658,13 +678,10 @@ static void fill_links(struct fill *f, const struct sw_open *o, uint64_t from)
 
 	for (uint64_t i = o->head.count; sw_rd_left(&r) > 0; i++) {
 		struct sw_view name = sw_rd_bytes(&r, SW_NAME_MAX);
-		char text[SW_NAME_MAX + 1];
 
 		if (i < from)
 			continue;
-		memcpy(text, name.p, name.n);
-		text[name.n] = '\0';
-		if (fill_plain(f, text, S_IFLNK,
+		if (fill_plain(f, name, S_IFLNK,
 			       sw_inode_number_of(&f->m->inodes, SW_NODE_ALIAS, NULL, NULL, none, name), i + 1 + 10))
 			return;
 	}
@@ -751,9 +768,9 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 			: type == SW_NODE_SNAP	 ? snap
 			: type == SW_NODE_COPY	 ? sw_copy_files
 						 : NULL;
-	if (*offset == 0 && fill_plain(f, ".", S_IFDIR, sw_inode_number(&f->m->inodes, o->inode), ++*offset))
+	if (*offset == 0 && fill_plain(f, sw_view_str("."), S_IFDIR, sw_inode_number(&f->m->inodes, o->inode), ++*offset))
 		return 1;
-	if (*offset == 1 && fill_plain(f, "..", S_IFDIR, SW_INODE_ROOT, ++*offset))
+	if (*offset == 1 && fill_plain(f, sw_view_str(".."), S_IFDIR, SW_INODE_ROOT, ++*offset))
 		return 1;
 	for (; *offset < 10; ++*offset) {
 		uint64_t i = *offset - 2;
