@@ -152,6 +152,11 @@ struct sw_list;
 typedef int (*sw_list_fn)(void *arg, struct sw_view name, const struct sw_attr *attr, uint64_t next);
 int sw_list_open(struct sw_work *w, struct sw_view table, struct sw_list **out) SW_MUST_CHECK;
 int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn, void *arg) SW_MUST_CHECK;
+/*
+ * Whether a walk would now show the rows of one tree and nothing else, since none of the table had an edit when the list was opened
+ * and no name was touched since. *root is that tree's: what the list has shown from then on depends on it alone.
+ */
+bool sw_list_is_state(struct sw_list *l, struct sw_hash *root);
 void sw_list_close(struct sw_list *l);
 
 /* Milliseconds until sw_work_run() has something to do; UINT32_MAX: nothing. */

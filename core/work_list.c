@@ -376,25 +376,33 @@ static int find_in_state(const struct sw_list *l, struct edited *e)
 	return 0;
 }
 
-/* What it is now. SW_ENOTFOUND: it is gone since. */
-static int stat_added(struct sw_list *l, struct sw_view name, bool with_attr, struct sw_attr *out)
+/* Whether no name was touched since the list was opened. */
+static bool is_untouched(struct sw_list *l)
 {
-	int rc = 0;
+	bool is_same;
 
-	*out = (struct sw_attr){.is_table = l->is_tables};
 	pthread_mutex_lock(&l->w->lock);
-	if (with_attr || l->w->clock != l->clock)
-		rc = l->is_tables ? sw_table_stat(l->w, name, out)
-				  : sw_row_stat(l->w, sw_buf_view(&l->table), name, out);
+	is_same = l->w->clock == l->clock;
 	pthread_mutex_unlock(&l->w->lock);
-	out->is_now = with_attr;
+	return is_same;
+}
+
+/* What it is now. SW_ENOTFOUND: it is gone since. */
+static int stat_added(struct sw_list *l, struct sw_view name, struct sw_attr *out)
+{
+	int rc;
+
+	pthread_mutex_lock(&l->w->lock);
+	rc = l->is_tables ? sw_table_stat(l->w, name, out) : sw_row_stat(l->w, sw_buf_view(&l->table), name, out);
+	pthread_mutex_unlock(&l->w->lock);
 	return rc;
 }
 
 /* Names that the state does not have, from the edited one with that index on. */
 static int walk_added(struct sw_list *l, uint64_t from, const struct listing *to)
 {
-	struct sw_attr attr;
+	struct sw_attr attr = {.is_table = l->is_tables};
+	bool is_known = !to->with_attr && is_untouched(l);
 	int rc = 0;
 
 	for (uint64_t i = from; rc == 0 && i < l->n_edited; i++) {
@@ -404,13 +412,23 @@ static int walk_added(struct sw_list *l, uint64_t from, const struct listing *to
 			rc = find_in_state(l, e);
 		if (rc < 0 || !e->exists || e->in_state == IN_STATE)
 			continue;
-		rc = stat_added(l, e->name, to->with_attr, &attr);
+		if (!is_known)
+			rc = stat_added(l, e->name, &attr);
+		attr.is_now = to->with_attr;
 		if (rc == SW_ENOTFOUND)
 			rc = 0;
 		else if (rc == 0)
 			rc = to->fn(to->arg, e->name, &attr, ADDED_COOKIE + i + 1) != 0;
 	}
 	return rc;
+}
+
+bool sw_list_is_state(struct sw_list *l, struct sw_hash *root)
+{
+	if (l->is_tables || l->n_edited > 0 || !is_untouched(l))
+		return false;
+	*root = l->root;
+	return true;
 }
 
 int sw_list_walk(struct sw_list *l, uint64_t from, bool with_attr, sw_list_fn fn, void *arg)

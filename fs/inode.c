@@ -233,7 +233,9 @@ void sw_inode_numbers_begin(struct sw_inodes *t, enum sw_node_type type, struct 
 	out->inodes = t;
 	out->type = type;
 	begin_ident(&w, &out->ident);
+	hash_ident(&out->ident);
 	out->same_n = out->ident.n;
+	out->same_hash = out->ident.hash;
 	pthread_mutex_lock(&t->lock);
 	out->may_be_salted = t->n_salted > 0;
 	pthread_mutex_unlock(&t->lock);

@@ -128,6 +128,7 @@ struct sw_inode_numbers {
 	enum sw_node_type type;
 	bool may_be_salted; /* some number was not that of its name when this began */
 	size_t same_n;	    /* bytes of ident that are the same for all */
+	uint64_t same_hash; /* and their hash */
 	struct sw_ident ident;
 };
 void sw_inode_numbers_begin(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,

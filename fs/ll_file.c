@@ -810,6 +810,36 @@ static int fill_rest(struct fill *f, const struct sw_open *o, uint64_t from)
 	}
 }
 
+static int fill(struct fill *f, const struct sw_open *o, uint64_t offset)
+{
+	if (offset < 10 && fill_first(f, o, &offset))
+		return 0;
+	return fill_rest(f, o, offset - 10);
+}
+
+/* Whether what is filled in now depends on that alone. Numbers do not, while a name has another than its own. */
+static bool page_key(const struct fill *f, const struct sw_open *o, uint64_t offset, struct sw_page_key *out)
+{
+	if (f->plus || o->inode->type != SW_NODE_TABLE || !o->list || f->numbers.may_be_salted)
+		return false;
+	*out = (struct sw_page_key){.dir = f->numbers.same_hash, .offset = offset, .size = f->size};
+	return sw_list_is_state(o->list, &out->root);
+}
+
+static int fill_page(struct fill *f, const struct sw_open *o, uint64_t offset)
+{
+	struct sw_page_key key;
+	bool is_page = page_key(f, o, offset, &key);
+	int rc;
+
+	if (is_page && sw_pages_get(&f->m->pages, &key, f->buf, &f->n))
+		return 0;
+	rc = fill(f, o, offset);
+	if (rc == 0 && is_page && page_key(f, o, offset, &key)) /* still */
+		sw_pages_put(&f->m->pages, &key, sw_view(f->buf, f->n));
+	return rc;
+}
+
 /* rewinddir() shows the directory as it is now. */
 static int reopen_dir(struct sw_mount *m, struct sw_open *o)
 {
@@ -821,7 +851,6 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 {
 	struct sw_open *o = sw_open_of(fi);
 	struct fill f = {.m = sw_req_mount(req), .req = req, .dir = o->inode, .plus = plus, .size = size};
-	uint64_t from = (uint64_t)offset;
 	int rc = 0;
 
 	f.buf = malloc(size);
@@ -838,8 +867,8 @@ static void readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
 		sw_inode_numbers_begin(&f.m->inodes,
 				       o->inode->type == SW_NODE_TABLE ? SW_NODE_ROW : SW_NODE_SNAP_ROW, o->inode->snap,
 				       o->inode->copy, f.dir_name.table, &f.numbers);
-	if (rc == 0 && (from >= 10 || !fill_first(&f, o, &from)))
-		rc = fill_rest(&f, o, from - 10);
+	if (rc == 0)
+		rc = fill_page(&f, o, (uint64_t)offset);
 	if (rc < 0 && f.n == 0)
 		fuse_reply_err(req, sw_err_to_errno(rc));
 	else

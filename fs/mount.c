@@ -661,6 +661,7 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copie
 	pthread_mutex_init(&m->event_lock, NULL);
 	pthread_mutex_init(&m->opens_lock, NULL);
 	pthread_mutex_init(&m->kept_lock, NULL);
+	sw_pages_init(&m->pages);
 	rc = sw_inodes_init(&m->inodes, work);
 	if (rc == 0)
 		rc = sw_inode_get(&m->inodes, SW_NODE_ROOT_DIR, NULL, sw_view(NULL, 0), sw_view(NULL, 0), 0,
@@ -781,6 +782,7 @@ void sw_mount_free(struct sw_mount *m)
 	pthread_mutex_destroy(&m->event_lock);
 	pthread_mutex_destroy(&m->opens_lock);
 	pthread_mutex_destroy(&m->kept_lock);
+	sw_pages_fini(&m->pages);
 	free(m->mountpoint);
 	free(m);
 }

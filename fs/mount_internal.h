@@ -8,6 +8,7 @@
 
 #include "fs/inode.h"
 #include "fs/mount.h"
+#include "fs/pages.h"
 
 #define SW_TIMEOUT_LONG 86400.0 /* what is cached is invalidated exactly, so it may be cached for long */
 
@@ -53,6 +54,8 @@ struct sw_mount {
 
 	pthread_mutex_t opens_lock;
 	struct sw_open *opens; /* all that are open; under opens_lock */
+
+	struct sw_pages pages; /* of tables that were listed */
 };
 
 /* What an open file or directory is; fi->fh points at it. */

@@ -52,6 +52,44 @@ PY
 	"$sf" verify "$A"
 }
 
+@test "a table that is listed again shows what is there now, with the same numbers" {
+	require_fuse
+	mount_a --settle 5
+	mkdir "$A/t" "$A/u"
+	python3 - "$A" "$sf" <<'PY'
+import os, subprocess, sys
+mnt, sf = sys.argv[1:]
+def commit():
+    subprocess.run([sf, "commit", mnt], stdout=subprocess.DEVNULL)
+def shown(table):
+    with os.scandir(f"{mnt}/{table}") as entries:
+        return {e.name: e.inode() for e in entries}
+def check(table, names):
+    for _ in range(3): # the second time it may come from what was kept
+        now = shown(table)
+        assert sorted(now) == sorted(names), (table, len(now), len(names))
+        for name in list(now)[::97]:
+            assert now[name] == os.stat(f"{mnt}/{table}/{name}").st_ino, name
+names = [f"row-{i}" for i in range(3000)]
+for table in "tu":
+    for name in names:
+        open(f"{mnt}/{table}/{name}", "w").write("same")
+commit()
+check("t", names)
+check("u", names)
+open(f"{mnt}/t/one-more", "w").write("x")
+check("t", names + ["one-more"])
+commit()
+check("t", names + ["one-more"])
+os.unlink(f"{mnt}/t/one-more")
+os.rename(f"{mnt}/u/row-7", f"{mnt}/u/row-seven")
+check("t", names)
+commit()
+check("t", names)
+check("u", [n for n in names if n != "row-7"] + ["row-seven"])
+PY
+}
+
 @test "ten thousand rows open at once, read and written, in little memory" {
 	require_fuse
 	mount_a

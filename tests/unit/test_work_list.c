@@ -301,6 +301,37 @@ static void what_is_not_there_cannot_be_removed(void **state)
 	end(&s);
 }
 
+/* What a list shows depends on the tree alone only as long as nobody has changed or changes a name. */
+static void a_list_knows_when_it_shows_a_tree_alone(void **state)
+{
+	struct sw_hash root, now;
+	struct sw_list *list;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "one");
+	list = open_list(&s);
+	assert_false(sw_list_is_state(list, &root));
+	sw_list_close(list);
+	commit(&s);
+	list = open_list(&s);
+	assert_true(sw_list_is_state(list, &root));
+	unlink_row(&s, "r");
+	assert_false(sw_list_is_state(list, &root));
+	commit(&s);
+	assert_false(sw_list_is_state(list, &root));
+	sw_list_close(list);
+	list = open_list(&s);
+	assert_true(sw_list_is_state(list, &now));
+	assert_false(sw_hash_eq(&root, &now));
+	sw_list_close(list);
+	TEST_OK(sw_list_open(s.w, sw_view(NULL, 0), &list));
+	assert_false(sw_list_is_state(list, &now));
+	sw_list_close(list);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +340,7 @@ int main(void)
 	    cmocka_unit_test(others_are_in_nobodys_way),
 	    cmocka_unit_test(what_others_commit_is_found_at_once),
 	    cmocka_unit_test(what_is_not_there_cannot_be_removed),
+	    cmocka_unit_test(a_list_knows_when_it_shows_a_tree_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
