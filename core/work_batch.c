@@ -140,10 +140,35 @@ static bool is_ready(struct sw_work *w, struct sw_name *n, uint64_t now, bool al
 	return is_ready;
 }
 
+static bool is_new_table(const struct sw_name *n)
+{
+	return n->has_edit && n->table_exists && !n->base.exists && !n->in_commit;
+}
+
+/*
+ * A row brings the table that it is in into the world, whatever the making of that is joined with: the table must know, or nobody
+ * would remove it again.
+ */
+static int add_new_tables(struct sw_work_batch *b, size_t first)
+{
+	int rc = 0;
+
+	for (size_t i = first, n = b->n; rc == 0 && i < n; i++) {
+		struct sw_name *row = b->items[i].name;
+
+		if (row->key.n == 0 || !row->file || !is_new_table(row->dir))
+			continue;
+		sw_name_part(row->dir);
+		rc = add_item(b, row->dir);
+	}
+	return rc;
+}
+
 /* A name, and those that it is joined with. What joins them from now on is about what comes after
  * this commit. */
 static int add_joined(struct sw_work_batch *b, struct sw_name *n)
 {
+	size_t first = b->n;
 	int rc = 0;
 
 	while (rc == 0 && n) {
@@ -153,6 +178,8 @@ static int add_joined(struct sw_work_batch *b, struct sw_name *n)
 		rc = add_item(b, n);
 		n = next;
 	}
+	if (rc == 0)
+		rc = add_new_tables(b, first);
 	b->n_groups++;
 	return rc;
 }

@@ -16,6 +16,18 @@ static bool is_table(struct set *s, const char *table)
 	return sw_work_stat_table(s->w, sw_view_str(table), &attr) == 0;
 }
 
+/* As it is committed. */
+static uint16_t mode_of_table(struct set *s, const char *table)
+{
+	struct sw_reader r;
+	struct sw_table t;
+
+	TEST_OK(sw_reader_begin(s->t.db, &r));
+	TEST_OK(sw_state_table(r.nodes, &r.head.state, SW_CLASS_USER, sw_view_str(table), &t));
+	sw_reader_end(&r);
+	return t.mode;
+}
+
 static void write_rows(struct set *s, size_t n)
 {
 	char key[16];
@@ -132,6 +144,44 @@ static void rename_meanwhile(void *arg, const char *step)
 }
 
 /* What joins names while they are committed holds for what is committed next. */
+/* One that a row has brought into the world, while what belongs to the rename still waits, goes again with the next rename. */
+static void a_renamed_table_with_a_new_row_is_renamed_again(void **state)
+{
+	struct sw_handle h, other;
+	struct set s;
+	uint64_t before;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "r");
+	TEST_OK(sw_work_set_table(s.w, sw_view_str("t"), &(uint16_t){0700}, NULL));
+	pass(&s, 5000);
+	before = count(&s);
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("r"), SW_OPEN_WRITE, 0, &h));
+	rename_t(&s);
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("R")));
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("u"), sw_view_str("n"), SW_OPEN_CREATE | SW_OPEN_WRITE, 0644, &other));
+	TEST_OK(sw_handle_write(s.w, &other, 0, false, sw_view_str("new")));
+	TEST_OK(sw_handle_flush(s.w, &other));
+	sw_handle_release(s.w, &other);
+	pass(&s, 5000);
+	assert_int_equal(count(&s), before + 1);
+	assert_true(test_get(&s.t, "u", "n", text, sizeof(text)));
+	assert_int_equal(mode_of_table(&s, "u"), 0700);
+	TEST_OK(sw_handle_flush(s.w, &h));
+	sw_handle_release(s.w, &h);
+	TEST_OK(sw_work_rename_table(s.w, sw_view_str("u"), sw_view_str("v")));
+	pass(&s, 5000);
+	assert_int_equal(n_edits(&s), 0);
+	assert_false(is_table(&s, "t"));
+	assert_false(is_table(&s, "u"));
+	assert_true(test_get(&s.t, "v", "n", text, sizeof(text)));
+	assert_true(test_get(&s.t, "v", "r", text, sizeof(text)));
+	assert_string_equal(text, "R");
+	end(&s);
+}
+
 static void a_table_is_renamed_while_its_rows_are_committed(void **state)
 {
 	struct set s;
@@ -235,6 +285,7 @@ int main(void)
 	    cmocka_unit_test(a_table_is_renamed_in_one_commit),
 	    cmocka_unit_test(a_renamed_table_waits_for_a_row_that_is_being_written),
 	    cmocka_unit_test(a_table_is_not_removed_before_its_rows_are),
+	    cmocka_unit_test(a_renamed_table_with_a_new_row_is_renamed_again),
 	    cmocka_unit_test(a_table_is_renamed_while_its_rows_are_committed),
 	    cmocka_unit_test(a_huge_table_is_not_renamed),
 	    cmocka_unit_test(tables_change_places_with_all_that_is_in_them),
