@@ -43,18 +43,24 @@ static void remember(struct sw_swarm *s, struct endpoint *e)
 		       e->status.address, sw_fail_message(rc));
 }
 
+static void remember_all(struct sw_swarm *s)
+{
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		if (s->endpoints[i]->to_remember && !s->endpoints[i]->is_forgotten)
+			remember(s, s->endpoints[i]);
+}
+
 static void tick(struct sw_swarm *s)
 {
 	uint64_t now = sw_swarm_now(s);
 
+	remember_all(s);
 	for (size_t i = 0; i < s->n_endpoints; i++) {
 		struct endpoint *e = s->endpoints[i];
 		int rc = 0;
 
 		if (e->is_forgotten)
 			continue;
-		if (e->to_remember)
-			remember(s, e);
 		if (!e->dialling && !e->connected && now >= e->dial_at_ms && !sw_endpoint_is_reached(s, e))
 			rc = dial(s, e);
 		if (rc < 0) {
@@ -350,6 +356,7 @@ void sw_swarm_stop(struct sw_swarm *s)
 	if (s->runs) {
 		sw_swarm_kick(s);
 		pthread_join(s->thread, NULL);
+		remember_all(s); /* where a ticket has led since the last tick */
 		say_goodbye(s);
 	}
 	while (s->conns)

@@ -15,6 +15,7 @@
 
 #include "core/log.h"
 #include "fs/env_system.h"
+#include "net/known.h"
 #include "net/swarm.h"
 #include "net/ticket.h"
 #include "tests/lib/dbs.h"
@@ -206,6 +207,27 @@ static void refused(struct node *inviter, const char *ticket, const char *why)
 	end(&n);
 }
 
+/* Whoever has joined and ends at once finds the way again. */
+static void where_a_ticket_led_is_remembered_at_once(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 3; i++) {
+		struct node a = {0}, b = {0};
+		SW_BUF known = {0};
+		struct sw_rd r;
+
+		create(&a, 1);
+		join(&b, &a, 2 + i);
+		stop(&b);
+		TEST_OK(sw_known_list(b.db.db, &known));
+		r = sw_rd(sw_buf_view(&known));
+		assert_true(sw_view_eq(sw_rd_bytes(&r, SW_SWARM_ADDRESS_SIZE), sw_view_str(a.url)));
+		assert_int_equal(sw_rd_done(&r), 0);
+		test_db_close(&b.db);
+		end(&a);
+	}
+}
+
 static void used_expired_and_unknown_tickets_are_refused(void **state)
 {
 	struct sw_swarm *none;
@@ -395,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_newcomer_gets_everything_and_may_write),
 	    cmocka_unit_test(a_chain_of_three_converges_and_heals),
+	    cmocka_unit_test(where_a_ticket_led_is_remembered_at_once),
 	    cmocka_unit_test(used_expired_and_unknown_tickets_are_refused),
 	    cmocka_unit_test(a_stranger_who_knows_the_database_is_dropped),
 	    cmocka_unit_test(who_only_holds_the_line_keeps_nobody_out),
