@@ -25,8 +25,7 @@ struct sw_hash {
 	X(CHANGESET, "swarmfs.change")                                                             \
 	X(COMMIT, "swarmfs.commit")                                                                \
 	X(SALT, "swarmfs.salt")                                                                    \
-	X(TICKET, "swarmfs.ticket")                                                                \
-	X(JOURNAL, "swarmfs.journal")
+	X(TICKET, "swarmfs.ticket")
 
 enum sw_hash_domain {
 #define X(name, text) SW_DOMAIN_##name,

@@ -5,8 +5,8 @@
  *   journal = "swarmfsj" version:u32 first:u64 check record*
  *   record  = size:u32 seq:u64 body-check check body       size counts the body
  *   body    = n:varint name*n
- *   check   = the first 8 bytes of the JOURNAL hash of its place in the file, u64, and of what stands before it in the header or
- *             record; the body's: of the body's place and the body
+ *   check   = u64: SipHash-1-3 of what stands before it in the header or record, the body's of the body; its key is "swarmfsj"
+ *             and the place in the file, u64, where that begins
  *   name    = table:bytes key:bytes flags:u8                 1: exists now, 2: existed before, 4: large row,
  *                                                            8: checked, which says nothing of what stands there,
  *                                                            16: in a file of its own, 32: follows, 64: tail
