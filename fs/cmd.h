@@ -83,6 +83,7 @@ struct sw_cmd {
 	size_t max_operands;
 	enum sw_cmd_where where;
 	bool needs_work; /* rows not yet committed matter to it */
+	/* An option "output" names a file that is written instead of standard output, by the process that was started. */
 	/* Look at option values before anything is opened: 0 or an exit code. May be NULL. */
 	int (*check)(struct sw_ctx *ctx, const struct sw_args *args);
 	/* In the process that was started: read the input. NULL: it takes none. */
@@ -129,7 +130,7 @@ static inline bool sw_ctx_is_gone(struct sw_ctx *ctx)
 	return ferror(ctx->out) != 0 || (ctx->is_left && ctx->is_left(ctx));
 }
 
-extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_import, sw_cmd_init,
+extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_export, sw_cmd_import, sw_cmd_init,
     sw_cmd_floor, sw_cmd_invite, sw_cmd_log, sw_cmd_members, sw_cmd_mount, sw_cmd_peers, sw_cmd_restore, sw_cmd_revoke,
     sw_cmd_serve, sw_cmd_show, sw_cmd_status, sw_cmd_tag, sw_cmd_txn, sw_cmd_umount, sw_cmd_watch, sw_cmd_blame, sw_cmd_verify, sw_cmd_version, sw_cmd_gc;
 

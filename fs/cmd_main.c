@@ -10,6 +10,7 @@
 #include "fs/cmd.h"
 #include "fs/control.h"
 #include "fs/mount_options.h"
+#include "fs/output.h"
 #include "fs/target.h"
 
 static void print_usage(FILE *out)
@@ -124,9 +125,39 @@ static int run_at_store(struct sw_ctx *ctx, const struct sw_args *args, int argc
 	return code;
 }
 
+static int run_checked(struct sw_ctx *ctx, const struct sw_args *args, int argc, char **argv)
+{
+	int code;
+
+	if (args->cmd->where != SW_CMD_HERE)
+		return run_at_store(ctx, args, argc, argv);
+	code = args->cmd->run(ctx, args);
+	return code == SW_EXIT_OK ? sw_ctx_finish(ctx) : code;
+}
+
+/* Its output goes to that file, which is there only if all went well. */
+static int run_to_file(struct sw_ctx *ctx, const struct sw_args *args, const char *path, int argc, char **argv)
+{
+	struct sw_output output;
+	int code, rc = sw_output_open(path, &output);
+
+	if (rc < 0)
+		return sw_ctx_fail(ctx, rc);
+	ctx->out = output.file;
+	code = run_checked(ctx, args, argc, argv);
+	ctx->out = stdout;
+	if (code != SW_EXIT_OK) {
+		sw_output_abandon(&output);
+		return code;
+	}
+	rc = sw_output_finish(&output);
+	return rc < 0 ? sw_ctx_fail(ctx, rc) : SW_EXIT_OK;
+}
+
 static int run(const struct sw_cmd *cmd, int argc, char **argv)
 {
 	struct sw_ctx ctx = {.out = stdout, .err = stderr, .is_terminal = isatty(STDERR_FILENO)};
+	const char *path;
 	struct sw_args args;
 	int rc = sw_args_parse(cmd, argc, argv, &args);
 
@@ -139,10 +170,8 @@ static int run(const struct sw_cmd *cmd, int argc, char **argv)
 	rc = cmd->check ? cmd->check(&ctx, &args) : 0;
 	if (rc != 0)
 		return rc;
-	if (cmd->where != SW_CMD_HERE)
-		return run_at_store(&ctx, &args, argc, argv);
-	rc = cmd->run(&ctx, &args);
-	return rc == SW_EXIT_OK ? sw_ctx_finish(&ctx) : rc;
+	path = sw_args_get(&args, "output");
+	return path ? run_to_file(&ctx, &args, path, argc, argv) : run_checked(&ctx, &args, argc, argv);
 }
 
 /*

@@ -199,7 +199,7 @@ setup_good() {
 	local pid
 	pid=$(pid_of "$DIR/good")
 	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone
-	for c in invite status peers log show diff commit import verify gc; do
+	for c in invite status peers log show diff commit import export verify gc; do
 		call "$c" "$DIR/good"
 		"${argv[@]}"
 	done
@@ -215,7 +215,7 @@ setup_good() {
 	pid=$(pid_of "$A")
 	kill -9 "$pid"
 	until_true 10 ends "$pid"
-	for c in status peers log show diff commit import verify gc; do
+	for c in status peers log show diff commit import export verify gc; do
 		call "$c" "$A"
 		"${argv[@]}"
 	done
@@ -263,7 +263,7 @@ setup_good() {
 	head -c 20000000 /dev/zero >"$DIR/small/filler" 2>/dev/null || true
 	local c argv
 	each_fails "[Nn]o space" "$DIR/small/new" init serve mount clone
-	for c in status peers log show diff verify; do
+	for c in status peers log show diff export verify; do
 		call "$c" "$DIR/small/s"
 		"${argv[@]}"
 	done
