@@ -69,9 +69,9 @@ static uint64_t read_once(int fd, const char *path)
 	return bytes;
 }
 
-/* The system calls that a process has read with: for one that serves FUSE, its requests. 0: it may
- * not be asked. */
-static uint64_t reads_of(const char *pid)
+/* The system calls that a process has written with: for one that serves FUSE its replies. (It reads more than requests: timers and
+ * wake-ups.) 0: it may not be asked. */
+static uint64_t replies_of(const char *pid)
 {
 	char path[64];
 	unsigned long long n = 0;
@@ -81,7 +81,7 @@ static uint64_t reads_of(const char *pid)
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fscanf(f, "rchar: %*u wchar: %*u syscr: %llu", &n) != 1)
+	if (fscanf(f, "rchar: %*u wchar: %*u syscr: %*u syscw: %llu", &n) != 1)
 		n = 0;
 	fclose(f);
 	return n;
@@ -101,13 +101,13 @@ static void read_all(struct report *r, const char *path, const char *pid)
 	t = now_ns();
 	bytes = read_once(fd, path);
 	report_number(r, "read", mib_per_s(bytes, now_ns() - t), "MiB/s");
-	before = pid ? reads_of(pid) : 0;
+	before = pid ? replies_of(pid) : 0;
 	t = now_ns();
 	if (read_once(fd, path) != bytes)
 		die("read", "the second time it was of another size");
 	report_number(r, "read again", mib_per_s(bytes, now_ns() - t), "MiB/s");
 	if (before)
-		report_number(r, "requests of read again", (double)(reads_of(pid) - before), "");
+		report_number(r, "requests of read again", (double)(replies_of(pid) - before), "");
 	close(fd);
 }
 
