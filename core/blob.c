@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define ASKED_MAX ((size_t)1 << 20) /* bytes that the disk is asked for at once */
+
 /* One entry of an index: a chunk or a lower index. */
 struct part {
 	struct sw_hash hash;
@@ -248,9 +250,21 @@ struct walk {
 	const struct sw_nodes *nodes;
 	uint64_t n_skip; /* bytes before the next ones that are wanted */
 	size_t n_left;   /* bytes that are wanted */
+	size_t n_asked;  /* bytes of them that the disk has been asked for */
 	sw_piece_fn fn;
 	void *arg;
 };
+
+/* The chunks of a row were written one behind the other: the disk can read many at once, not a page at a time. */
+static void ask_for(struct walk *w, struct sw_view first)
+{
+	if (w->n_asked > 0)
+		return;
+	w->n_asked = w->n_left < ASKED_MAX ? w->n_left : ASKED_MAX;
+	/* A chunk ends in the middle of a page. */
+	if (w->n_asked > first.n)
+		sw_store_will_read(first.p, w->n_asked + w->n_asked / 4);
+}
 
 static int walk_data(struct walk *w, struct sw_view data)
 {
@@ -261,9 +275,11 @@ static int walk_data(struct walk *w, struct sw_view data)
 		return 0;
 	}
 	data = sw_view(data.p + w->n_skip, data.n - (size_t)w->n_skip);
+	ask_for(w, data);
 	n = data.n < w->n_left ? data.n : w->n_left;
 	w->n_skip = 0;
 	w->n_left -= n;
+	w->n_asked -= n < w->n_asked ? n : w->n_asked;
 	return w->fn(w->arg, sw_view(data.p, n));
 }
 

@@ -9,7 +9,6 @@ struct slot {
 	uint8_t *bytes; /* NULL: only in the store, if at all */
 	size_t n;
 	int64_t delta;	/* references gained in this transaction */
-	bool used;
 	bool seen_refs; /* its own references were counted */
 	bool is_gone;	/* its last reference went, and it gave up its own */
 };
@@ -21,9 +20,10 @@ struct sw_nodes {
 	const struct sw_nodes *under[2];
 	const struct sw_nodes *below; /* read through; see sw_nodes_read_through() */
 	struct sw_hash *missing; /* what was not found; NULL: nobody asks */
-	struct slot *slots; /* open addressing, linear probing; the hash is its own hash function */
-	size_t cap;	    /* power of two */
-	size_t n;
+	struct slot *slots; /* in the order in which they came: the chunks of a row in that of its bytes */
+	size_t n, cap;
+	uint32_t *index; /* open addressing, linear probing; the hash is its own hash function: place + 1, or 0 */
+	size_t n_index;	 /* a power of two */
 	size_t bytes;
 	struct sw_hash *queue; /* releases not yet followed */
 	size_t n_queue;
@@ -43,11 +43,13 @@ int sw_nodes_new(struct sw_txn *txn, struct sw_nodes **out)
 
 static void clear(struct sw_nodes *s)
 {
-	for (size_t i = 0; i < s->cap; i++)
+	for (size_t i = 0; i < s->n; i++)
 		free(s->slots[i].bytes);
 	free(s->slots);
+	free(s->index);
 	s->slots = NULL;
-	s->cap = s->n = s->bytes = s->n_queue = 0;
+	s->index = NULL;
+	s->cap = s->n = s->n_index = s->bytes = s->n_queue = 0;
 }
 
 void sw_nodes_free(struct sw_nodes *s)
@@ -94,44 +96,47 @@ int sw_nodes_each(const struct sw_nodes *s, sw_ref_fn fn, void *arg)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < s->cap; i++)
-		if (s->slots[i].used && s->slots[i].bytes)
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		if (s->slots[i].bytes)
 			rc = fn(arg, &s->slots[i].hash);
 	return rc;
 }
 
+/* Where the index has it, or would. */
+static uint32_t *index_of(const struct sw_nodes *s, const struct sw_hash *hash)
+{
+	size_t i = sw_get_u64(hash->b) & (s->n_index - 1);
+
+	while (s->index[i] && !sw_hash_eq(&s->slots[s->index[i] - 1].hash, hash))
+		i = (i + 1) & (s->n_index - 1);
+	return &s->index[i];
+}
+
 static struct slot *find(const struct sw_nodes *s, const struct sw_hash *hash)
 {
-	size_t i;
+	uint32_t at = s->n_index ? *index_of(s, hash) : 0;
 
-	if (s->cap == 0)
-		return NULL;
-	for (i = sw_get_u64(hash->b) & (s->cap - 1); s->slots[i].used; i = (i + 1) & (s->cap - 1))
-		if (sw_hash_eq(&s->slots[i].hash, hash))
-			return &s->slots[i];
-	return NULL;
+	return at ? &s->slots[at - 1] : NULL;
 }
 
 static int grow(struct sw_nodes *s)
 {
-	size_t cap = s->cap ? s->cap * 2 : 64;
-	struct slot *slots = calloc(cap, sizeof(*slots));
+	size_t cap = s->cap ? s->cap * 2 : 32;
+	struct slot *slots = realloc(s->slots, cap * sizeof(*slots));
+	uint32_t *index = calloc(2 * cap, sizeof(*index));
 
-	if (!slots)
+	if (slots)
+		s->slots = slots;
+	if (!slots || !index) {
+		free(index);
 		return SW_ENOMEM;
-	for (size_t i = 0; i < s->cap; i++) {
-		size_t j;
-
-		if (!s->slots[i].used)
-			continue;
-		j = sw_get_u64(s->slots[i].hash.b) & (cap - 1);
-		while (slots[j].used)
-			j = (j + 1) & (cap - 1);
-		slots[j] = s->slots[i];
 	}
-	free(s->slots);
-	s->slots = slots;
+	free(s->index);
+	s->index = index;
+	s->n_index = 2 * cap;
 	s->cap = cap;
+	for (size_t i = 0; i < s->n; i++)
+		*index_of(s, &s->slots[i].hash) = (uint32_t)i + 1;
 	return 0;
 }
 
@@ -139,21 +144,15 @@ static int grow(struct sw_nodes *s)
 static int slot_of(struct sw_nodes *s, const struct sw_hash *hash, struct slot **out)
 {
 	struct slot *slot = find(s, hash);
-	size_t i;
 
 	if (!slot) {
-		if (s->n * 2 >= s->cap) {
-			int rc = grow(s);
+		int rc = s->n < s->cap ? 0 : grow(s);
 
-			if (rc < 0)
-				return rc;
-		}
-		i = sw_get_u64(hash->b) & (s->cap - 1);
-		while (s->slots[i].used)
-			i = (i + 1) & (s->cap - 1);
-		slot = &s->slots[i];
-		*slot = (struct slot){.hash = *hash, .used = true};
-		s->n++;
+		if (rc < 0)
+			return rc;
+		slot = &s->slots[s->n];
+		*slot = (struct slot){.hash = *hash};
+		*index_of(s, hash) = (uint32_t)++s->n;
 	}
 	*out = slot;
 	return 0;
@@ -256,12 +255,12 @@ int sw_nodes_put(struct sw_nodes *s, struct sw_view bytes, struct sw_hash *hash)
 
 int sw_nodes_absorb(struct sw_nodes *s, struct sw_nodes *from)
 {
-	for (size_t i = 0; i < from->cap; i++) {
+	for (size_t i = 0; i < from->n; i++) {
 		struct slot *have = &from->slots[i], *slot;
 		struct sw_view stored;
 		int rc;
 
-		if (!have->used || !have->bytes)
+		if (!have->bytes)
 			continue;
 		/* Of a record that is stored already, the references are counted already. */
 		if (store_get(s, &have->hash, &stored) == 0)
@@ -424,13 +423,14 @@ static int write_slot(struct sw_nodes *s, const struct slot *slot)
 	return sw_txn_put(s->txn, SW_SPACE_REFS, key, sw_view(count, sizeof(count)));
 }
 
+/* In order, so that the store gives the chunks of a row pages that follow each other: who reads it cold reads on and on. */
 int sw_nodes_flush(struct sw_nodes *s)
 {
 	int rc = follow_releases(s);
 
 	assert(s->txn);
-	for (size_t i = 0; rc == 0 && i < s->cap; i++)
-		if (s->slots[i].used && s->slots[i].delta != 0)
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		if (s->slots[i].delta != 0)
 			rc = write_slot(s, &s->slots[i]);
 	clear(s);
 	return rc;

@@ -61,6 +61,9 @@ int sw_store_size(struct sw_store *s, uint64_t *used, uint64_t *file);
 /* Bytes of the data file that nothing is in, and that what comes is written to first. */
 int sw_store_free_bytes(struct sw_store *s, uint64_t *out) SW_MUST_CHECK;
 
+/* A hint, with a view of the store: so many bytes from there on are read next. Costs a system call, and waits for no disk. */
+void sw_store_will_read(const uint8_t *from, size_t n);
+
 int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out) SW_MUST_CHECK;
 /* Durable when it returns 0. The transaction is gone in either case. SW_ENOSPC: nothing changed. */
 int sw_txn_commit(struct sw_txn *txn) SW_MUST_CHECK;

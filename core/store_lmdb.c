@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -448,6 +449,18 @@ static struct sw_txn *pool_take(struct sw_store *s)
 		txn = s->pool[--s->n_pool];
 	pthread_mutex_unlock(&s->pool_lock);
 	return txn;
+}
+
+void sw_store_will_read(const uint8_t *from, size_t n)
+{
+	size_t into = (uintptr_t)from & ((size_t)sysconf(_SC_PAGESIZE) - 1);
+	/* It takes a plain pointer but does not write through it. */
+	union {
+		const void *from;
+		void *to;
+	} cast = {from - into};
+
+	(void)madvise(cast.to, n + into, MADV_WILLNEED);
 }
 
 int sw_txn_begin(struct sw_store *s, bool write, struct sw_txn **out)

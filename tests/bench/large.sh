@@ -4,7 +4,8 @@
 # Sequential writing and reading of one large row, on swarmfs beside the same on a minimal in-memory FUSE file
 # system and on the file system below. They take turns; the ratio to the minimal one is the median of the ratios of each turn. The row is
 # committed before it is read, and the pages that the kernel has of it are dropped; it is then read twice, and what was read
-# once must not ask the file system again.
+# once must not ask the file system again. At last it is read with a store of which no page is in memory, as after a start of
+# the machine: the file below is always read from the disk.
 #
 #   --rounds R   turns (3)
 #   --mib M      size of the row in MiB (1024); the minimal file system keeps it in memory
@@ -56,6 +57,10 @@ for ((round = 0; round < rounds; round++)); do
 	mkdir "$tmp/mnt/t"
 	run_turn swarmfs "$tmp/mnt/t/row" "${bench_pid_of[$tmp/mnt]}"
 	stop_mount "$tmp/mnt"
+	dd of="$tmp/store/data.mdb" oflag=nocache conv=notrunc,fdatasync count=0 status=none
+	start_swarmfs "$tmp/mnt" "$tmp/store"
+	"$BENCH_BIN/bench_large" read "$tmp/mnt/t/row" --json >>"$tmp/cold.jsonl"
+	stop_mount "$tmp/mnt"
 	rm -rf "$tmp/store"
 done
 
@@ -66,4 +71,6 @@ for op in write read read_again; do
 		"$(field "$tmp/swarmfs.jsonl" ".$op")" \
 		"$(ratios "$tmp/swarmfs.jsonl" ".$op" "$tmp/minfs.jsonl" ".$op")"
 done
+printf '%-26s %14.0f %14s %14.0f %8s\n' "read, from the disk" \
+	"$(field "$tmp/below.jsonl" .read)" - "$(field "$tmp/cold.jsonl" .read)" -
 echo "# FUSE requests of reading again: $(field "$tmp/swarmfs.jsonl" '.requests_of_read_again')"

@@ -179,6 +179,31 @@ static void staged_and_direct_rows_are_equal(void **state)
 	end(&s);
 }
 
+/* Whoever reads it cold reads the disk in one direction: the store gave its chunks pages in the order of its bytes. */
+static void chunks_are_stored_in_order(void **state)
+{
+	struct sw_pieces p;
+	struct sw_handle h;
+	struct set s;
+	size_t n_back = 0;
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "a", SIZE);
+	pass(&s);
+	open_row(&s, "a", 0, &h);
+	sw_pieces_init(&p);
+	TEST_OK(sw_handle_read(s.w, &h, 0, SIZE, &p));
+	assert_true(p.n > 100);
+	for (size_t i = 1; i < p.n; i++)
+		n_back += p.v[i].p < p.v[i - 1].p;
+	/* Pages that were free before are used first. */
+	assert_true(n_back * 20 < p.n);
+	sw_pieces_fini(&p);
+	sw_handle_release(s.w, &h);
+	end(&s);
+}
+
 static void a_change_in_the_middle_of_a_large_row(void **state)
 {
 	struct sw_handle h;
@@ -1079,6 +1104,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_large_row_is_in_a_file_until_it_is_committed),
 	    cmocka_unit_test(staged_and_direct_rows_are_equal),
+	    cmocka_unit_test(chunks_are_stored_in_order),
 	    cmocka_unit_test(a_change_in_the_middle_of_a_large_row),
 	    cmocka_unit_test(what_was_closed_survives_a_crash),
 	    cmocka_unit_test(what_was_closed_is_kept_until_something_newer_is),
