@@ -25,6 +25,7 @@ struct sw_hash {
 	X(CHANGESET, "swarmfs.change")                                                             \
 	X(COMMIT, "swarmfs.commit")                                                                \
 	X(SALT, "swarmfs.salt")                                                                    \
+	X(PROOF, "swarmfs.proof")                                                                  \
 	X(TICKET, "swarmfs.ticket")
 
 enum sw_hash_domain {

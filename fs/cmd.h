@@ -82,6 +82,7 @@ struct sw_cmd {
 	size_t min_operands;
 	size_t max_operands;
 	enum sw_cmd_where where;
+	const char *here_option; /* with this option it runs as SW_CMD_HERE, whatever `where` says; or NULL */
 	bool needs_work; /* rows not yet committed matter to it */
 	/* An option "output" names a file that is written instead of standard output, by the process that was started. */
 	/* Look at option values before anything is opened: 0 or an exit code. May be NULL. */
@@ -110,6 +111,9 @@ const char *sw_args_get(const struct sw_args *args, const char *option);
 /* All values of that name, in order, at most max; the number there are. */
 size_t sw_args_all(const struct sw_args *args, const char *option, const char **out, size_t max);
 
+/* Where it runs with these options. */
+enum sw_cmd_where sw_cmd_where(const struct sw_args *args);
+
 /* The i-th option of a command, --help being the last; NULL behind it. */
 const struct sw_option *sw_cmd_option(const struct sw_cmd *cmd, size_t i);
 void sw_cmd_print_help(const struct sw_cmd *cmd, FILE *out);
@@ -131,7 +135,7 @@ static inline bool sw_ctx_is_gone(struct sw_ctx *ctx)
 }
 
 extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_export, sw_cmd_import, sw_cmd_init,
-    sw_cmd_floor, sw_cmd_invite, sw_cmd_log, sw_cmd_members, sw_cmd_mount, sw_cmd_peers, sw_cmd_restore, sw_cmd_revoke,
+    sw_cmd_floor, sw_cmd_invite, sw_cmd_log, sw_cmd_members, sw_cmd_mount, sw_cmd_peers, sw_cmd_prove, sw_cmd_restore, sw_cmd_revoke,
     sw_cmd_serve, sw_cmd_show, sw_cmd_status, sw_cmd_tag, sw_cmd_txn, sw_cmd_umount, sw_cmd_watch, sw_cmd_blame, sw_cmd_verify, sw_cmd_version, sw_cmd_gc;
 
 /* Not for people, and not in the table: what `umount` asks of the process that serves the store. */

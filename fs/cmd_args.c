@@ -227,6 +227,13 @@ size_t sw_args_all(const struct sw_args *args, const char *option, const char **
 	return n;
 }
 
+enum sw_cmd_where sw_cmd_where(const struct sw_args *args)
+{
+	const struct sw_cmd *cmd = args->cmd;
+
+	return cmd->here_option && sw_args_has(args, cmd->here_option) ? SW_CMD_HERE : cmd->where;
+}
+
 static void print_option(const struct sw_option *o, FILE *out)
 {
 	char left[64];

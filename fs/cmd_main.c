@@ -129,7 +129,7 @@ static int run_checked(struct sw_ctx *ctx, const struct sw_args *args, int argc,
 {
 	int code;
 
-	if (args->cmd->where != SW_CMD_HERE)
+	if (sw_cmd_where(args) != SW_CMD_HERE)
 		return run_at_store(ctx, args, argc, argv);
 	code = args->cmd->run(ctx, args);
 	return code == SW_EXIT_OK ? sw_ctx_finish(ctx) : code;

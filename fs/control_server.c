@@ -100,6 +100,8 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 	rc = sw_args_parse(cmd, (int)call->n, call->words, &args);
 	if (rc != 0)
 		return sw_ctx_usage(&ctx, &args, "%s", rc < 0 ? sw_fail_message(rc) : "--help");
+	if (sw_cmd_where(&args) == SW_CMD_HERE)
+		return sw_ctx_usage(&ctx, &args, "it runs where it was started");
 	if (cmd->check) {
 		rc = cmd->check(&ctx, &args);
 		if (rc != 0)

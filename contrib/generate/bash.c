@@ -19,6 +19,9 @@ static void put_value(const struct sw_option *o, FILE *out)
 	case SW_VALUE_DIRECTORY:
 		fputs("kind=directory", out);
 		break;
+	case SW_VALUE_FILE:
+		fputs("kind=file", out);
+		break;
 	case SW_VALUE_PROGRAM:
 		fputs("kind=program", out);
 		break;

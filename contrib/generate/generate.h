@@ -20,6 +20,7 @@ enum sw_value {
 	SW_VALUE_ANY,
 	SW_VALUE_ONE_OF, /* words separated by '|' */
 	SW_VALUE_DIRECTORY,
+	SW_VALUE_FILE,
 	SW_VALUE_PROGRAM,
 	SW_VALUE_MOUNT_OPTIONS,
 };

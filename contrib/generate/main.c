@@ -6,6 +6,8 @@ enum sw_value sw_value_of(const struct sw_option *o)
 {
 	if (strcmp(o->value, "DIR") == 0)
 		return SW_VALUE_DIRECTORY;
+	if (strcmp(o->value, "FILE") == 0)
+		return SW_VALUE_FILE;
 	if (strcmp(o->value, "PROGRAM") == 0)
 		return SW_VALUE_PROGRAM;
 	if (strcmp(o->value, "OPT,...") == 0)

@@ -30,6 +30,9 @@ static void put_value(const struct sw_option *o, FILE *out)
 	case SW_VALUE_DIRECTORY:
 		fputs("_files -/", out);
 		break;
+	case SW_VALUE_FILE:
+		fputs("_files", out);
+		break;
 	case SW_VALUE_PROGRAM:
 		fputs("_command_names", out);
 		break;

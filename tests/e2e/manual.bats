@@ -76,6 +76,7 @@ complete_bash() {
 	touch "$DIR/af"
 	cd "$DIR"
 	[ "$(complete_bash swarmfs mount -s a)" = "a b" ]
+	[ "$(complete_bash swarmfs prove --check a)" = $'a b\naf' ]
 	[ "$(complete_bash swarmfs import x a)" = $'a b\naf' ]
 	[ "$(complete_bash swarmfs conflicts di)" = discard ]
 	[ "$(complete_bash swarmfs conflicts discard di)" = "" ]
