@@ -3,6 +3,7 @@
 
 #include "core/members.h"
 #include "fs/cmd.h"
+#include "fs/grant.h"
 #include "fs/members_text.h"
 #include "fs/text.h"
 
@@ -87,27 +88,6 @@ static int list(struct sw_ctx *ctx, bool json)
 
 /* Roles */
 
-static struct sw_write_op revocation(const struct sw_key *key)
-{
-	return (struct sw_write_op){.op = {.kind = SW_OP_REVOKE, .member = *key}};
-}
-
-/* Who knows better may say less: what an admin of lower rank number took back stays so. */
-static int check_outcome(struct sw_ctx *ctx, const struct sw_key *key, enum sw_role role)
-{
-	struct sw_reader r;
-	int now = 0, rc = sw_reader_begin(ctx->owner->db, &r);
-
-	if (rc < 0)
-		return rc;
-	rc = sw_db_role(&r, key, &now);
-	sw_reader_end(&r);
-	if (rc < 0 || now == (int)role)
-		return rc;
-	return sw_fail(SW_EDENIED, "the grant is signed, but the role stays '%s': only an admin of a lower rank than the key "
-				   "once had can make it an admin again", sw_text_role(now));
-}
-
 /* KEY=ROLE taken apart. */
 static int parse_setting(const char *text, const struct sw_member *v, size_t n, struct sw_key *key, enum sw_role *role)
 {
@@ -124,12 +104,10 @@ static int parse_setting(const char *text, const struct sw_member *v, size_t n, 
 
 static int set_role(struct sw_ctx *ctx, const struct sw_args *args, const struct sw_member *v, size_t n)
 {
-	struct sw_write_op ops[2];
 	const struct sw_member *m;
 	struct sw_key key;
 	enum sw_role role;
-	struct sw_hash id;
-	size_t n_ops = 0;
+	bool lowers;
 	int rc = parse_setting(sw_args_get(args, "set"), v, n, &key, &role);
 
 	if (rc < 0)
@@ -137,14 +115,10 @@ static int set_role(struct sw_ctx *ctx, const struct sw_args *args, const struct
 	m = find_member(v, n, &key);
 	if (m && m->role == role)
 		return 0;
-	if (m && m->role > role) {
+	lowers = m && m->role > role;
+	if (lowers)
 		rc = check_rank(ctx, v, n, &key);
-		ops[n_ops++] = revocation(&key);
-	}
-	ops[n_ops++] = (struct sw_write_op){.op = {.kind = SW_OP_GRANT, .member = key, .role = role}};
-	if (rc == 0)
-		rc = sign(ctx, ops, n_ops, &id);
-	return rc < 0 ? rc : check_outcome(ctx, &key, role);
+	return rc < 0 ? rc : sw_grant_role(ctx->owner->db, &key, role, lowers);
 }
 
 static int run_members(struct sw_ctx *ctx, const struct sw_args *args)
@@ -278,7 +252,7 @@ static int revoke(struct sw_ctx *ctx, const struct sw_args *args, const struct s
 		rc = find_stand(ctx, args, stand, &n_stand);
 	if (rc < 0)
 		return rc;
-	op = revocation(&key);
+	op = (struct sw_write_op){.op = {.kind = SW_OP_REVOKE, .member = key}};
 	op.op.names_stand = n_stand > 0 || sw_args_has(args, "all");
 	op.op.stand = sw_view((const uint8_t *)stand, n_stand * SW_HASH_SIZE);
 	rc = sign(ctx, &op, 1, &id);

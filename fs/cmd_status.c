@@ -68,7 +68,7 @@ const struct sw_cmd sw_cmd_status = {
     .synopsis = "TARGET [--json]",
     .summary = "how the database, the working set and the peers stand",
     .details = "With --json: pid, database, key, role, writable, store, mount, head{count,line,root}, pending, scratch, held,\n"
-	       "refused, batches, diverged, clock_ms, store_bytes, journal_bytes, error, damage, divergence, settled{count, commit,\n"
+	       "refused, requests, batches, diverged, clock_ms, store_bytes, journal_bytes, error, damage, divergence, settled{count, commit,\n"
 	       "waits_for[]{key, seen}}, freed_up_to, reaches_down, transactions[]{name, made, commits, changed,\n"
 	       "checked, error, moved[]{table, row}}, schema{refused[]{table, row, time, reason, path},\n"
 	       "broken[]{table, row, reason}, more}, memory{resident_bytes, rows}, listen[], peers[]{key, address, inbound,\n"

@@ -55,6 +55,10 @@ int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args)
 	    sw_args_all(args, "listen", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX ||
 	    sw_args_all(args, "advertise", urls, SW_OWNER_URLS_MAX) > SW_OWNER_URLS_MAX)
 		return sw_ctx_usage(ctx, args, "at most %d addresses of a kind", SW_OWNER_URLS_MAX);
+	for (size_t i = 0; i < sw_args_all(args, "peer", urls, SW_OWNER_URLS_MAX); i++)
+		if (sw_ticket_is_join_address(urls[i]))
+			return sw_ctx_usage(ctx, args, "--peer takes what stands before the '#' of a join address, from members; become "
+						       "one first with 'swarmfs join ADDRESS STORE'");
 	return 0;
 }
 
@@ -141,7 +145,7 @@ int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *
 	return rc;
 }
 
-/* A store for the database of the first ticket, or a new database. */
+/* A store for the database of the first ticket or join address, or a new database. */
 static int make_store(struct sw_live *live, struct sw_db **out)
 {
 	enum sw_conflict_mode mode = SW_CONFLICT_MERGE;
@@ -149,9 +153,9 @@ static int make_store(struct sw_live *live, struct sw_db **out)
 	int rc = live->conflict_mode ? sw_text_parse_conflict_mode(live->conflict_mode, &mode) : 0;
 
 	for (size_t i = 0; rc == 0 && i < live->options.n_peers; i++) {
-		if (!sw_ticket_looks_like(live->peers[i]))
+		if (!sw_ticket_looks_like(live->peers[i]) && !sw_ticket_is_join_address(live->peers[i]))
 			continue;
-		rc = sw_ticket_decode(live->peers[i], &t);
+		rc = sw_ticket_read(live->peers[i], &t);
 		if (rc == 0)
 			rc = sw_db_create_clone(live->store, &sw_env_system, &t.database, out);
 		if (rc == 0)
@@ -161,7 +165,7 @@ static int make_store(struct sw_live *live, struct sw_db **out)
 	}
 	if (live->options.n_peers > 0)
 		return sw_fail(SW_EINVAL, "%s: there is no store yet, and an address alone lets nobody in; give the "
-					  "ticket that 'swarmfs invite' prints there with --peer", live->store);
+					  "ticket that 'swarmfs invite' prints there with --peer, or ask with 'swarmfs join'", live->store);
 	return rc < 0 ? rc : sw_db_create(live->store, &sw_env_system, mode, out);
 }
 
@@ -227,33 +231,68 @@ static bool is_told_to_stop(void)
 					     sigismember(&pending, SIGHUP));
 }
 
-/* Whether anything to speak of came in lately; heartbeats do not count. */
-static bool is_moving(struct sw_live *live, uint64_t *bytes, unsigned *silent_ms)
+/* How it goes while the database is waited for. */
+struct waiting {
+	uint64_t bytes;	    /* that came in */
+	unsigned silent_ms; /* since something to speak of did; heartbeats do not count */
+	uint64_t ms;	    /* in all */
+	bool was_pending;   /* a peer keeps our request, or did: an admin has to decide, who may take days */
+};
+
+static bool is_let_in(struct sw_live *live)
 {
-	struct sw_swarm_status status;
+	return sw_db_own_role(live->owner->db) >= SW_ROLE_READER;
+}
+
+static void note_pending(struct sw_live *live, struct waiting *w)
+{
+	if (!w->was_pending && live->said) {
+		fprintf(live->said, "The peer keeps the request; waiting for an admin.\n");
+		fflush(live->said);
+	}
+	w->was_pending = true;
+}
+
+static void show_progress(struct sw_live *live, const struct sw_swarm_status *status)
+{
 	char size[SW_TEXT_SIZE_SIZE];
 
+	sw_text_size(status->bytes_in, size);
+	sw_service_tell(live->service_fd, "STATUS=waiting for the database: %s received, %llu commits", size,
+			(unsigned long long)status->commits_in);
+	if (live->progress && !status->is_pending)
+		fprintf(live->progress, "\r%s received, %llu commits ... ", size,
+			(unsigned long long)status->commits_in);
+}
+
+/* Whether there is reason to wait on. */
+static bool is_moving(struct sw_live *live, struct waiting *w)
+{
+	struct sw_swarm_status status;
+
+	w->ms += ARRIVE_STEP_MS;
 	if (sw_swarm_status(live->owner->swarm, &status) < 0)
 		return true;
-	*silent_ms += ARRIVE_STEP_MS;
-	if (status.bytes_in > *bytes + HEARTBEATS_SIZE) {
-		*bytes = status.bytes_in;
-		*silent_ms = 0;
+	w->silent_ms += ARRIVE_STEP_MS;
+	if (status.is_pending)
+		note_pending(live, w);
+	if (status.bytes_in > w->bytes + HEARTBEATS_SIZE || (w->was_pending && !is_let_in(live))) {
+		w->bytes = status.bytes_in;
+		w->silent_ms = 0;
 	}
-	sw_text_size(status.bytes_in, size);
-	sw_service_tell(live->service_fd, "STATUS=waiting for the database: %s received, %llu commits", size,
-			(unsigned long long)status.commits_in);
-	if (live->progress)
-		fprintf(live->progress, "\r%s received, %llu commits ... ", size,
-			(unsigned long long)status.commits_in);
+	show_progress(live, &status);
 	sw_swarm_status_fini(&status);
-	return *silent_ms < SILENCE_MS;
+	return w->silent_ms < SILENCE_MS;
+}
+
+static bool is_over(struct sw_live *live, const struct waiting *w)
+{
+	return live->timeout_ms > 0 && w->ms >= live->timeout_ms && !is_let_in(live);
 }
 
 static int wait_for_database(struct sw_live *live)
 {
-	unsigned silent_ms = 0;
-	uint64_t bytes = 0;
+	struct waiting w = {0};
 	int rc;
 
 	do {
@@ -261,9 +300,11 @@ static int wait_for_database(struct sw_live *live)
 		if (rc == SW_EAGAIN && is_told_to_stop())
 			return sw_fail(SW_ECLOSED, "stopped before the database had arrived; the same command "
 						   "goes on with what is in %s", live->store);
-	} while (rc == SW_EAGAIN && is_moving(live, &bytes, &silent_ms));
+	} while (rc == SW_EAGAIN && !is_over(live, &w) && is_moving(live, &w));
 	if (live->progress)
 		fprintf(live->progress, "\r\033[K");
+	if (rc == SW_EAGAIN && w.was_pending && !is_let_in(live))
+		return sw_fail(rc, "no admin has let this key in yet; the same command goes on waiting");
 	return rc;
 }
 
@@ -279,7 +320,7 @@ int sw_live_start(struct sw_live *live)
 	sw_db_head(live->owner->db, &head);
 	if (head.count == 0 && (!live->owner->swarm || live->options.n_peers == 0))
 		return sw_fail(SW_EAGAIN, "the store %s waits for a database that never arrived; give a ticket with "
-					  "--peer", live->store);
+					  "--peer, or run the 'swarmfs join' again that made it", live->store);
 	if (head.count == 0 || live->options.is_arriving)
 		rc = wait_for_database(live);
 	if (rc == 0)

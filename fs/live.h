@@ -32,6 +32,8 @@ struct sw_live {
 	struct sw_daemon daemon;
 	int service_fd; /* to a service manager, or -1 */
 	FILE *progress; /* a terminal, to show how a clone goes; or NULL */
+	FILE *said;	/* where it is told that an admin has to decide; or NULL */
+	uint64_t timeout_ms; /* after which that is waited for no longer; 0: none */
 };
 
 /* Look at the shared options: 0, or an exit code after saying what is wrong. */
@@ -40,7 +42,7 @@ int sw_live_check(struct sw_ctx *ctx, const struct sw_args *args);
 int sw_live_init(struct sw_live *live, const char *store) SW_MUST_CHECK;
 /* The same with the shared options of a command line, and fork unless -f. In the parent this does not return. */
 int sw_live_begin(struct sw_live *live, const struct sw_args *args, const char *store) SW_MUST_CHECK;
-/* Open the store; make it when it is missing: a clone when there is a ticket, else a new database. */
+/* Open the store; make it when it is missing: a clone when there is a ticket or a join address, else a new database. */
 int sw_live_open(struct sw_live *live) SW_MUST_CHECK;
 /* Start the owner's threads; wait for the database to arrive if it is not here yet. */
 int sw_live_start(struct sw_live *live) SW_MUST_CHECK;

@@ -41,8 +41,9 @@ struct sw_owner_options {
 	const char *mount_point;     /* NULL: none */
 	const char *const *listen;   /* addresses to listen on */
 	size_t n_listen;
-	const char *const *peers; /* addresses and tickets */
+	const char *const *peers; /* addresses, tickets and join addresses */
 	size_t n_peers;
+	const char *text; /* said where a join address leads, or NULL */
 	const char *const *advertise; /* addresses for tickets, instead of those listened on */
 	size_t n_advertise;
 	const char *on_conflict; /* a program to run for each new conflict (fs/on_conflict.h), or NULL */

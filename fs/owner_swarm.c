@@ -10,6 +10,7 @@ int sw_owner_swarm_start(struct sw_owner *o)
 					   .n_listen = from->n_listen,
 					   .peers = from->peers,
 					   .n_peers = from->n_peers,
+					   .text = from->text,
 					   .advertise = from->advertise,
 					   .n_advertise = from->n_advertise,
 					   .dials_known = from->dials_known};

@@ -113,7 +113,7 @@ static json_t *standing_json(struct sw_owner *o, const struct sw_standing *s)
 	for (size_t i = 0; i < s->n_listen; i++)
 		json_array_append_new(listen, sw_json_text(sw_view_str(s->listen[i])));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:{s:I, s:o, s:o}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "pid", o->is_serving ? json_integer(getpid()) : json_null(), "database",
 	    sw_json_hex(sw_db_id(o->db)->b, SW_HASH_SIZE), "key",
 	    sw_json_hex(sw_db_key(o->db)->b, SW_KEY_SIZE), "role", sw_text_role(s->role), "writable", s->role >= SW_ROLE_WRITER, "store",
@@ -122,7 +122,7 @@ static json_t *standing_json(struct sw_owner *o, const struct sw_standing *s)
 	    (json_int_t)s->head.count, "line",
 	    sw_json_hex(s->head.line.b, SW_HASH_SIZE), "root", sw_json_hex(s->head.state.b, SW_HASH_SIZE), "pending",
 	    (json_int_t)s->work.n_edits, "scratch", (json_int_t)s->work.n_scratch, "held",
-	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "batches",
+	    (json_int_t)s->swarm.n_held, "refused", (json_int_t)s->swarm.n_refused, "requests", (json_int_t)s->swarm.n_requests, "batches",
 	    (json_int_t)s->swarm.n_batches, "diverged", (json_int_t)o->n_diverged, "clock_ms",
 	    (json_int_t)s->swarm.clock_ms, "conflicts",
 	    (json_int_t)s->n_conflicts, "conflicts_added", (json_int_t)o->n_conflicts, "conflicts_resolved",
@@ -290,6 +290,8 @@ static void put_standing(struct sw_owner *o, const struct sw_standing *s, struct
 	if (llabs(s->swarm.clock_ms) > CLOCK_MS)
 		sw_buf_printf(out, "clock     this machine's is %lld s %s those of its peers; set it\n",
 			      llabs(s->swarm.clock_ms) / 1000, s->swarm.clock_ms > 0 ? "behind" : "ahead of");
+	if (s->swarm.n_requests)
+		sw_buf_printf(out, "requests  %llu ask to be let in; 'swarmfs approve' lists them\n", (unsigned long long)s->swarm.n_requests);
 	if (o->n_diverged) {
 		sw_buf_printf(out, "DIVERGED  ");
 		sw_owner_divergence(o, out);

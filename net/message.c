@@ -95,6 +95,12 @@ void sw_message_bye(const char *text, struct sw_buf *out)
 	sw_buf_put_bytes(out, sw_view(v.p, v.n < SW_MESSAGE_TEXT_MAX ? v.n : SW_MESSAGE_TEXT_MAX));
 }
 
+void sw_message_ask(struct sw_view text, struct sw_buf *out)
+{
+	put_type(SW_MSG_ASK, out);
+	sw_buf_put_bytes(out, text);
+}
+
 /* Compressed when that makes it shorter. */
 static int put_packed(struct sw_view body, struct sw_buf *out)
 {
@@ -330,6 +336,7 @@ static int decode_body(struct sw_rd *r, struct sw_message *m)
 		m->text = sw_rd_bytes(r, SW_MESSAGE_TEXT_MAX);
 		return 0;
 	case SW_MSG_BYE:
+	case SW_MSG_ASK:
 		m->text = sw_rd_bytes(r, SW_MESSAGE_TEXT_MAX);
 		return 0;
 	case SW_MSG_WATERMARKS:

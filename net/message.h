@@ -12,8 +12,9 @@
  *   PING    = nonce:u64
  *   PONG    = nonce:u64 wall_ms:u64                  the answering machine's clock
  *   JOIN    = secret:16
- *   JOINED  = code:u8 text:bytes          0: you are a member now
+ *   JOINED  = code:u8 text:bytes          0: you are a member now; else why not, or that it takes time
  *   BYE     = text:bytes
+ *   ASK     = text:bytes                  let me in, without a ticket; JOINED answers
  *   LOOK    = hash                        a node of a tree, to find where two trees differ
  *   NODE    = hash bytes                  none: it is not there any more
  *   WATERMARKS = bytes*                   each a core/watermark.h; at least one
@@ -56,13 +57,14 @@ enum sw_message_type {
 	SW_MSG_LOOK = 14,
 	SW_MSG_NODE = 15,
 	SW_MSG_FREED = 16,
+	SW_MSG_ASK = 17,
 };
 
 /* A decoded message; views borrow from the bytes, or from `unpacked`. */
 struct sw_message {
 	enum sw_message_type type;
 	uint64_t version;	/* HELLO */
-	struct sw_view text;	/* HELLO JOINED BYE */
+	struct sw_view text;	/* HELLO JOINED BYE ASK */
 	struct sw_head head;	/* HEAD */
 	size_t n_hashes;	/* HEAD PULL WANT LOOK NODE FREED */
 	struct sw_hash hashes[SW_MESSAGE_WANT_MAX];
@@ -90,6 +92,7 @@ void sw_message_pong(uint64_t nonce, uint64_t wall_ms, struct sw_buf *out);
 void sw_message_join(const uint8_t *secret, struct sw_buf *out);
 void sw_message_joined(uint8_t code, const char *text, struct sw_buf *out);
 void sw_message_bye(const char *text, struct sw_buf *out);
+void sw_message_ask(struct sw_view text, struct sw_buf *out); /* of at most SW_MESSAGE_TEXT_MAX */
 /* COMMITS and RECORDS of a body that was put together with the functions below. */
 int sw_message_commits(uint64_t turn, bool more, struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;
 int sw_message_records(struct sw_view body, struct sw_buf *out) SW_MUST_CHECK;

@@ -106,7 +106,7 @@ static void *run(void *arg)
 static int check_ticket(struct sw_swarm *s, struct endpoint *e, const char *text)
 {
 	char theirs[SW_HASH_HEX_SIZE], ours[SW_HASH_HEX_SIZE];
-	int rc = sw_ticket_decode(text, &e->ticket);
+	int rc = sw_ticket_read(text, &e->ticket);
 
 	if (rc < 0)
 		return rc;
@@ -115,9 +115,9 @@ static int check_ticket(struct sw_swarm *s, struct endpoint *e, const char *text
 		return 0;
 	sw_hex(e->ticket.database.b, SW_HASH_SIZE, theirs);
 	sw_hex(sw_db_id(s->db)->b, SW_HASH_SIZE, ours);
-	return sw_fail(SW_EINVAL, "the ticket is for the database %.12s, the store %s holds %.12s; choose "
+	return sw_fail(SW_EINVAL, "the %s is for the database %.12s, the store %s holds %.12s; choose "
 				  "another store with --store",
-		       theirs, sw_db_dir(s->db), ours);
+		       e->ticket.asks ? "join address" : "ticket", theirs, sw_db_dir(s->db), ours);
 }
 
 static bool is_same_peer(const struct endpoint *a, const struct endpoint *b)
@@ -170,7 +170,7 @@ static int add_endpoint(struct sw_swarm *s, const char *text)
 	if (!e)
 		return SW_ENOMEM;
 	e->cookie = s->n_endpoints;
-	if (sw_ticket_looks_like(text))
+	if (sw_ticket_looks_like(text) || sw_ticket_is_join_address(text))
 		rc = check_ticket(s, e, text);
 	else if (snprintf(e->url, sizeof(e->url), "%s", text) >= (int)sizeof(e->url))
 		rc = sw_fail(SW_ETOOLONG, "%.64s...: address too long", text);
@@ -266,7 +266,7 @@ static int copy_advertised(struct sw_swarm *s, const struct sw_swarm_options *op
 
 static int prepare(struct sw_swarm *s, const struct sw_swarm_options *options)
 {
-	const struct sw_sync_hooks hooks = {.arg = s, .send = sw_conn_send, .drop = sw_conn_drop};
+	const struct sw_sync_hooks hooks = {.arg = s, .send = sw_conn_send, .drop = sw_conn_drop, .address = sw_conn_address};
 	const struct sw_transport_options defaults = {0};
 	int rc = copy_advertised(s, options);
 
@@ -275,6 +275,8 @@ static int prepare(struct sw_swarm *s, const struct sw_swarm_options *options)
 		rc = sw_transport_new(&defaults, &s->transport);
 	if (rc == 0)
 		rc = sw_sync_new(s->db, &hooks, &s->timers, &s->sync);
+	if (rc == 0 && options->text)
+		sw_sync_set_text(s->sync, sw_view_str(options->text));
 	sw_db_env(s->db)->random(sw_db_env(s->db)->arg, s->noise_secret, sizeof(s->noise_secret));
 	s->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (rc == 0 && s->kick_fd < 0)
@@ -426,10 +428,36 @@ size_t sw_swarm_addresses(const struct sw_swarm *s, const char *const **out)
 	return s->n_listening;
 }
 
+size_t sw_swarm_advertised(const struct sw_swarm *s, const char *const **out)
+{
+	*out = s->n_advertise > 0 ? (const char *const *)s->advertise : s->urls;
+	return s->n_advertise > 0 ? s->n_advertise : s->n_listening;
+}
+
 int sw_swarm_invite(struct sw_swarm *s, uint64_t expiry_ms, enum sw_role role, struct sw_buf *out)
 {
-	if (s->n_advertise > 0)
-		return sw_ticket_create(s->db, (const char *const *)s->advertise, s->n_advertise, expiry_ms, role,
-					out);
-	return sw_ticket_create(s->db, s->urls, s->n_listening, expiry_ms, role, out);
+	const char *const *addresses;
+	size_t n = sw_swarm_advertised(s, &addresses);
+
+	return sw_ticket_create(s->db, addresses, n, expiry_ms, role, out);
+}
+
+size_t sw_swarm_requests(struct sw_swarm *s, struct sw_request *out)
+{
+	size_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = sw_sync_requests(s->sync, out, sw_swarm_now(s));
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+int sw_swarm_reject(struct sw_swarm *s, const struct sw_key *key)
+{
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	rc = sw_sync_reject(s->sync, key, sw_swarm_now(s));
+	pthread_mutex_unlock(&s->lock);
+	return rc;
 }

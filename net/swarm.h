@@ -9,6 +9,7 @@
 #define SW_NET_SWARM_H
 
 #include "core/db.h"
+#include "net/requests.h"
 
 #define SW_SWARM_LISTEN_MAX  16
 #define SW_SWARM_PEERS_MAX   256 /* that we dial */
@@ -29,8 +30,9 @@ struct sw_swarm_timers {
 struct sw_swarm_options {
 	const char *const *listen; /* tcp://HOST:PORT, ipc://PATH; none: no inbound connections */
 	size_t n_listen;
-	const char *const *peers; /* addresses and tickets */
+	const char *const *peers; /* addresses, tickets and join addresses */
 	size_t n_peers;
+	const char *text; /* said where a join address leads, to whoever decides; NULL: nothing */
 	const char *const *advertise; /* addresses to write into tickets; none: those listened on */
 	size_t n_advertise;
 	bool dials_known; /* also those that the store remembers (net/known.h) */
@@ -69,6 +71,13 @@ size_t sw_swarm_addresses(const struct sw_swarm *s, const char *const **out);
 /* A ticket (net/ticket.h), good once, for expiry_ms from now; its text is appended to out. */
 int sw_swarm_invite(struct sw_swarm *s, uint64_t expiry_ms, enum sw_role role,
 		    struct sw_buf *out) SW_MUST_CHECK;
+
+/* Who asks to be let in here: room for SW_REQUESTS_MAX. How many. */
+size_t sw_swarm_requests(struct sw_swarm *s, struct sw_request *out);
+/* Say no to one of them. SW_ENOTFOUND. */
+int sw_swarm_reject(struct sw_swarm *s, const struct sw_key *key) SW_MUST_CHECK;
+/* The addresses that go into tickets: those advertised, else those listened on. They live as long as the swarm. */
+size_t sw_swarm_advertised(const struct sw_swarm *s, const char *const **out);
 
 /*
  * Wait until everything that a peer had advertised at some moment is here: for clone. 0; SW_EDENIED: joining
@@ -113,6 +122,8 @@ struct sw_swarm_status {
 	struct sw_peer_status *peers; /* first those that we dial, in the order given */
 	size_t n_peers;
 	uint64_t n_connected;	/* joined, syncing or in sync */
+	bool is_pending;	/* we have asked to be let in, and an admin has to decide */
+	uint64_t n_requests;	/* of others to be let in here */
 	uint64_t n_held;	/* commits not taken yet: stamped too far in the future */
 	bool reaches_down;	/* a commit cannot be taken, since it changes what gc has freed here */
 	struct sw_hash down;	/* which */

@@ -152,6 +152,13 @@ void sw_conn_drop(void *arg, uint64_t peer, const char *reason)
 		c->endpoint->complained = true;
 }
 
+const char *sw_conn_address(void *arg, uint64_t peer)
+{
+	struct conn *c = find_conn(arg, peer);
+
+	return c ? sw_conn_status(c)->address : "";
+}
+
 static int conn_new(struct sw_swarm *s, uint64_t id, struct endpoint *e, const char *address)
 {
 	uint8_t ephemeral[SW_SESSION_SECRET_SIZE];
@@ -317,6 +324,8 @@ static void on_received(void *arg, uint64_t conn, struct sw_view bytes)
 		if (!c->endpoint)
 			sw_swarm_blame(s, c->status.address, "a connection from %s was refused: %s",
 				       c->status.address, reason);
+		else if (c->endpoint->ticket.asks && !c->is_up && rc == SW_ESIG)
+			sw_sync_refuse(s->sync, reason); /* another database, or somebody in between: both for people */
 		conn_end(s, c, reason);
 	}
 }

@@ -47,7 +47,7 @@ struct conn {
 
 /* Who was complained about in the log lately. */
 struct blame {
-	char source[128];
+	char source[SW_TRANSPORT_SOURCE_SIZE];
 	uint64_t since_ms;
 	unsigned n; /* since then, in the log or not; 0: free */
 };
@@ -83,6 +83,7 @@ extern const struct sw_transport_handler sw_conn_handler; /* its argument is the
 /* Hooks of the engine. */
 int sw_conn_send(void *arg, uint64_t peer, struct sw_view message);
 void sw_conn_drop(void *arg, uint64_t peer, const char *reason);
+const char *sw_conn_address(void *arg, uint64_t peer);
 void sw_conn_free(struct sw_swarm *s, struct conn *c);
 struct sw_peer_status *sw_conn_status(struct conn *c);
 /* A line in the log about whom we are connected with at this address, unless there was one just now. */

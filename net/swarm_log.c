@@ -9,15 +9,6 @@
 
 #include "core/log.h"
 
-/* Of a TCP address the host: each connection has another port. */
-static void source_of(const char *address, char *out, size_t size)
-{
-	const char *port = strncmp(address, "tcp://", 6) == 0 ? strrchr(address, ':') : NULL;
-	size_t n = port ? (size_t)(port - address) : strlen(address);
-
-	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), address);
-}
-
 static bool is_old(const struct blame *b, uint64_t now)
 {
 	return now - b->since_ms >= SW_SWARM_BLAME_MS;
@@ -41,12 +32,12 @@ static struct blame *place_of(struct sw_swarm *s, const char *source, uint64_t n
 
 void sw_swarm_blame(struct sw_swarm *s, const char *address, const char *format, ...)
 {
-	char source[sizeof(s->blames[0].source)], text[512], more[64] = "";
+	char source[SW_TRANSPORT_SOURCE_SIZE], text[512], more[64] = "";
 	uint64_t now = sw_swarm_now(s);
 	struct blame *b;
 	va_list args;
 
-	source_of(address, source, sizeof(source));
+	sw_transport_source(address, source);
 	b = place_of(s, source, now);
 	if (b->n >= SW_SWARM_BLAME_LINES && !is_old(b, now)) {
 		b->n++;

@@ -98,6 +98,8 @@ static void fill_status(struct sw_swarm *s, struct sw_swarm_status *out)
 	out->n_batches = n.n_batches;
 	out->commits_in = n.commits_in;
 	out->clock_ms = n.clock_ms;
+	out->is_pending = sw_sync_is_pending(s->sync);
+	out->n_requests = n.n_requests;
 	out->bytes_in = s->bytes_in;
 	out->bytes_out = s->bytes_out;
 	for (size_t i = 0; i < s->n_endpoints; i++)

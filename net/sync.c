@@ -235,8 +235,8 @@ static void handle_head(struct sw_sync *s, struct peer *p, const struct sw_messa
 	sw_pull_tick(s, p, now_ms);
 }
 
-/* An answer to a PULL can be much work; there is no reason to make many. */
-static bool asks_too_often(struct peer *p, uint64_t now_ms)
+/* An answer to a PULL can be much work; there is no reason to make many. Nor to ask often for what an admin has to decide. */
+bool sw_sync_asks_too_often(struct peer *p, uint64_t now_ms)
 {
 	if (now_ms - p->pulls_since_ms >= 1000) {
 		p->pulls_since_ms = now_ms;
@@ -278,7 +278,7 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		handle_head(s, p, m, now_ms);
 		break;
 	case SW_MSG_PULL:
-		if (asks_too_often(p, now_ms))
+		if (sw_sync_asks_too_often(p, now_ms))
 			sw_sync_distrust(s, p, "it begins anew too often");
 		else
 			sw_serve_pull(s, p, m, now_ms);
@@ -318,6 +318,7 @@ static void handle_member(struct sw_sync *s, struct peer *p, const struct sw_mes
 		sw_diverged_take(s, p, m);
 		break;
 	case SW_MSG_JOIN:
+	case SW_MSG_ASK:
 		break; /* of a newcomer that we know: its answer was lost the first time, and our HELLO is one */
 	default:
 		sw_sync_drop(s, p, "it sent a message that is not for a member", true);
@@ -337,9 +338,33 @@ static void handle_removed(struct sw_sync *s, struct peer *p, const struct sw_me
 	case SW_MSG_JOIN:
 		sw_sync_handle_join(s, p, m, now_ms);
 		break;
+	case SW_MSG_ASK:
+		sw_ask_take(s, p, m, now_ms);
+		break;
 	default:
 		break; /* what it has to say does not matter */
 	}
+}
+
+/* To our ticket, or to what we asked. */
+static void handle_answer(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	if (m->type == SW_MSG_JOINED || m->type == SW_MSG_HELLO)
+		sw_sync_handle_joined(s, p, m, now_ms);
+	if (m->type == SW_MSG_HELLO && !p->dropped)
+		handle_member(s, p, m, now_ms);
+	else if (m->type != SW_MSG_JOINED)
+		sw_sync_drop(s, p, "it did not answer the ticket", true);
+}
+
+static void handle_pending(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
+{
+	if (p->dialled)
+		handle_answer(s, p, m, now_ms);
+	else if (m->type == SW_MSG_ASK)
+		sw_ask_take(s, p, m, now_ms);
+	else
+		sw_sync_drop(s, p, "it is not a member yet, and may only ask", true);
 }
 
 static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
@@ -361,16 +386,16 @@ static void handle(struct sw_sync *s, struct peer *p, const struct sw_message *m
 	case PHASE_AWAIT_JOIN:
 		if (m->type == SW_MSG_JOIN)
 			sw_sync_handle_join(s, p, m, now_ms);
+		else if (m->type == SW_MSG_ASK)
+			sw_ask_take(s, p, m, now_ms);
 		else
 			sw_sync_drop(s, p, "it is not a member, and brought no ticket", true);
 		break;
+	case PHASE_PENDING:
+		handle_pending(s, p, m, now_ms);
+		break;
 	case PHASE_JOINING:
-		if (m->type == SW_MSG_JOINED || m->type == SW_MSG_HELLO)
-			sw_sync_handle_joined(s, p, m, now_ms);
-		if (m->type == SW_MSG_HELLO && !p->dropped)
-			handle_member(s, p, m, now_ms);
-		else if (m->type != SW_MSG_JOINED)
-			sw_sync_drop(s, p, "it did not answer the ticket", true);
+		handle_answer(s, p, m, now_ms);
 		break;
 	default:
 		handle_member(s, p, m, now_ms);
@@ -504,12 +529,17 @@ void sw_sync_tick(struct sw_sync *s, uint64_t now_ms)
 	sw_sync_release(s, now_ms);
 	sw_records_tick(s, now_ms);
 	tick_held(s, now_ms);
+	sw_requests_expire(&s->requests, now_ms);
 	sw_freed_tick(s, now_ms);
 	if (!s->bulk)
 		sw_pull_end_bulk(s, NULL, now_ms);
 	for (struct peer *p = s->peers; p; p = p->next) {
 		if (p->dropped)
 			continue;
+		if (p->phase == PHASE_PENDING) {
+			sw_ask_tick(s, p, now_ms);
+			continue;
+		}
 		if (p->phase != PHASE_MEMBER) {
 			if (now_ms - p->since_ms > SW_SYNC_JOIN_MS)
 				sw_sync_drop(s, p, "nothing came of joining", true);
@@ -556,6 +586,8 @@ void sw_sync_counters(const struct sw_sync *s, struct sw_sync_counters *out)
 {
 	*out = s->counters;
 	out->clock_ms = s->clock_ms;
+	for (size_t i = 0; i < s->requests.n; i++)
+		out->n_requests += !s->requests.v[i].is_rejected;
 }
 
 bool sw_sync_is_synced(const struct sw_sync *s, uint64_t *have, uint64_t *want)

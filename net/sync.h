@@ -10,6 +10,7 @@
 #define SW_NET_SYNC_H
 
 #include "core/db.h"
+#include "net/requests.h"
 #include "net/swarm.h"
 #include "net/ticket.h"
 
@@ -34,6 +35,8 @@ struct sw_sync_hooks {
 	int (*send)(void *arg, uint64_t peer, struct sw_view message);
 	/* Close the connection; the engine has forgotten the peer already. */
 	void (*drop)(void *arg, uint64_t peer, const char *reason);
+	/* Where a peer that dialled us comes from, for people and for limits; it lives for the step. */
+	const char *(*address)(void *arg, uint64_t peer);
 };
 
 /* timers: all set. */
@@ -48,6 +51,16 @@ void sw_sync_free(struct sw_sync *s);
 void sw_sync_peer_up(struct sw_sync *s, uint64_t peer, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms);
 void sw_sync_peer_down(struct sw_sync *s, uint64_t peer);
+/* What we say when we ask to be let in, with a join address; at most SW_REQUEST_TEXT_MAX bytes are sent, and are copied. */
+void sw_sync_set_text(struct sw_sync *s, struct sw_view text);
+/* Whether we have asked, and a peer keeps it until an admin has decided. */
+bool sw_sync_is_pending(const struct sw_sync *s);
+/* Joining is given up: sw_sync_refusal() says so. */
+void sw_sync_refuse(struct sw_sync *s, const char *reason);
+/* Who asks to be let in here, and is neither rejected nor a member meanwhile; room for SW_REQUESTS_MAX. How many. */
+size_t sw_sync_requests(struct sw_sync *s, struct sw_request *out, uint64_t now_ms);
+/* Say no to one of them, at once if it is connected. SW_ENOTFOUND. */
+int sw_sync_reject(struct sw_sync *s, const struct sw_key *key, uint64_t now_ms) SW_MUST_CHECK;
 /* Whether a peer that is up has shown that it is a member. */
 bool sw_sync_is_member(const struct sw_sync *s, uint64_t peer);
 /* Say goodbye to all, and drop them. */
@@ -73,6 +86,7 @@ struct sw_sync_counters {
 	bool reaches_down;  /* a commit cannot be taken, since it changes what gc has freed here */
 	struct sw_hash down; /* which */
 	uint64_t n_refused;
+	uint64_t n_requests; /* to be let in here, that nobody has decided on */
 	uint64_t n_batches; /* taken by the database */
 	uint64_t n_resigned; /* own commits that were signed again after a clock was wrong */
 	uint64_t commits_in;

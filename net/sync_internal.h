@@ -12,8 +12,9 @@
 #define OUT_BYTES_MAX ((uint64_t)64 << 20) /* of commits that nothing stands on, of one key, before it is not listened to */
 
 enum phase {
-	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket, nothing else */
-	PHASE_JOINING,	  /* we presented ours, or our inviter has dialled us */
+	PHASE_AWAIT_JOIN, /* a stranger who dialled us: may present a ticket or ask, nothing else */
+	PHASE_JOINING,	  /* we presented ours, or asked without one, or our inviter has dialled us */
+	PHASE_PENDING,	  /* one of us, who dialled, has asked the other to be let in, and an admin has to decide */
 	PHASE_MEMBER,
 	PHASE_REMOVED, /* its key was revoked: it is told so, and what led to that, and nothing else */
 };
@@ -95,6 +96,7 @@ struct peer {
 	struct sw_key key;
 	enum phase phase;
 	bool dialled;
+	bool asks;    /* we dialled it to ask to be let in */
 	bool dropped; /* gone: freed at the end of the step */
 	uint64_t since_ms, heard_ms, pinged_ms, told_ms;
 	bool awaits_pong;
@@ -187,6 +189,9 @@ struct sw_sync {
 	struct sw_hash members; /* root of the table of members that the peers were compared with */
 	bool synced_once;
 	char refusal[SW_MESSAGE_TEXT_MAX + 1];
+	struct sw_requests requests; /* to be let in here */
+	uint8_t text[SW_REQUEST_TEXT_MAX]; /* what we say when we ask */
+	size_t n_text;
 	struct sw_message message; /* large: kept here */
 };
 
@@ -197,6 +202,19 @@ int sw_sync_send(struct sw_sync *s, struct peer *p, struct sw_buf *message) SW_M
 /* The end of every step: the others are told what was taken, and peers that were dropped are freed. */
 void sw_sync_settle(struct sw_sync *s, uint64_t now_ms);
 void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* Its role in the newest state; 0: none, or it cannot be read. */
+int sw_sync_role(struct sw_sync *s, const struct sw_key *key);
+/* Greet it, and begin to pull. It may be dropped. */
+void sw_sync_become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* Asking to be let in without a ticket: what we send, and what is sent to us. */
+void sw_ask_send(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+void sw_ask_take(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
+/* Members have changed: whoever has asked, and is one now, is treated so. */
+void sw_ask_review(struct sw_sync *s, uint64_t now_ms);
+/* The one who has asked asks again now and then, which shows that both live. */
+void sw_ask_tick(struct sw_sync *s, struct peer *p, uint64_t now_ms);
+/* It has asked, too often, within a second. */
+bool sw_sync_asks_too_often(struct peer *p, uint64_t now_ms);
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms);
 /* What a peer's clock showed age_ms ago. */
 void sw_sync_note_clock(struct sw_sync *s, struct peer *p, uint64_t wall_ms, uint64_t age_ms);

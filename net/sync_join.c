@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "core/plain.h"
 
-static int my_role(struct sw_sync *s, const struct sw_key *key)
+int sw_sync_role(struct sw_sync *s, const struct sw_key *key)
 {
 	struct sw_reader r;
 	int role = 0;
@@ -27,7 +28,7 @@ static bool is_empty(struct sw_sync *s)
 	return head.count == 0;
 }
 
-static void become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
+void sw_sync_become_member(struct sw_sync *s, struct peer *p, uint64_t now_ms)
 {
 	SW_BUF hello = {0};
 
@@ -122,7 +123,7 @@ static bool is_superfluous(struct sw_sync *s, struct peer *p)
  */
 static bool is_fetched(struct sw_sync *s, const struct sw_key *key)
 {
-	return s->has_inviter && sw_key_eq(key, &s->inviter) && my_role(s, sw_db_key(s->db)) < SW_ROLE_READER;
+	return s->has_inviter && sw_key_eq(key, &s->inviter) && sw_sync_role(s, sw_db_key(s->db)) < SW_ROLE_READER;
 }
 
 /* Whether we may believe whom we dialled: a member, or, as long as we know no members, who invited us. */
@@ -130,7 +131,7 @@ static bool is_believed(struct sw_sync *s, const struct sw_key *key, const struc
 {
 	if (ticket && sw_key_eq(key, &ticket->inviter))
 		return true;
-	return my_role(s, key) >= SW_ROLE_READER;
+	return sw_sync_role(s, key) >= SW_ROLE_READER;
 }
 
 bool sw_sync_renew_key(struct sw_sync *s, uint64_t now_ms)
@@ -192,8 +193,9 @@ void sw_sync_review(struct sw_sync *s, uint64_t now_ms)
 {
 	if (!members_changed(s))
 		return;
+	sw_ask_review(s, now_ms);
 	for (struct peer *p = s->peers; p; p = p->next) {
-		if (p->dropped || p->phase != PHASE_MEMBER || my_role(s, &p->key) >= SW_ROLE_READER)
+		if (p->dropped || p->phase != PHASE_MEMBER || sw_sync_role(s, &p->key) >= SW_ROLE_READER)
 			continue;
 		if (is_empty(s) || is_fetched(s, &p->key))
 			continue; /* no members are known yet */
@@ -206,11 +208,28 @@ void sw_sync_review(struct sw_sync *s, uint64_t now_ms)
 	}
 }
 
+static void refuse_unknown(struct sw_sync *s, struct peer *p)
+{
+	if (p->asks)
+		sw_sync_refuse(s, "the peer there has another key than the address names; ask for the address again");
+	sw_sync_drop(s, p, p->asks	? "it is not the one that the join address names"
+			   : is_empty(s) ? "it is not the one who made the ticket"
+					 : "it is not a member of this database", false);
+}
+
+static void present(struct sw_sync *s, struct peer *p, const struct sw_ticket *ticket)
+{
+	SW_BUF join = {0};
+
+	sw_message_join(ticket->secret, &join);
+	if (sw_sync_send(s, p, &join) == SW_EAGAIN)
+		sw_sync_drop(s, p, "it does not read", false);
+}
+
 void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, bool dialled,
 		     const struct sw_ticket *ticket, uint64_t now_ms)
 {
 	struct peer *p = calloc(1, sizeof(*p));
-	SW_BUF join = {0};
 
 	if (!p) {
 		s->hooks.drop(s->hooks.arg, id, "out of memory");
@@ -220,6 +239,7 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 			   .since_ms = now_ms, .heard_ms = now_ms, .pinged_ms = now_ms};
 	s->peers = p;
 	if (ticket) {
+		p->asks = ticket->asks;
 		s->inviter = ticket->inviter;
 		s->has_inviter = true;
 	}
@@ -230,18 +250,18 @@ void sw_sync_peer_up(struct sw_sync *s, uint64_t id, const struct sw_key *key, b
 		sw_sync_drop(s, p, "it is not listened to for a while, for what it sent", true);
 	} else if (is_superfluous(s, p)) {
 		sw_sync_drop(s, p, SW_SYNC_CONNECTED_TWICE, false);
-	} else if (my_role(s, key) < SW_ROLE_READER && sw_serve_removed(s, p)) {
+	} else if (sw_sync_role(s, key) < SW_ROLE_READER && sw_serve_removed(s, p)) {
 		become_removed(s, p, now_ms);
 	} else if (dialled && !is_believed(s, key, ticket)) {
-		sw_sync_drop(s, p, is_empty(s) ? "it is not the one who made the ticket"
-					       : "it is not a member of this database", false);
-	} else if (dialled && ticket && my_role(s, sw_db_key(s->db)) < SW_ROLE_READER) {
+		refuse_unknown(s, p);
+	} else if (dialled && ticket && sw_sync_role(s, sw_db_key(s->db)) < SW_ROLE_READER) {
 		p->phase = PHASE_JOINING;
-		sw_message_join(ticket->secret, &join);
-		if (sw_sync_send(s, p, &join) == SW_EAGAIN)
-			sw_sync_drop(s, p, "it does not read", false);
-	} else if (dialled || my_role(s, key) >= SW_ROLE_READER) {
-		become_member(s, p, now_ms);
+		if (ticket->asks)
+			sw_ask_send(s, p, now_ms);
+		else
+			present(s, p, ticket);
+	} else if (dialled || sw_sync_role(s, key) >= SW_ROLE_READER) {
+		sw_sync_become_member(s, p, now_ms);
 	} else {
 		p->phase = is_fetched(s, key) ? PHASE_JOINING : PHASE_AWAIT_JOIN;
 	}
@@ -256,7 +276,7 @@ static int grant(struct sw_sync *s, const struct sw_key *key, enum sw_role role)
 	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
 	struct sw_hash id;
 
-	if (my_role(s, key) >= (int)role)
+	if (sw_sync_role(s, key) >= (int)role)
 		return 0;
 	return sw_db_commit(s->db, &w, &id);
 }
@@ -285,21 +305,31 @@ void sw_sync_handle_join(struct sw_sync *s, struct peer *p, const struct sw_mess
 	sw_log(SW_LOG_INFO, "%.12s has joined with a ticket", hex);
 	sw_message_joined(0, "", &out);
 	if (sw_sync_send(s, p, &out) == 0)
-		become_member(s, p, now_ms);
+		sw_sync_become_member(s, p, now_ms);
 	s->moved = true;
 }
 
 void sw_sync_handle_joined(struct sw_sync *s, struct peer *p, const struct sw_message *m, uint64_t now_ms)
 {
-	/* HELLO: we are a member there already; the answer was lost the first time. */
+	char text[sizeof(s->refusal)];
+
+	/* HELLO: we are a member there, already or now; or the answer was lost the first time. */
 	if (m->type == SW_MSG_HELLO || m->code == 0) {
-		become_member(s, p, now_ms);
+		sw_sync_become_member(s, p, now_ms);
+		return;
+	}
+	if (p->asks && m->code == SW_ASKED_PENDING) {
+		p->phase = PHASE_PENDING;
 		return;
 	}
 	/* Its words are for people: only what can be shown. */
-	snprintf(s->refusal, sizeof(s->refusal), "%.*s", (int)m->text.n, (const char *)m->text.p);
-	for (char *c = s->refusal; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	snprintf(text, sizeof(text), "%.*s", (int)m->text.n, (const char *)m->text.p);
+	sw_plain(text, sizeof(text));
+	sw_sync_refuse(s, text);
 	sw_sync_drop(s, p, s->refusal, false);
+}
+
+void sw_sync_refuse(struct sw_sync *s, const char *reason)
+{
+	snprintf(s->refusal, sizeof(s->refusal), "%s", reason);
 }

@@ -121,6 +121,40 @@ void sw_ticket_encode(const struct sw_ticket *t, struct sw_buf *out)
 	sodium_memzero(body.p, body.n);
 }
 
+bool sw_ticket_is_join_address(const char *text)
+{
+	return !sw_ticket_looks_like(text) && strchr(text, '#') != NULL;
+}
+
+int sw_ticket_from_join_address(const char *text, struct sw_ticket *out)
+{
+	const char *mark = strrchr(text, '#');
+	size_t n = mark ? (size_t)(mark - text) : 0, digits = 2 * SW_HASH_SIZE;
+
+	*out = (struct sw_ticket){.asks = true, .n_addresses = 1};
+	if (n == 0 || n >= SW_TICKET_ADDRESS_SIZE || strlen(++mark) != 2 * digits + 1 || mark[digits] != '.' ||
+	    sw_unhex(sw_view((const uint8_t *)mark, digits), out->database.b, SW_HASH_SIZE) < 0 ||
+	    sw_unhex(sw_view((const uint8_t *)mark + digits + 1, digits), out->inviter.b, SW_KEY_SIZE) < 0)
+		return sw_fail(SW_EFORMAT, "that is not a whole join address, ADDRESS#DATABASE.KEY; copy all that 'swarmfs approve' "
+					   "prints there");
+	memcpy(out->addresses[0], text, n);
+	return 0;
+}
+
+void sw_ticket_put_join_address(const struct sw_db *db, const char *address, struct sw_buf *out)
+{
+	char database[SW_HASH_HEX_SIZE], key[SW_HASH_HEX_SIZE];
+
+	sw_hex(sw_db_id(db)->b, SW_HASH_SIZE, database);
+	sw_hex(sw_db_key(db)->b, SW_KEY_SIZE, key);
+	sw_buf_printf(out, "%s#%s.%s", address, database, key);
+}
+
+int sw_ticket_read(const char *text, struct sw_ticket *out)
+{
+	return sw_ticket_is_join_address(text) ? sw_ticket_from_join_address(text, out) : sw_ticket_decode(text, out);
+}
+
 static void secret_hash(struct sw_view secret, struct sw_hash *out)
 {
 	sw_hash_compute(SW_DOMAIN_TICKET, secret, out);

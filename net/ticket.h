@@ -21,10 +21,11 @@
 #define SW_TICKET_TEXT_MAX	3072
 
 struct sw_ticket {
+	bool asks; /* a join address: it has no secret, and an admin has to approve */
 	struct sw_hash database;
 	struct sw_key inviter;
 	uint8_t secret[SW_TICKET_SECRET_SIZE];
-	uint64_t expiry_ms; /* wall clock */
+	uint64_t expiry_ms; /* wall clock; not of a join address */
 	size_t n_addresses; /* at least 1 */
 	char addresses[SW_TICKET_ADDRESSES_MAX][SW_TICKET_ADDRESS_SIZE];
 };
@@ -35,6 +36,20 @@ bool sw_ticket_looks_like(const char *text);
 int sw_ticket_decode(const char *text, struct sw_ticket *out) SW_MUST_CHECK;
 /* Append the text (without a NUL) to out. */
 void sw_ticket_encode(const struct sw_ticket *t, struct sw_buf *out);
+
+/*
+ * A join address says where and whom a newcomer without a ticket asks to be let in: ADDRESS#DATABASE.KEY, the database's id and the
+ * key of the peer there in hexadecimal. It is no secret. Without the id there is no session, and with the key nobody can pose as
+ * the peer.
+ */
+bool sw_ticket_is_join_address(const char *text);
+/* SW_EFORMAT, with a sentence. */
+int sw_ticket_from_join_address(const char *text, struct sw_ticket *out) SW_MUST_CHECK;
+/* Append that of a database at one of its addresses, without a NUL. */
+void sw_ticket_put_join_address(const struct sw_db *db, const char *address, struct sw_buf *out);
+/* A ticket or a join address; anything else is a bad ticket. */
+int sw_ticket_read(const char *text, struct sw_ticket *out) SW_MUST_CHECK;
+
 /* Wipe. */
 void sw_ticket_fini(struct sw_ticket *t);
 

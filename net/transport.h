@@ -17,6 +17,7 @@
 #include "core/buf.h"
 
 #define SW_TRANSPORT_URL_MAX       512 /* bytes of an address with its NUL */
+#define SW_TRANSPORT_SOURCE_SIZE   128 /* of where an address is, with its NUL */
 #define SW_TRANSPORT_IPC_PATH_MAX  107 /* what a unix socket's name holds */
 #define SW_TRANSPORT_DIALS_MAX     256 /* attempts under way at once */
 #define SW_TRANSPORT_LISTENERS_MAX 16
@@ -104,5 +105,11 @@ void sw_transport_pause(struct sw_transport *t, uint64_t conn, bool paused);
  * wait until `sent` says that 0 bytes are queued.
  */
 void sw_transport_close(struct sw_transport *t, uint64_t conn);
+
+/*
+ * Where an address is, as far as whoever connects cannot choose it at will: of TCP the host without the port, of IPv6 its network
+ * (/64). All of ipc is one source. What is longer is cut. Any thread.
+ */
+void sw_transport_source(const char *address, char out[static SW_TRANSPORT_SOURCE_SIZE]);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "net/transport_internal.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #define SCHEME_SIZE 6 /* of tcp:// and of ipc:// */
@@ -63,4 +65,33 @@ int sw_address_check_path(const char *url)
 		return sw_fail(SW_EEXIST, "%s exists and is not a socket; choose another path",
 			       path);
 	return 0;
+}
+
+/* A machine with IPv6 has as many addresses as it likes in its network, whose half of the 128 bits it cannot choose. */
+static bool put_network(const char *host, char out[static SW_TRANSPORT_SOURCE_SIZE])
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr a;
+
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(host, "]"), host);
+	if (inet_pton(AF_INET6, text, &a) != 1 || IN6_IS_ADDR_V4MAPPED(&a))
+		return false;
+	memset(&a.s6_addr[8], 0, 8);
+	inet_ntop(AF_INET6, &a, text, sizeof(text));
+	snprintf(out, SW_TRANSPORT_SOURCE_SIZE, "tcp://[%s/64]", text);
+	return true;
+}
+
+void sw_transport_source(const char *address, char out[static SW_TRANSPORT_SOURCE_SIZE])
+{
+	const char *host = address + SCHEME_SIZE, *port;
+
+	if (strncmp(address, "tcp://", SCHEME_SIZE) != 0) {
+		snprintf(out, SW_TRANSPORT_SOURCE_SIZE, "%s", sw_address_is_ipc(address) ? "ipc" : address);
+		return;
+	}
+	if (*host == '[' && put_network(host + 1, out))
+		return;
+	port = strrchr(host, ':');
+	snprintf(out, SW_TRANSPORT_SOURCE_SIZE, "%.*s", port ? (int)(port - address) : SW_TRANSPORT_SOURCE_SIZE, address);
 }

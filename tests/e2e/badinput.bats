@@ -30,6 +30,7 @@ call() {
 		TARGET | STORE) argv+=("$2") ;;
 		MOUNTPOINT) argv+=("$A" --store "$2") ;;
 		TICKET) argv+=("$ticket") ;;
+		ADDRESS) argv+=("$address") ;;
 		FILE*) argv+=("$DIR/rows.jsonl") ;;
 		COMMIT | A) argv+=(HEAD) ;;
 		KEY) argv+=("$(printf '%064d' 1)") ;;
@@ -40,9 +41,9 @@ call() {
 }
 
 needs_store() { [ "$1" = init ] || [[ $(operands_of "$1") =~ TARGET|STORE|MOUNTPOINT ]]; }
-creates() { [[ " mount init clone serve " == *" $1 "* ]]; }
+creates() { [[ " mount init clone join serve " == *" $1 "* ]]; }
 # A command about a process that serves, or a mount, does not look at the store itself, nor does one that makes one.
-is_about_others() { [[ " umount invite txn watch init clone " == *" $1 "* ]]; }
+is_about_others() { [[ " umount invite txn watch init clone join " == *" $1 "* ]]; }
 store_commands() { for c in $(commands); do ! needs_store "$c" || echo "$c"; done; }
 
 # is_sentence TEXT: one line, the cause, and what to do about it.
@@ -88,6 +89,7 @@ setup_good() {
 	"$sf" import "$DIR/good" "$DIR/rows.jsonl"
 	"$sf" serve "$DIR/inviting" --listen tcp://127.0.0.1:0
 	ticket=$("$sf" invite "$DIR/inviting" | tail -n 1)
+	address=$("$sf" approve "$DIR/inviting" | sed -n 's/.* join \(.*\) STORE$/\1/p')
 }
 
 @test "usage: unknown options, too few and too many words, options without their value" {
@@ -160,7 +162,7 @@ setup_good() {
 	each_fails "lost/key is missing; restore it" "$DIR/lost" "${all[@]}"
 	chmod 640 "$DIR/open/key"
 	each_fails "open/key can be read by others.*chmod 600" "$DIR/open" "${all[@]}"
-	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite txn watch init clone
+	each_fails "holds a store already|no process serves|is not mounted|format 99" "$DIR/future" umount invite txn watch init clone join
 }
 
 @test "a key, and a store, that this user may not read" {
@@ -191,15 +193,15 @@ setup_good() {
 	until_true 5 bash -c "! flock -n '$DIR/good/lock' true"
 	mapfile -t all < <(for c in $(store_commands); do is_about_others "$c" || echo "$c"; done)
 	at_once=1 each_fails "in use by process" "$DIR/good" "${all[@]}"
-	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite txn watch init clone
+	at_once=1 each_fails "in use by process|no process answers|no process serves|is not mounted|holds a store already" "$DIR/good" umount invite txn watch init clone join
 	kill "$holder"
 	wait "$holder" || true
 	# Somebody who serves it: it is used through that, or refused with the process's number.
 	"$sf" serve "$DIR/good" --listen tcp://127.0.0.1:0
 	local pid
 	pid=$(pid_of "$DIR/good")
-	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone
-	for c in invite status peers log show diff commit import export verify gc; do
+	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone join
+	for c in invite approve status peers log show diff commit import export verify gc; do
 		call "$c" "$DIR/good"
 		"${argv[@]}"
 	done

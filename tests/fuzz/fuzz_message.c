@@ -73,6 +73,10 @@ static void encode_again(const struct sw_message *m, struct sw_view bytes)
 	case SW_MSG_JOIN:
 		sw_message_join(m->secret, &out);
 		break;
+	case SW_MSG_ASK:
+		must(m->text.n <= SW_MESSAGE_TEXT_MAX);
+		sw_message_ask(m->text, &out);
+		break;
 	case SW_MSG_WATERMARKS:
 		sw_message_watermarks(m->body, &out);
 		break;

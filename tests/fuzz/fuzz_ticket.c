@@ -1,6 +1,6 @@
 /*
- * Tickets as somebody pasted them: any text, or, by the first byte of the input, any bytes in the
- * right clothing (base64 and check). What is accepted is written again in the same way.
+ * Tickets and join addresses as somebody pasted them: any text, or, by the first byte of the input, any bytes in the
+ * right clothing (base64 and check). What is accepted as a ticket is written again in the same way.
  */
 #include <sodium.h>
 
@@ -26,6 +26,18 @@ static void dress(struct sw_view body, struct sw_buf *out)
 	out->n += n; /* with its NUL */
 }
 
+static void read_join_address(const char *text)
+{
+	static struct sw_ticket t;
+	int rc = sw_ticket_from_join_address(text, &t);
+
+	must(rc == 0 || rc == SW_EFORMAT);
+	if (rc < 0)
+		return;
+	must(t.asks && t.n_addresses == 1 && sw_ticket_is_join_address(text) == !sw_ticket_looks_like(text));
+	must(strncmp(text, t.addresses[0], strlen(t.addresses[0])) == 0 && text[strlen(t.addresses[0])] == '#');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct sw_ticket ticket;
@@ -43,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		sw_buf_put_u8(&text, 0);
 	}
 	must(text.rc == 0);
+	read_join_address((const char *)text.p);
 	rc = sw_ticket_decode((const char *)text.p, &ticket);
 	must(rc == 0 || rc == SW_EFORMAT || rc == SW_EVERSION);
 	if (rc == 0) {

@@ -361,10 +361,21 @@ static void on_diverged(void *arg, const struct sw_divergence *divergence)
 		watch->diverged(watch->arg, node->at, divergence);
 }
 
+/* Each machine has an address of its own. */
+static const char *hook_address(void *arg, uint64_t conn)
+{
+	struct net_node *node = arg;
+	struct net_link *l = link_of(node->net, node->at, conn);
+	static char text[64];
+
+	snprintf(text, sizeof(text), "tcp://10.0.0.%zu:1", l ? l->ends[1 - end_of(l, node->at)] : 0);
+	return text;
+}
+
 void net_start(struct net *net, size_t at)
 {
 	struct net_node *node = &net->nodes[at];
-	const struct sw_sync_hooks hooks = {.arg = node, .send = hook_send, .drop = hook_drop};
+	const struct sw_sync_hooks hooks = {.arg = node, .send = hook_send, .drop = hook_drop, .address = hook_address};
 	const struct sw_listener listener = {
 	    .arg = node, .changed = on_changed, .diverged = on_diverged};
 

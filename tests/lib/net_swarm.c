@@ -81,6 +81,20 @@ void net_put_large(struct net *net, size_t at, const char *key, size_t size)
 	free(bytes);
 }
 
+void net_govern_key(struct net *net, size_t by, enum sw_op_kind kind, const struct sw_key *key, enum sw_role role)
+{
+	struct sw_write_op op = {.op = {.kind = kind, .member = *key, .role = role}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
+}
+
+void net_govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role)
+{
+	net_govern_key(net, by, kind, sw_db_key(net->nodes[whom].t.db), role);
+}
+
 void net_make_reader(struct net *net, size_t by, size_t member)
 {
 	struct sw_key key = *sw_db_key(net->nodes[member].t.db);

@@ -30,6 +30,9 @@ void net_assert_row(struct net *net, size_t at, const char *key, const char *tex
 /* Every store whose engine runs is sound. */
 void net_verify_all(struct net *net);
 
+/* A grant or a revocation, by a node. */
+void net_govern_key(struct net *net, size_t by, enum sw_op_kind kind, const struct sw_key *key, enum sw_role role);
+void net_govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role);
 /* From now on that member may only read. */
 void net_make_reader(struct net *net, size_t by, size_t member);
 

@@ -23,7 +23,7 @@ only_in 'nng/' 'net/transport_nng\.c'
 only_in 'fuse' 'fs/.*'
 only_in 'sodium\.h' 'core/(sign|hash|keyfile)\.c|net/(noise|session|ticket)\.[ch]|fs/env_system\.c'
 only_in 'jansson\.h|csv\.h' 'fs/.*'
-only_in 'sys/socket\.h|netinet/|arpa/' 'fs/.*|net/transport_nng\.c'
+only_in 'sys/socket\.h|netinet/|arpa/' 'fs/.*|net/transport_(nng|address)\.c'
 only_in 'zstd\.h' 'core/.*|net/.*'
 only_in 'sqlite3\.h' 'core/schema(_internal\.h|_work\.c|\.c)'
 

@@ -10,7 +10,7 @@
 #include "net/message.h"
 #include "tests/lib/rng.h"
 
-#define N_SAMPLES 17
+#define N_SAMPLES 18
 
 static struct rng rng;
 static struct sw_message m; /* large */
@@ -92,6 +92,7 @@ static void sample(size_t which, struct sw_buf *out)
 	case 13: sw_message_look(&hashes[1], out); break;
 	default: sw_message_bye("so long", out); break;
 	case 15: sw_message_freed(7, hashes, 2, out); break;
+	case 17: sw_message_ask(sw_view_str("let me in\n\033[2J"), out); break;
 	case 14: sw_message_node(&hashes[1], sw_view(NULL, 0), out); break;
 	}
 	assert_int_equal(out->rc, 0);
@@ -120,6 +121,7 @@ static bool encode_again(const struct sw_message *msg, struct sw_buf *out)
 	case SW_MSG_WATERMARKS: sw_message_watermarks(msg->body, out); return true;
 	case SW_MSG_LOOK: sw_message_look(&msg->hashes[0], out); return true;
 	case SW_MSG_NODE: sw_message_node(&msg->hashes[0], msg->body, out); return true;
+	case SW_MSG_ASK: sw_message_ask(msg->text, out); return true;
 	default: return false;
 	}
 }

@@ -170,23 +170,9 @@ static void a_newcomer_believes_only_its_inviter(void **state)
 	net_fini(&net);
 }
 
-static void govern_key(struct net *net, size_t by, enum sw_op_kind kind, const struct sw_key *key, enum sw_role role)
-{
-	struct sw_write_op op = {.op = {.kind = kind, .member = *key, .role = role}};
-	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
-	struct sw_hash id;
-
-	TEST_OK(sw_db_commit(net->nodes[by].t.db, &w, &id));
-}
-
-static void govern(struct net *net, size_t by, enum sw_op_kind kind, size_t whom, enum sw_role role)
-{
-	govern_key(net, by, kind, sw_db_key(net->nodes[whom].t.db), role);
-}
-
 static void remove_member(struct net *net, size_t by, size_t whom)
 {
-	govern(net, by, SW_OP_REVOKE, whom, 0);
+	net_govern(net, by, SW_OP_REVOKE, whom, 0);
 }
 
 static void assert_removed(struct net *net, size_t at)
@@ -247,7 +233,7 @@ static void a_new_key_is_made_known_with_the_old_one(void **state)
 		assert_false(sw_db_is_between_keys(t->db));
 		assert_true(sw_key_eq(&new, sw_identity_key(sw_db_session_identity(t->db))));
 		/* From now on with the new one alone. */
-		govern_key(&net, 0, SW_OP_REVOKE, &old, 0);
+		net_govern_key(&net, 0, SW_OP_REVOKE, &old, 0);
 		net_restart(&net, 1);
 		net_put(&net, 1, "r", "with the new key");
 		net_converge(&net, 5000);
@@ -373,7 +359,7 @@ static void whose_grant_turns_void_is_sent_away(void **state)
 	net_connect(&net, 1, 0, NULL);
 	net_connect(&net, 2, 1, NULL);
 	net_run(&net, 200);
-	govern(&net, 0, SW_OP_GRANT, 1, SW_ROLE_ADMIN);
+	net_govern(&net, 0, SW_OP_GRANT, 1, SW_ROLE_ADMIN);
 	net_converge(&net, 5000);
 	net_cut(&net, &net.links[0]);
 	net.links[0].again_ms = 0;
