@@ -121,18 +121,26 @@ void sw_ticket_encode(const struct sw_ticket *t, struct sw_buf *out)
 	sodium_memzero(body.p, body.n);
 }
 
+/* What stands behind the last '#', if it has the length and the dot of DATABASE.KEY; NULL. The path of an ipc address may have a '#'. */
+static const char *join_mark(const char *text)
+{
+	const char *mark = strrchr(text, '#');
+
+	return mark && strlen(mark) == 2 + 4 * SW_HASH_SIZE && mark[1 + 2 * SW_HASH_SIZE] == '.' ? mark + 1 : NULL;
+}
+
 bool sw_ticket_is_join_address(const char *text)
 {
-	return !sw_ticket_looks_like(text) && strchr(text, '#') != NULL;
+	return !sw_ticket_looks_like(text) && join_mark(text) != NULL;
 }
 
 int sw_ticket_from_join_address(const char *text, struct sw_ticket *out)
 {
-	const char *mark = strrchr(text, '#');
-	size_t n = mark ? (size_t)(mark - text) : 0, digits = 2 * SW_HASH_SIZE;
+	const char *mark = join_mark(text);
+	size_t n = mark ? (size_t)(mark - text) - 1 : 0, digits = 2 * SW_HASH_SIZE;
 
 	*out = (struct sw_ticket){.asks = true, .n_addresses = 1};
-	if (n == 0 || n >= SW_TICKET_ADDRESS_SIZE || strlen(++mark) != 2 * digits + 1 || mark[digits] != '.' ||
+	if (n == 0 || n >= SW_TICKET_ADDRESS_SIZE ||
 	    sw_unhex(sw_view((const uint8_t *)mark, digits), out->database.b, SW_HASH_SIZE) < 0 ||
 	    sw_unhex(sw_view((const uint8_t *)mark + digits + 1, digits), out->inviter.b, SW_KEY_SIZE) < 0)
 		return sw_fail(SW_EFORMAT, "that is not a whole join address, ADDRESS#DATABASE.KEY; copy all that 'swarmfs approve' "

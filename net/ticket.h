@@ -42,6 +42,7 @@ void sw_ticket_encode(const struct sw_ticket *t, struct sw_buf *out);
  * key of the peer there in hexadecimal. It is no secret. Without the id there is no session, and with the key nobody can pose as
  * the peer.
  */
+/* Whether a --peer argument is meant as one. */
 bool sw_ticket_is_join_address(const char *text);
 /* SW_EFORMAT, with a sentence. */
 int sw_ticket_from_join_address(const char *text, struct sw_ticket *out) SW_MUST_CHECK;

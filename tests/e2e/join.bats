@@ -249,3 +249,20 @@ joined() {
 	[ "$(n_requests "$DIR/store-A")" = 8 ]
 	[ "$("$sf" members "$DIR/store-A" | wc -l)" = 2 ]
 }
+
+@test "the path of a socket may have the sign that a join address has" {
+	"$sf" serve "$DIR/store-A" --listen "ipc://$DIR/so#ck"
+	address=$(address_of "$DIR/store-A")
+	[[ $address == "ipc://$DIR/so#ck#"* ]]
+	begin_join b
+	[ "$(requests_of "$DIR/store-A" | jq -r .address)" = "ipc://$DIR/so#ck" ]
+	"$sf" approve "$DIR/store-A" "$KEY"
+	joined b
+	"$sf" serve "$DIR/b" --no-peers --peer "ipc://$DIR/so#ck"
+	"$sf" import "$DIR/b" - --table t <<<'{"id":1}'
+	until_true 10 same_head "$DIR/store-A" "$DIR/b"
+	stop_serving "$DIR/b"
+	"$sf" serve "$DIR/b" # which remembers it
+	"$sf" import "$DIR/b" - --table t <<<'{"id":2}'
+	until_true 10 same_head "$DIR/store-A" "$DIR/b"
+}
