@@ -1,7 +1,10 @@
 /*
  * Order, outcome and state of core/FORMAT.md, sections 8 to 12: peers sign commits on what they have seen and take those of
- * others in any order that puts parents first. All histories of COMMITS commits by three peers are looked at, with all stamps,
- * and all ways to hand them on. Below every assertion stands the name that section 15 gives it.
+ * others in any order that puts parents first. All histories of COMMITS commits by three peers are looked at, with all orders of
+ * their stamps, and all ways to hand them on. Below every assertion stands the name that section 15 gives it.
+ *
+ * Without TIES no two stamps are equal. Then an author is but a name, and the peers sign their first commits one after the other. With
+ * TIES any are, and the author decides; the line that comes of it is one that other stamps give as well, so fewer values will do.
  *
  * What is left out: a cell is a row that is written whole, or one column of it, and a value is a small number; 0 is absent. Tables,
  * modes and tags have the last writer's value by the same order. Who may write, the clocks and the disk are in admission.pml.
@@ -9,6 +12,7 @@
  * Each #ifdef breaks one rule; tests/model/check expects the invariant that it names to fail. It runs:
  *
  * check:
+ * check: -DTIES -DVALUES=2
  * check: -DTWINS -DKINDS=2 -DVALUES=2
  * check: -DCOMMITS=4 -DKINDS=2 -DVALUES=2
  */
@@ -20,6 +24,9 @@
 #endif
 #ifndef VALUES
 #define VALUES 3
+#endif
+#ifdef TWINS
+#define TIES
 #endif
 #define PEERS  3
 #define CELLS  2
@@ -49,6 +56,14 @@ typedef Peer {
 	byte n_signed
 };
 
+/*
+ * What a peer takes touches nobody else, and can as well be taken later: right before the peer signs the next time, or when
+ * nobody signs any more, one peer after the other. So these ways to hand commits on stand for all. Whoever has the same set as
+ * another before that has it, in the same order, in the history that ends there.
+ */
+byte busy = NOBODY; /* who has taken something in order to sign */
+bool is_over;	    /* nobody signs any more */
+
 byte n_commits;
 Commit commit[SLOTS];
 Peer peer[PEERS];
@@ -62,7 +77,7 @@ hidden byte same_set_same_order, same_set_same_outcomes, same_set_same_head, ord
 
 /* ---- Order ---- */
 
-#ifdef TIES_BY_ARRIVAL /* same_set_same_order */
+#ifdef TIES_BY_ARRIVAL /* -DTIES -DVALUES=2 same_set_same_order */
 #define BEFORE(a, b) (commit[a].stamp < commit[b].stamp)
 #else
 #ifdef ORDER_WITHOUT_ID /* -DTWINS -DKINDS=2 same_set_same_order */
@@ -334,6 +349,12 @@ inline spread_stamps()
 	}
 }
 
+#ifdef TIES
+#define STAMP(clock) clock
+#else /* odd ones are between those that there are */
+#define STAMP(clock) (2 * clock + 1)
+#endif
+
 inline sign(p, clock, kind, step)
 {
 	fresh = p * COMMITS + peer[p].n_signed;
@@ -344,7 +365,7 @@ inline sign(p, clock, kind, step)
 #else
 	commit[fresh].author = p;
 #endif
-	commit[fresh].stamp = clock;
+	commit[fresh].stamp = STAMP(clock);
 	commit[fresh].past = peer[p].has;
 	if
 	:: kind == 0 -> commit[fresh].puts = BIT(0)
@@ -372,8 +393,23 @@ inline sign(p, clock, kind, step)
 #define LATEST(p) (peer[p].count == 0 -> 0 : commit[peer[p].line[peer[p].count - 1]].stamp)
 #endif
 
+#ifdef TIES
+#define FIRST_STAMP(p) (LATEST(p) + 1)
+#define LAST_STAMP     (2 * n_commits + 1)
+#define IS_NEXT(p)     true
+#else
+#define FIRST_STAMP(p) (LATEST(p) / 2)
+#define LAST_STAMP     n_commits
+#define IS_NEXT(p)     (p == 0 || peer[p - 1].n_signed > 0)
+#endif
+
+#define MAY_SIGN(p) (!is_over && n_commits < COMMITS && (busy == NOBODY || busy == p) && IS_NEXT(p))
+#define HAS_ALL(p)  (peer[p].count == n_commits)
+#define MAY_TAKE(p)                                                                                                    \
+	(MAY_SIGN(p) ||                                                                                                \
+	 ((is_over || n_commits == COMMITS) && (p == 0 || HAS_ALL(0)) && (p <= 1 || HAS_ALL(1))))
 #define LACKS(p, c) (commit[c].stamp && !HAS(peer[p].has, c) && (commit[c].past & ~peer[p].has) == 0)
-#define OFFER(c) :: LACKS(p, c) -> q = c;
+#define OFFER(c) :: MAY_TAKE(p) && LACKS(p, c) -> q = c;
 
 proctype run_peer(byte p)
 {
@@ -382,13 +418,14 @@ proctype run_peer(byte p)
 
 end:	do
 	:: atomic {
-			n_commits < COMMITS;
-			select(clock : LATEST(p) + 1 .. 2 * n_commits + 1);
+			MAY_SIGN(p);
+			select(clock : FIRST_STAMP(p) .. LAST_STAMP);
 			select(kind : 0 .. KINDS - 1);
 			/* Values are but names: the first commit's is 1. */
 			select(step : 1 .. (n_commits == 0 -> 1 : VALUES - 1));
 			d_step {
 				sign(p, clock, kind, step);
+				busy = NOBODY;
 				clock = 0;
 				kind = 0;
 				step = 0
@@ -404,7 +441,8 @@ end:	do
 			d_step {
 				fresh = q;
 				q = 0;
-				take(p, fresh)
+				take(p, fresh);
+				busy = (MAY_SIGN(p) -> p : NOBODY)
 			}
 		}
 	od
@@ -420,5 +458,6 @@ init {
 		run run_peer(0);
 		run run_peer(1);
 		run run_peer(2)
-	}
+	};
+	atomic { busy == NOBODY -> is_over = true }
 }
