@@ -592,7 +592,8 @@ int sw_db_fold(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes, con
 	struct sw_fold_control control = {.turns = judgement->turns,
 					  .n_turns = judgement->n_turns,
 					  .roles = judgement->roles,
-					  .n_roles = judgement->n_roles};
+					  .n_roles = judgement->n_roles,
+					  .all_footholds = db->env->all_footholds};
 
 	int rc = check_horizon(txn, commits, n, judgement);
 
@@ -661,6 +662,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		rc = enter_commit(txn, nodes, commits[i]);
 	for (size_t i = 0; rc == 0 && i < fold->n_flips; i++)
 		rc = sw_history_put_outcome(txn, fold->flips[i].seq, fold->flips[i].outcome);
+	if (rc == 0)
+		rc = sw_footholds_keep(&fold->footholds, txn);
 	if (rc == 0 && judgement->moved)
 		rc = enter_tips(db, txn);
 	if (rc == 0)

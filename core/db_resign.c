@@ -383,6 +383,8 @@ static int enter(struct resigning *r, const struct sw_fold_commit *c, const stru
 
 	if (rc == 0)
 		rc = sw_history_put_outcome(m->txn, c->seq, c->outcome);
+	if (rc == 0)
+		rc = sw_footholds_keep(&fold->footholds, m->txn);
 	sw_order_make(c->stamp, &m->commit.author, &m->commit.id, &e.order);
 	if (rc == 0)
 		rc = sw_db_edit_line(m->db, m->txn, m->nodes, &entering, 1, fold, &m->head, &first);

@@ -5,6 +5,7 @@
 #ifndef SW_CORE_ENV_H
 #define SW_CORE_ENV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ struct sw_env {
 	size_t map_size;
 	/* A store writes its trees after so many commits (core/db_checkpoint.c); 0: 1,000. */
 	uint64_t checkpoint_commits;
+	/* A foothold behind each operation that is folded again (core/foothold.h), so that short histories have some. */
+	bool all_footholds;
 };
 
 static inline uint64_t sw_env_wall_ms(const struct sw_env *env)

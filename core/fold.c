@@ -3,6 +3,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define FOOTHOLD_STEP  32 /* operations of a row, near the newest; */
+#define FOOTHOLD_NEAR  4  /* further away, this part of what lies behind */
+#define FOOTHOLD_SHARE 4  /* a foothold takes at most this part of what was folded since the one before */
+
 void sw_changes_fini(struct sw_changes *c)
 {
 	free(c->v);
@@ -14,6 +18,7 @@ void sw_fold_result_fini(struct sw_fold_result *r)
 {
 	free(r->flips);
 	sw_changes_fini(&r->changes);
+	sw_footholds_fini(&r->footholds);
 	*r = (struct sw_fold_result){0};
 }
 
@@ -181,6 +186,7 @@ static int apply_ref(struct sw_fold *f, struct sw_fold_cell *c, const struct sw_
 		rc = read_op(f, ref, &mode, &op);
 	if (rc < 0 || outcome >= SW_VOID || !op_is_on(c, &op))
 		return rc;
+	c->n_walked += SW_OP_SIZE_MAX + op.row.bytes.n + op.columns.n;
 	if (c->kind == SW_CELL_ROW)
 		return outcome == SW_DROPPED
 			   ? sw_fold_row_drop(&c->row, &op, ref->seq)
@@ -198,13 +204,71 @@ static int apply_ref(struct sw_fold *f, struct sw_fold_cell *c, const struct sw_
 	return 0;
 }
 
+/*
+ * Behind every so many operations, the more the further they are from the newest: so a commit costs about what it crosses, and a
+ * long history has few.
+ */
+static bool is_foothold_due(const struct sw_fold *f, const struct sw_fold_cell *c)
+{
+	size_t step = FOOTHOLD_STEP, left = c->refs.n - c->next;
+
+	if (!f->footholds || c->kind != SW_CELL_ROW || c->is_light)
+		return false;
+	if (f->control.all_footholds)
+		return true;
+	if (c->next % step != 0)
+		return false;
+	while (step < left / FOOTHOLD_NEAR)
+		step *= 2;
+	return c->next % step == 0;
+}
+
+/* All of them together stay small beside the history of the row: one with much to tell waits. */
+static int leave_foothold(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	size_t max = f->control.all_footholds ? SIZE_MAX : c->n_walked / FOOTHOLD_SHARE;
+	bool added;
+	int rc = sw_footholds_add(f->footholds, &c->cell, sw_buf_view(&c->table), sw_buf_view(&c->key),
+				  &c->refs.v[c->next - 1], &c->row, max, &added);
+
+	if (added)
+		c->n_walked = 0;
+	return rc;
+}
+
 int sw_fold_cell_advance(struct sw_fold *f, struct sw_fold_cell *c, size_t n)
 {
 	int rc = 0;
 
-	while (rc == 0 && c->next < n)
+	while (rc == 0 && c->next < n) {
 		rc = apply_ref(f, c, &c->refs.v[c->next++]);
+		if (rc == 0 && is_foothold_due(f, c))
+			rc = leave_foothold(f, c);
+	}
 	return rc;
+}
+
+/* The operations of a cell, and of a row what the fold had come to behind the last foothold before everything that changes. */
+static int cell_begin(struct sw_fold *f, struct sw_fold_cell *c)
+{
+	uint64_t limit = f->until ? sw_order_stamp(f->until) : f->from;
+	struct sw_op_ref at = {0};
+	size_t i = 0;
+	int found = c->kind == SW_CELL_ROW ? sw_foothold_find(f->txn, &c->cell, sw_buf_view(&c->table), sw_buf_view(&c->key),
+							      limit, &at, &c->row)
+					   : 0;
+	int rc = found < 0 ? found
+			   : sw_history_refs_between(f->txn, &c->cell, at.stamp, sw_fold_last_stamp(f), &c->refs);
+
+	if (rc < 0 || !found)
+		return rc;
+	while (i < c->refs.n && c->refs.v[i].seq != at.seq)
+		i++;
+	if (i == c->refs.n)
+		return sw_fail(SW_ECORRUPT, "the operation index is damaged");
+	c->refs.n -= i + 1;
+	memmove(c->refs.v, c->refs.v + i + 1, c->refs.n * sizeof(*c->refs.v));
+	return 0;
 }
 
 /* Whether ref comes before the first new commit; its outcome cannot change. */
@@ -213,7 +277,7 @@ static bool is_settled_ref(const struct sw_fold *f, const struct sw_op_ref *ref)
 	return ref->stamp < f->from;
 }
 
-/* Take up a cell's whole history; everything before its `done`-th new-enough operation is applied. */
+/* Take up a cell's history; everything before its `done`-th new-enough operation is applied. */
 static int cell_go_heavy(struct sw_fold *f, struct sw_fold_cell *c, size_t done)
 {
 	size_t before = 0;
@@ -224,7 +288,7 @@ static int cell_go_heavy(struct sw_fold *f, struct sw_fold_cell *c, size_t done)
 	sw_fold_row_fini(&c->row);
 	c->next = 0;
 	c->is_light = false;
-	rc = sw_history_refs_between(f->txn, &c->cell, 0, sw_fold_last_stamp(f), &c->refs);
+	rc = cell_begin(f, c);
 	while (before < c->refs.n && is_settled_ref(f, &c->refs.v[before]))
 		before++;
 	return rc < 0 ? rc : sw_fold_cell_advance(f, c, before + done);
@@ -554,7 +618,7 @@ static int is_clean_elsewhere(struct sw_fold *f, const struct sw_op *op, uint64_
 	if (c.table.rc < 0 || c.key.rc < 0)
 		rc = SW_ENOMEM;
 	if (rc == 0)
-		rc = sw_history_refs(f->txn, &c.cell, 0, &c.refs);
+		rc = cell_begin(f, &c);
 	while (rc == 0 && n < c.refs.n && c.refs.v[n].seq != seq)
 		n++;
 	if (rc == 0)
@@ -734,6 +798,17 @@ static int each_op(struct sw_fold *f, struct sw_view changeset,
 	return rc;
 }
 
+/* Which rows were folded again: what was kept of them before may not hold any more. */
+static int note_refolded(const struct sw_fold *f, struct sw_footholds *h)
+{
+	h->from = f->from;
+	h->cells = calloc(f->n_cells + 1, sizeof(*h->cells));
+	for (size_t i = 0; h->cells && i < f->cap_cells; i++)
+		if (f->cells[i] && f->cells[i]->kind == SW_CELL_ROW && !f->cells[i]->is_light)
+			h->cells[h->n_cells++] = f->cells[i]->cell;
+	return h->cells ? 0 : SW_ENOMEM;
+}
+
 static void fold_fini(struct sw_fold *f)
 {
 	for (size_t i = 0; i < f->cap_cells; i++)
@@ -836,9 +911,11 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			    .n_commits = n,
 			    .first_seq = UINT64_MAX,
 			    .from = UINT64_MAX,
+			    .footholds = &out->footholds,
 			    .control = *control};
 	int rc;
 
+	*out = (struct sw_fold_result){.state = *state};
 	for (size_t i = 0; i < n; i++) {
 		if (commits[i].seq < f.first_seq)
 			f.first_seq = commits[i].seq;
@@ -867,10 +944,13 @@ int sw_fold_run(struct sw_txn *txn, struct sw_nodes *nodes, const struct sw_shap
 			rc = each_op(&f, commits[i].changeset, add_new);
 	if (rc == 0)
 		rc = run(&f);
-	*out = (struct sw_fold_result){.state = *state};
+	if (rc == 0)
+		rc = note_refolded(&f, &out->footholds);
 	/* A local commit that is not signed yet, and would be dropped, is not going to be made: there is nothing to tell. */
 	if (rc == 0 && !(n == 1 && commits[0].outcome == SW_DROPPED && is_unsigned(&f, commits[0].seq)))
 		rc = sw_fold_assemble(&f, out);
+	if (rc < 0)
+		sw_fold_result_fini(out);
 	fold_fini(&f);
 	return rc;
 }

@@ -8,7 +8,7 @@
 #ifndef SW_CORE_FOLD_H
 #define SW_CORE_FOLD_H
 
-#include "core/fold_row.h"
+#include "core/foothold.h"
 #include "core/history.h"
 
 /* A commit to be folded in. Its operations are in the index already (sw_history_index). */
@@ -69,6 +69,7 @@ struct sw_fold_result {
 	struct sw_flip *flips;
 	size_t n_flips;
 	struct sw_changes changes;
+	struct sw_footholds footholds; /* to be kept with the commits */
 };
 
 void sw_fold_result_fini(struct sw_fold_result *r);
@@ -79,6 +80,7 @@ struct sw_fold_control {
 	size_t n_turns;
 	const struct sw_member_role *roles; /* NULL: each key has the highest role that it was granted */
 	size_t n_roles;
+	bool all_footholds; /* one behind each operation on a row that is folded again */
 };
 
 /*

@@ -647,7 +647,6 @@ int sw_fold_assemble(struct sw_fold *f, struct sw_fold_result *out)
 	struct assembly a = {.f = f, .out = out};
 	int rc;
 
-	*out = (struct sw_fold_result){0};
 	a.rows = calloc(f->n_cells + 1, sizeof(struct sw_fold_cell *));
 	rc = a.rows ? assemble(&a) : SW_ENOMEM;
 	edits_fini(&a.state);

@@ -15,9 +15,10 @@ struct sw_fold_cell {
 	struct sw_hash commit;	  /* TAG: what it names now; RESOLVE: the losing commit */
 	struct sw_key member;	  /* GRANT */
 	bool is_light;		  /* a row begun at f->begin: its history is not known */
-	struct sw_op_refs refs;	  /* light: only those behind that state */
+	struct sw_op_refs refs;	  /* only those behind that state, or behind a foothold */
 	size_t next;		  /* first of refs not yet applied */
 	struct sw_fold_row row;	  /* ROW */
+	size_t n_walked; /* bytes of operations since the last foothold, about */
 	/* TABLE: what its operations said last. */
 	bool has_meta;
 	uint16_t mode;
@@ -53,6 +54,7 @@ struct sw_fold {
 	size_t n_flips, cap_flips;
 	uint32_t *flip_slots; /* by number, open addressing: place plus one, or 0 */
 	size_t n_flip_slots;
+	struct sw_footholds *footholds; /* of the result; NULL: none are to be left */
 	struct sw_fold_control control;
 };
 
@@ -70,7 +72,7 @@ int sw_fold_trim(struct sw_fold *f, struct sw_fold_cell *c) SW_MUST_CHECK;
 /* Apply everything of a cell's refs with an index below n. */
 int sw_fold_cell_advance(struct sw_fold *f, struct sw_fold_cell *c, size_t n) SW_MUST_CHECK;
 
-/* Turn the folded cells into a new state. `flips` and `commits` are decided by now. */
+/* Turn the folded cells into a new state. `flips` and `commits` are decided by now. *out is zero but for the footholds. */
 int sw_fold_assemble(struct sw_fold *f, struct sw_fold_result *out) SW_MUST_CHECK;
 
 #endif

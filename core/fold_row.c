@@ -361,3 +361,82 @@ int sw_fold_row_drop(struct sw_fold_row *r, const struct sw_op *op, uint64_t seq
 	sw_op_new_hash(op, &new_hash);
 	return lose_row(r, seq, &new_hash);
 }
+
+static int by_name(const void *a, const void *b)
+{
+	const struct sw_writer *const *x = a, *const *y = b;
+
+	return writer_cmp(*x, *y);
+}
+
+static void encode_writers(const struct sw_writer *first, struct sw_buf *out)
+{
+	const struct sw_writer **v;
+	size_t n = 0;
+
+	for (const struct sw_writer *w = first; w; w = w->next)
+		n++;
+	sw_buf_put_varint(out, n);
+	v = calloc(n + 1, sizeof(*v));
+	if (!v) {
+		out->rc = SW_ENOMEM;
+		return;
+	}
+	n = 0;
+	for (const struct sw_writer *w = first; w; w = w->next)
+		v[n++] = w;
+	qsort(v, n, sizeof(*v), by_name);
+	for (size_t i = 0; i < n; i++) {
+		sw_buf_put_bytes(out, v[i]->name);
+		sw_buf_put_u64(out, v[i]->seq);
+		sw_buf_put_hash(out, &v[i]->row);
+	}
+	free(v);
+}
+
+void sw_fold_row_encode(const struct sw_fold_row *r, struct sw_buf *out)
+{
+	SW_BUF row = {0};
+
+	if (!sw_hash_is_zero(&r->hash))
+		sw_row_encode(&r->row, &row);
+	sw_buf_put_bytes(out, sw_buf_view(&row)); /* none: absent */
+	sw_buf_put_u64(out, r->whole.seq);
+	sw_buf_put_hash(out, &r->whole.row);
+	sw_buf_put_u64(out, r->last);
+	encode_writers(r->columns, out);
+	sw_losers_encode(&r->losers, out);
+	if (row.rc < 0)
+		out->rc = row.rc;
+}
+
+static int decode_writer(struct sw_rd *rd, struct sw_fold_row *r)
+{
+	struct sw_view name = sw_rd_bytes(rd, SW_COLUMNS_NAME_MAX);
+	uint64_t seq = sw_rd_u64(rd);
+	struct sw_hash row;
+
+	sw_rd_hash(rd, &row);
+	return rd->bad ? SW_EFORMAT : set_column_writer(r, name, seq, &row);
+}
+
+int sw_fold_row_decode(struct sw_view bytes, struct sw_fold_row *r)
+{
+	struct sw_rd rd = sw_rd(bytes);
+	struct sw_view text = sw_rd_bytes(&rd, bytes.n);
+	struct sw_row row;
+	size_t n;
+	int rc = text.n > 0 ? sw_row_decode(text, &row) : 0;
+
+	if (rc == 0)
+		rc = sw_fold_row_start(r, text.n > 0 ? &row : NULL);
+	r->whole.seq = sw_rd_u64(&rd);
+	sw_rd_hash(&rd, &r->whole.row);
+	r->last = sw_rd_u64(&rd);
+	n = (size_t)sw_rd_varint_max(&rd, bytes.n);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = decode_writer(&rd, r);
+	if (rc == 0)
+		rc = sw_losers_decode(&rd, &r->losers);
+	return rc < 0 ? rc : sw_rd_done(&rd);
+}

@@ -34,6 +34,10 @@ void sw_fold_row_fini(struct sw_fold_row *r);
 /* Begin from a row as a tree holds it (borrowed; copied), or from absent. Who wrote it is not known. */
 int sw_fold_row_start(struct sw_fold_row *r, const struct sw_row *row) SW_MUST_CHECK;
 
+/* All that the fold of a row goes on from, as bytes, and back: SW_EFORMAT. A large row is its root, whoever keeps it. */
+void sw_fold_row_encode(const struct sw_fold_row *r, struct sw_buf *out);
+int sw_fold_row_decode(struct sw_view bytes, struct sw_fold_row *r) SW_MUST_CHECK;
+
 /* Whether an operation would be clean now. */
 bool sw_fold_row_is_clean(const struct sw_fold_row *r, const struct sw_op *op, enum sw_mode mode);
 

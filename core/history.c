@@ -89,6 +89,64 @@ static void read_ref(const uint8_t *key, const uint8_t *value, struct sw_op_ref 
 				  .is_begin = (x & REF_BEGIN) != 0};
 }
 
+int sw_history_put_foothold(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *at, struct sw_view value)
+{
+	uint8_t key[REF_KEY_SIZE];
+
+	return sw_txn_put(txn, SW_SPACE_FOOTHOLDS, ref_key(cell, at->stamp, at->seq, key), value);
+}
+
+int sw_history_foothold(struct sw_txn *txn, const struct sw_cell *cell, uint64_t before, struct sw_op_ref *at,
+			struct sw_view *value)
+{
+	uint8_t key[REF_KEY_SIZE];
+	struct sw_view found;
+	int rc = sw_txn_floor(txn, SW_SPACE_FOOTHOLDS, ref_key(cell, before, 0, key), &found, value);
+
+	if (rc <= 0 || found.n != REF_KEY_SIZE || memcmp(found.p, cell->b, sizeof(cell->b)) != 0)
+		return rc < 0 ? rc : 0;
+	*at = (struct sw_op_ref){.stamp = sw_get_u64(found.p + 16), .seq = sw_get_u64(found.p + 24)};
+	return 1;
+}
+
+int sw_history_next_foothold(struct sw_txn *txn, struct sw_cell *cell, struct sw_view *value)
+{
+	struct sw_view found;
+	int rc = sw_txn_ceil(txn, SW_SPACE_FOOTHOLDS, sw_view(cell->b, sizeof(cell->b)), &found, value);
+
+	if (rc <= 0)
+		return rc < 0 ? rc : SW_ENOTFOUND;
+	if (found.n != REF_KEY_SIZE)
+		return sw_fail(SW_ECORRUPT, "the footholds of the store are damaged");
+	memcpy(cell->b, found.p, sizeof(cell->b));
+	return 0;
+}
+
+int sw_history_foothold_at(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *at, struct sw_view *value)
+{
+	uint8_t key[REF_KEY_SIZE];
+
+	return sw_txn_get(txn, SW_SPACE_FOOTHOLDS, ref_key(cell, at->stamp, at->seq, key), value);
+}
+
+int sw_history_drop_footholds(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp)
+{
+	uint8_t from[REF_KEY_SIZE], key[REF_KEY_SIZE];
+	struct sw_view found, value;
+	int rc;
+
+	ref_key(cell, from_stamp, 0, from);
+	while ((rc = sw_txn_ceil(txn, SW_SPACE_FOOTHOLDS, sw_view(from, sizeof(from)), &found, &value)) > 0) {
+		if (found.n != REF_KEY_SIZE || memcmp(found.p, cell->b, sizeof(cell->b)) != 0)
+			return 0;
+		memcpy(key, found.p, sizeof(key)); /* the view dies with the delete */
+		rc = sw_txn_del(txn, SW_SPACE_FOOTHOLDS, sw_view(key, sizeof(key)));
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
 int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset)
 {
 	uint8_t key[REF_KEY_SIZE], value[4];
@@ -232,15 +290,19 @@ int sw_history_begin_at(struct sw_txn *txn, const struct sw_cell *cell, const st
 	struct sw_op_ref begin = *ref;
 	uint8_t key[REF_KEY_SIZE], value[4];
 
+	int rc = sw_history_drop_footholds(txn, cell, 0); /* before it, they come from what goes now */
+
 	begin.is_begin = true;
-	return sw_txn_put(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key), ref_value(&begin, value));
+	return rc < 0 ? rc
+		      : sw_txn_put(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key), ref_value(&begin, value));
 }
 
 int sw_history_remove_ref(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *ref)
 {
 	uint8_t key[REF_KEY_SIZE];
+	int rc = sw_history_drop_footholds(txn, cell, ref->stamp);
 
-	return sw_txn_del(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key));
+	return rc < 0 ? rc : sw_txn_del(txn, SW_SPACE_OPS, ref_key(cell, ref->stamp, ref->seq, key));
 }
 
 int sw_history_has_ref(struct sw_txn *txn, const struct sw_cell *cell, uint64_t stamp, uint64_t seq, bool *out)
@@ -285,14 +347,15 @@ int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, s
 
 int sw_history_remove(struct sw_txn *txn, uint64_t seq, const struct sw_commit *c, struct sw_view changeset)
 {
-	uint8_t key[REF_KEY_SIZE];
+	const struct sw_op_ref ref = {.stamp = c->stamp, .seq = seq};
 	struct sw_changeset changes;
 	struct sw_cell cell;
 	struct sw_op op;
+	uint8_t key[8];
 	int rc = sw_changeset_begin(&changes, changeset);
 
 	while (rc == 0 && (rc = sw_changeset_next(&changes, &op)) > 0)
-		rc = sw_op_cell(&op, &cell) ? sw_txn_del(txn, SW_SPACE_OPS, ref_key(&cell, c->stamp, seq, key)) : 0;
+		rc = sw_op_cell(&op, &cell) ? sw_history_remove_ref(txn, &cell, &ref) : 0;
 	if (rc == 0)
 		rc = sw_txn_del(txn, SW_SPACE_IDS, sw_hash_view(&c->id));
 	if (rc == 0)

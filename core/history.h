@@ -51,6 +51,21 @@ int sw_history_next_cell(struct sw_txn *txn, struct sw_cell *cell, struct sw_op_
 /* Index the operations of a changeset. */
 int sw_history_index(struct sw_txn *txn, uint64_t seq, uint64_t stamp, struct sw_view changeset) SW_MUST_CHECK;
 
+/*
+ * Footholds (core/foothold.h): what the fold of a row had come to behind an operation. The last one before a stamp (borrowed: 1, or
+ * 0 for none), and all of a cell from a stamp on. What removes an operation drops those at and behind it by itself; what comes into
+ * the history is folded, and that says which do not hold any more.
+ */
+int sw_history_put_foothold(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *at,
+			    struct sw_view value) SW_MUST_CHECK;
+int sw_history_foothold(struct sw_txn *txn, const struct sw_cell *cell, uint64_t before, struct sw_op_ref *at,
+			struct sw_view *value) SW_MUST_CHECK;
+/* The first of the cells at or behind this one that have some, and one of a cell behind an operation: 0 or SW_ENOTFOUND. */
+int sw_history_next_foothold(struct sw_txn *txn, struct sw_cell *cell, struct sw_view *value) SW_MUST_CHECK;
+int sw_history_foothold_at(struct sw_txn *txn, const struct sw_cell *cell, const struct sw_op_ref *at,
+			   struct sw_view *value) SW_MUST_CHECK;
+int sw_history_drop_footholds(struct sw_txn *txn, const struct sw_cell *cell, uint64_t from_stamp) SW_MUST_CHECK;
+
 /* The number to give to the next commit: one more than the last. */
 int sw_history_next_seq(struct sw_txn *txn, uint64_t *out) SW_MUST_CHECK;
 int sw_history_put(struct sw_txn *txn, uint64_t seq, const struct sw_hash *id, struct sw_view commit) SW_MUST_CHECK;

@@ -1,5 +1,7 @@
 #include "core/losers.h"
 
+#include "core/columns.h"
+
 #include <search.h>
 #include <stdlib.h>
 
@@ -171,4 +173,67 @@ void sw_losers_cover_written(struct sw_losers *l, const struct sw_hash *row)
 void sw_losers_cover_column(struct sw_losers *l, struct sw_view name, const struct sw_hash *value)
 {
 	cover(l, &(struct sw_loser_group){.kind = COLUMN_OF_VALUE, .hash = *value, .name = name});
+}
+
+static int loser_cmp(const void *a, const void *b)
+{
+	const struct sw_loser *x = *(const struct sw_loser *const *)a, *y = *(const struct sw_loser *const *)b;
+	int c = x->seq < y->seq ? -1 : x->seq > y->seq;
+
+	if (c == 0)
+		c = x->is_column - y->is_column;
+	if (c == 0)
+		c = sw_view_cmp(x->name, y->name);
+	if (c == 0)
+		c = sw_hash_cmp(&x->value, &y->value);
+	return c == 0 && x->is_column ? sw_hash_cmp(&x->by_row.group->hash, &y->by_row.group->hash) : c;
+}
+
+void sw_losers_encode(const struct sw_losers *l, struct sw_buf *out)
+{
+	const struct sw_loser **v = calloc(l->n + 1, sizeof(*v));
+	size_t n = 0;
+
+	if (!v) {
+		out->rc = SW_ENOMEM;
+		return;
+	}
+	for (const struct sw_loser *loser = l->first; loser; loser = loser->next)
+		v[n++] = loser;
+	qsort(v, n, sizeof(*v), loser_cmp);
+	sw_buf_put_varint(out, n);
+	for (size_t i = 0; i < n; i++) {
+		sw_buf_put_u64(out, v[i]->seq);
+		sw_buf_put_hash(out, &v[i]->value);
+		sw_buf_put_u8(out, v[i]->is_column);
+		if (!v[i]->is_column)
+			continue;
+		sw_buf_put_bytes(out, v[i]->name);
+		sw_buf_put_hash(out, &v[i]->by_row.group->hash);
+	}
+	free(v);
+}
+
+static int decode_one(struct sw_rd *r, struct sw_losers *l)
+{
+	uint64_t seq = sw_rd_u64(r);
+	struct sw_hash value, row;
+	struct sw_view name;
+
+	sw_rd_hash(r, &value);
+	if (!sw_rd_u8(r))
+		return r->bad ? SW_EFORMAT : sw_losers_add_row(l, seq, &value);
+	name = sw_rd_bytes(r, SW_COLUMNS_NAME_MAX);
+	sw_rd_hash(r, &row);
+	return r->bad ? SW_EFORMAT : sw_losers_add_column(l, seq, name, &value, &row);
+}
+
+int sw_losers_decode(struct sw_rd *r, struct sw_losers *l)
+{
+	size_t n = (size_t)sw_rd_varint(r);
+	int rc = r->bad ? SW_EFORMAT : 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = decode_one(r, l);
+	return rc;
 }

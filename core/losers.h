@@ -43,6 +43,10 @@ int sw_losers_add_row(struct sw_losers *l, uint64_t seq, const struct sw_hash *v
 int sw_losers_add_column(struct sw_losers *l, uint64_t seq, struct sw_view name,
 			 const struct sw_hash *value, const struct sw_hash *row) SW_MUST_CHECK;
 
+/* All of them as bytes, and from bytes into none: SW_EFORMAT, SW_ENOMEM. */
+void sw_losers_encode(const struct sw_losers *l, struct sw_buf *out);
+int sw_losers_decode(struct sw_rd *r, struct sw_losers *l) SW_MUST_CHECK;
+
 /* Remove whole rows of that value. */
 void sw_losers_cover_row(struct sw_losers *l, const struct sw_hash *value);
 /* Remove columns whose commit wrote that row. */

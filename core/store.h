@@ -22,6 +22,7 @@
 	X(IDS, "ids")         /* commit id -> local number */                                      \
 	X(OUTCOMES, "outcomes") /* local number -> outcome, where it is not 'applied' */           \
 	X(OPS, "ops")         /* cell, stamp, local number -> offset in the changeset */           \
+	X(FOOTHOLDS, "footholds") /* cell, stamp, local number -> what the fold of a row had come to there */  \
 	X(TIPS, "tips")       /* id of a commit without children -> nothing */                     \
 	X(MILESTONES, "milestones") /* place in the line -> root of the state there, kept */           \
 	X(DROPS, "drops")     /* root that was pinned when it was superseded -> nothing */         \

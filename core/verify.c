@@ -639,6 +639,8 @@ int sw_db_verify(struct sw_db *db, struct sw_verify_report *out)
 		if (rc == 0)
 			rc = verify_fold(&v);
 		if (rc == 0)
+			rc = sw_footholds_verify(v.txn, v.nodes, db->shape);
+		if (rc == 0)
 			rc = verify_milestones(&v);
 		if (rc == 0)
 			rc = sw_watermarks_verify(v.txn, &db->id);

@@ -4,12 +4,13 @@
  *
  *	forward  a commit on top of everything: the fast-forward
  *	late     a commit stamped before most of the history, on a row that was written often since
+ *	crossing a commit on a row that three others came before which it had not seen: two writers of one row
  *	again    a commit on top, on a row of which a late one has left a conflict
  *	snapshot the state as of a commit anywhere in the history
  *	recent   the same of one of the last hundred commits
  *
  * The history has one author and overwrites the same rows again and again, ten times each unless
- * --versions says otherwise: `late` and `again` fold their row again, and so depend on that. Beside
+ * --versions says otherwise: `late` comes before all of that and folds it again; the others cross little. Beside
  * them, from the same run and directory: one synchronous LMDB put. Time that grows with the history
  * is time that should not.
  */
@@ -30,6 +31,8 @@
 #define N_SAMPLES    50
 #define FORWARD_STEP 31 /* between the rows of samples */
 #define LATE_STEP    37
+#define CROSS_STEP   41
+#define N_CROSSED    3 /* by each of `crossing` */
 #define HISTORY                                                                                    \
 	((uint64_t)5000                                                                            \
 	 << 16) /* stamps: in less than the allowed skew, so that none lies in the future */
@@ -164,6 +167,28 @@ static void time_forward(struct samples *s, uint64_t at, size_t step)
 	}
 }
 
+/* The row has been written on top three times since what the late author's stamp says. */
+static void time_crossing(struct samples *s, uint64_t at)
+{
+	for (size_t i = 0; i < N_SAMPLES; i++, at += MS(N_CROSSED + 1)) {
+		size_t row = i * CROSS_STEP % b.n_rows;
+		struct sw_hash id;
+		struct made m;
+		int64_t begin;
+
+		for (size_t k = 1; k <= N_CROSSED; k++) {
+			size_t version = ++b.versions[row];
+
+			make(&m, b.regular, &b.tip, at + MS(k), row, version - 1, version, &b.tip);
+			receive(&m, 1);
+		}
+		make(&m, b.late, &b.grant, at, row, 0, 2000000 + i, &id);
+		begin = now_ns();
+		receive(&m, 1);
+		samples_add(s, now_ns() - begin);
+	}
+}
+
 static void time_late(struct samples *s)
 {
 	for (size_t i = 0; i < N_SAMPLES; i++) {
@@ -265,7 +290,7 @@ int main(int argc, char **argv)
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	static const uint8_t seeds[2][SW_KEY_SEED_SIZE] = {{1}, {2}};
-	struct samples forward, late, again, put;
+	struct samples forward, crossing, late, again, put;
 	size_t n = 10000, n_versions = VERSIONS, n_snapshots = 0;
 	uint64_t end;
 	int opt;
@@ -306,16 +331,21 @@ int main(int argc, char **argv)
 		time_snapshots("recent", n_snapshots, n < 100 ? n : 100);
 	}
 	samples_init(&forward, N_SAMPLES);
+	samples_init(&crossing, N_SAMPLES);
 	samples_init(&late, N_SAMPLES);
 	samples_init(&again, N_SAMPLES);
 	samples_init(&put, N_SAMPLES);
 	time_put(&put);
 	end = b.begin + MS(100) + HISTORY;
 	time_forward(&forward, end, FORWARD_STEP);
+	end += MS(N_SAMPLES);
+	time_crossing(&crossing, end);
+	end += MS(N_SAMPLES * (N_CROSSED + 1));
 	time_late(&late);
-	time_forward(&again, end + MS(N_SAMPLES), LATE_STEP);
+	time_forward(&again, end, LATE_STEP);
 	report_samples(&b.report, "lmdb put 100", &put);
 	report_samples(&b.report, "forward", &forward);
+	report_samples(&b.report, "crossing", &crossing);
 	report_samples(&b.report, "late", &late);
 	report_samples(&b.report, "again", &again);
 	report_end(&b.report);

@@ -65,7 +65,8 @@ static inline void test_env_init(struct test_env *t, uint64_t seed)
 				 .mono_ms = test_env_mono,
 				 .random = test_env_random,
 				 .fault = test_env_fault,
-				 .checkpoint_commits = checkpoint[seed % 4]};
+				 .checkpoint_commits = checkpoint[seed % 4],
+				 .all_footholds = seed / 4 % 2 == 0};
 }
 
 #endif
