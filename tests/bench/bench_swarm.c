@@ -245,7 +245,7 @@ static void bench_crossing(struct peer *p, size_t m)
 	}
 	while (!all_equal(p))
 		nanosleep(&nap, NULL);
-	printf("%-28s %zu commits of %d peers in %.0f ms, in", "crossing", m, PEERS_MAX, now_ms() - begin);
+	printf("%-28s %zu commits of %d peers in %.1f ms, in", "crossing", m, PEERS_MAX, now_ms() - begin);
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		struct sw_swarm_status status;
 
