@@ -5,6 +5,8 @@
 #include "core/json.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 
 enum iter_state {
 	BEFORE, /* nothing looked at yet */
@@ -500,4 +502,22 @@ bool sw_json_is_utf8(struct sw_view text)
 		c.at += n;
 	}
 	return true;
+}
+
+int sw_json_number(struct sw_view value, struct sw_buf *scratch, struct sw_json_number *out)
+{
+	const char *text;
+	char *end;
+
+	sw_buf_reset(scratch);
+	sw_buf_put_view(scratch, value);
+	sw_buf_put_u8(scratch, 0);
+	if (scratch->rc < 0)
+		return scratch->rc;
+	text = (const char *)scratch->p;
+	errno = 0;
+	out->whole = strtoll(text, &end, 10);
+	out->is_whole = *end == '\0' && errno == 0;
+	out->real = out->is_whole ? (double)out->whole : strtod(text, NULL);
+	return 0;
 }

@@ -74,6 +74,15 @@ int sw_json_next_element(struct sw_json_iter *it, struct sw_json_element *out) S
  */
 int sw_json_unescape(struct sw_view raw, struct sw_buf *out) SW_MUST_CHECK;
 
+/* A number as programs have it: an integer if it is written as one and has 64 bits, else the nearest to it. */
+struct sw_json_number {
+	bool is_whole;
+	int64_t whole;
+	double real;
+};
+/* The value must be a number of the language above. SW_ENOMEM; scratch is the caller's, to be used again. */
+int sw_json_number(struct sw_view value, struct sw_buf *scratch, struct sw_json_number *out) SW_MUST_CHECK;
+
 /*
  * Append to out the string, quotes included, that stands for text: the shortest escape for what
  * must be escaped (quote, backslash, bytes below 0x20; \u00xx with lower-case digits where there

@@ -1,6 +1,5 @@
 #include "core/schema.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +20,8 @@ enum kind { KIND_ABSENT, KIND_NULL, KIND_BOOL, KIND_NUMBER, KIND_TEXT, KIND_OTHE
 
 struct column {
 	char *name;
+	char *type;
+	size_t place;   /* in the text */
 	enum kind kind; /* in the row that is being checked */
 };
 
@@ -245,11 +246,11 @@ static int take_column(struct sw_schema *s, sqlite3_stmt *row)
 	if (!v)
 		return SW_ENOMEM;
 	s->columns = v;
-	v[s->n_columns].name = strdup((const char *)sqlite3_column_text(row, 0));
-	if (!v[s->n_columns].name)
-		return SW_ENOMEM;
+	v[s->n_columns] = (struct column){.name = strdup((const char *)sqlite3_column_text(row, 0)),
+					  .type = strdup((const char *)sqlite3_column_text(row, 1)),
+					  .place = s->n_columns};
 	s->n_columns++;
-	return 0;
+	return v[s->n_columns - 1].name && v[s->n_columns - 1].type ? 0 : SW_ENOMEM;
 }
 
 static int refuse_index(struct sw_schema *s, sqlite3_stmt *row)
@@ -328,7 +329,8 @@ static int look(struct sw_schema *s)
 	if (rc == 0 && !s->table)
 		rc = sw_fail(SW_EINVAL, "it must be one CREATE TABLE, and nothing else");
 	if (rc == 0)
-		rc = each(s, "SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0",
+		rc = each(s,
+			  "SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 0",
 			  take_column);
 	if (rc < 0)
 		return rc;
@@ -534,8 +536,10 @@ void sw_schema_free(struct sw_schema *s)
 	sqlite3_finalize(s->insert);
 	sqlite3_finalize(s->clear);
 	sqlite3_close(s->db);
-	for (size_t i = 0; i < s->n_columns; i++)
+	for (size_t i = 0; i < s->n_columns; i++) {
 		free(s->columns[i].name);
+		free(s->columns[i].type);
+	}
 	for (size_t i = 0; i < s->n_refs; i++) {
 		sw_buf_fini(&s->refs[i].table);
 		sw_buf_fini(&s->refs[i].key);
@@ -570,21 +574,13 @@ static bool is_too_much(struct sw_schema *s, struct sw_view row)
 
 static int bind_number(struct sw_schema *s, int at, struct sw_view value)
 {
-	const char *text;
-	long long whole;
-	char *end;
+	struct sw_json_number number;
+	int rc = sw_json_number(value, &s->text, &number);
 
-	sw_buf_reset(&s->text);
-	sw_buf_put_view(&s->text, value);
-	sw_buf_put_u8(&s->text, 0);
-	if (s->text.rc < 0)
+	if (rc < 0)
 		return SQLITE_NOMEM;
-	text = (const char *)s->text.p;
-	errno = 0;
-	whole = strtoll(text, &end, 10);
-	if (*end == '\0' && errno == 0)
-		return sqlite3_bind_int64(s->insert, at, whole);
-	return sqlite3_bind_double(s->insert, at, strtod(text, NULL));
+	return number.is_whole ? sqlite3_bind_int64(s->insert, at, number.whole)
+			       : sqlite3_bind_double(s->insert, at, number.real);
 }
 
 static int bind_value(struct sw_schema *s, int at, enum kind kind, struct sw_view value)
@@ -781,6 +777,19 @@ int sw_schema_check(struct sw_schema *s, struct sw_view key, struct sw_view row)
 		rc = check_columns(s, stem_of(key), row, &columns);
 	sw_columns_fini(&columns);
 	return rc;
+}
+
+bool sw_schema_column(const struct sw_schema *s, size_t i, struct sw_schema_column *out)
+{
+	for (size_t k = 0; k < s->n_columns; k++) {
+		if (s->columns[k].place != i)
+			continue;
+		*out = (struct sw_schema_column){.name = sw_view_str(s->columns[k].name),
+						 .type = sw_view_str(s->columns[k].type),
+						 .is_primary = k == s->primary};
+		return true;
+	}
+	return false;
 }
 
 bool sw_schema_ref(const struct sw_schema *s, size_t i, struct sw_schema_ref *out)

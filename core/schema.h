@@ -59,6 +59,15 @@ void sw_schema_free(struct sw_schema *s); /* NULL is fine */
  */
 int sw_schema_check(struct sw_schema *s, struct sw_view key, struct sw_view row) SW_MUST_CHECK;
 
+/* A column, as the text has it. Borrowed from the schema. */
+struct sw_schema_column {
+	struct sw_view name;
+	struct sw_view type; /* as declared, or empty */
+	bool is_primary;
+};
+/* The i-th of the text, generated ones left out: false behind the last. */
+bool sw_schema_column(const struct sw_schema *s, size_t i, struct sw_schema_column *out);
+
 /* A reference of the row that was checked last, and taken. Borrowed until the next check. */
 struct sw_schema_ref {
 	struct sw_view column;

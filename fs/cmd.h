@@ -52,6 +52,7 @@ struct sw_ctx {
 	FILE *out;
 	FILE *err;
 	bool is_terminal; /* err is one: show progress */
+	bool shows_output; /* out is one */
 	int client; /* LIVE: the connection of who started it, which tells when it is gone */
 	/* Commands that take input: hand every row to the sink. */
 	int (*read_rows)(struct sw_ctx *ctx, const struct sw_import_sink *sink);
@@ -124,6 +125,8 @@ const char *sw_cmd_suggest(const char *word, const char *const *names, size_t n)
 int sw_ctx_fail(struct sw_ctx *ctx, int rc);
 /* What is said of changes is not all when gc has freed some that were made at `since` (a stamp) or later: say so on ctx->err. */
 void sw_ctx_note_freed(struct sw_ctx *ctx, uint64_t since);
+/* Sentences, a line each, as notes on ctx->err. */
+void sw_ctx_print_notes(struct sw_ctx *ctx, struct sw_view notes);
 /* Say what is wrong with the command line on ctx->err; SW_EXIT_USAGE. */
 int sw_ctx_usage(struct sw_ctx *ctx, const struct sw_args *args, const char *format, ...) SW_PRINTF(3, 4);
 /* 0, or SW_EXIT_FAILED when ctx->out could not be written: a full disk must not look like success. */
@@ -136,7 +139,7 @@ static inline bool sw_ctx_is_gone(struct sw_ctx *ctx)
 
 extern const struct sw_cmd sw_cmd_clone, sw_cmd_commit, sw_cmd_conflicts, sw_cmd_diff, sw_cmd_export, sw_cmd_import, sw_cmd_init,
     sw_cmd_approve, sw_cmd_join, sw_cmd_floor, sw_cmd_invite, sw_cmd_log, sw_cmd_members, sw_cmd_mount, sw_cmd_peers, sw_cmd_prove, sw_cmd_restore, sw_cmd_revoke,
-    sw_cmd_serve, sw_cmd_show, sw_cmd_status, sw_cmd_tag, sw_cmd_txn, sw_cmd_umount, sw_cmd_watch, sw_cmd_blame, sw_cmd_verify, sw_cmd_version, sw_cmd_gc;
+    sw_cmd_serve, sw_cmd_show, sw_cmd_sql, sw_cmd_status, sw_cmd_tag, sw_cmd_txn, sw_cmd_umount, sw_cmd_watch, sw_cmd_blame, sw_cmd_verify, sw_cmd_version, sw_cmd_gc;
 
 /* Not for people, and not in the table: what `umount` asks of the process that serves the store. */
 extern const struct sw_cmd sw_cmd_quiet;

@@ -280,6 +280,17 @@ void sw_ctx_note_freed(struct sw_ctx *ctx, uint64_t since)
 	sw_reader_end(&r);
 }
 
+void sw_ctx_print_notes(struct sw_ctx *ctx, struct sw_view notes)
+{
+	while (notes.n > 0) {
+		const uint8_t *end = memchr(notes.p, '\n', notes.n);
+		size_t n = end ? (size_t)(end - notes.p) : notes.n;
+
+		fprintf(ctx->err, "swarmfs: note: %.*s\n", (int)n, (const char *)notes.p);
+		notes = end ? sw_view(end + 1, notes.n - n - 1) : sw_view(NULL, 0);
+	}
+}
+
 int sw_ctx_usage(struct sw_ctx *ctx, const struct sw_args *args, const char *format, ...)
 {
 	va_list ap;

@@ -1,7 +1,6 @@
 /* `swarmfs export`: rows of one moment go to standard output, or to a file (fs/export.h). */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fs/cmd.h"
 #include "fs/commit_name.h"
@@ -31,7 +30,7 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 				    args->n_operands > 2 ? "several" : "all");
 	if (format == SW_EXPORT_TAR && sw_args_has(args, "skip"))
 		return sw_ctx_usage(ctx, args, "--skip does not go with tar, which takes every row");
-	if (format == SW_EXPORT_TAR && !sw_args_has(args, "output") && isatty(fileno(ctx->out)))
+	if (format == SW_EXPORT_TAR && !sw_args_has(args, "output") && ctx->shows_output)
 		return sw_ctx_usage(ctx, args, "a tar is nothing for a terminal; name a file with -o, or one table");
 	return 0;
 }
@@ -41,44 +40,19 @@ static bool is_gone(void *ctx)
 	return sw_ctx_is_gone(ctx);
 }
 
-static int open_snapshot(struct sw_db *db, const char *at, struct sw_snap **out)
-{
-	struct sw_order order;
-	struct sw_hash id;
-	int rc = sw_commit_find_all(db, &at, 1, &order);
-
-	if (rc < 0)
-		return rc;
-	sw_order_id(&order, &id);
-	return sw_snap_open(db, &id, out);
-}
-
-/* A line of the notes is a sentence. */
-static void print_notes(struct sw_ctx *ctx, struct sw_view notes)
-{
-	while (notes.n > 0) {
-		const uint8_t *end = memchr(notes.p, '\n', notes.n);
-		size_t n = end ? (size_t)(end - notes.p) : notes.n;
-
-		fprintf(ctx->err, "swarmfs: note: %.*s\n", (int)n, (const char *)notes.p);
-		notes = sw_view(notes.p + n + 1, notes.n - n - 1);
-	}
-}
-
 static int run(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	struct sw_export x = {.out = ctx->out, .skip = sw_args_has(args, "skip"), .is_gone = is_gone, .arg = ctx};
-	const char *at = sw_args_get(args, "at");
 	enum sw_export_format format;
 	int rc = parse_format(args, &format);
 
 	if (rc == 0)
-		rc = open_snapshot(ctx->owner->db, at ? at : "HEAD", &x.snap);
+		rc = sw_snap_open_named(ctx->owner->db, sw_args_get(args, "at"), &x.snap);
 	if (rc == 0)
 		rc = format == SW_EXPORT_TAR ? sw_export_tar(&x, &args->operands[1], args->n_operands - 1)
 					     : sw_export_table(&x, sw_view_str(args->operands[1]), format);
 	if (rc == 0)
-		print_notes(ctx, sw_buf_view(&x.notes));
+		sw_ctx_print_notes(ctx, sw_buf_view(&x.notes));
 	sw_buf_fini(&x.notes);
 	sw_snap_unref(x.snap);
 	/* Output that could not be written is told of as such. */
@@ -101,9 +75,9 @@ const struct sw_cmd sw_cmd_export = {
     .summary = "write rows as JSON Lines, JSON, CSV or tar",
     .details = "The counterpart of 'swarmfs import', to standard output. One TABLE becomes JSON Lines, a JSON array or CSV; several,\n"
 	       "or without any all of them, become a tar with every byte, mode and time of the rows, which tar extracts, also\n"
-	       "into a mount. All that is written is of one commit. Rows that are no JSON objects go only into a tar. What import\n"
-	       "would not make again as it was, such as the numbers of a CSV or the names of the rows, is told of.\n"
-	       "What was just written into a mount is not in it before it is committed: 'swarmfs commit' does that at once.\n",
+	       "into a mount. All that is written is of one commit. Rows that are no JSON objects, and schemas, go only into a\n"
+	       "tar. What import would not make again as it was, such as the numbers of a CSV or the names of the rows, is told\n"
+	       "of. What was just written into a mount is not in it before it is committed: 'swarmfs commit' does that at once.\n",
     .options = options,
     .min_operands = 1,
     .max_operands = SW_ARGS_MAX - 1,

@@ -98,7 +98,8 @@ static int call_owner(struct sw_ctx *ctx, const struct sw_args *args, int argc, 
 			       .args = args,
 			       .out = ctx->out,
 			       .err = ctx->err,
-			       .is_terminal = ctx->is_terminal};
+			       .is_terminal = ctx->is_terminal,
+			       .shows_output = ctx->shows_output};
 	int rc = sw_control_call(fd, &call);
 
 	if (rc < 0)
@@ -144,6 +145,7 @@ static int run_to_file(struct sw_ctx *ctx, const struct sw_args *args, const cha
 	if (rc < 0)
 		return sw_ctx_fail(ctx, rc);
 	ctx->out = output.file;
+	ctx->shows_output = false;
 	code = run_checked(ctx, args, argc, argv);
 	ctx->out = stdout;
 	if (code != SW_EXIT_OK) {
@@ -156,7 +158,10 @@ static int run_to_file(struct sw_ctx *ctx, const struct sw_args *args, const cha
 
 static int run(const struct sw_cmd *cmd, int argc, char **argv)
 {
-	struct sw_ctx ctx = {.out = stdout, .err = stderr, .is_terminal = isatty(STDERR_FILENO)};
+	struct sw_ctx ctx = {.out = stdout,
+			     .err = stderr,
+			     .is_terminal = isatty(STDERR_FILENO),
+			     .shows_output = isatty(STDOUT_FILENO)};
 	const char *path;
 	struct sw_args args;
 	int rc = sw_args_parse(cmd, argc, argv, &args);

@@ -235,3 +235,18 @@ int sw_commit_find_all(struct sw_db *db, const char *const *names, size_t n, str
 	sw_reader_end(&r);
 	return rc;
 }
+
+int sw_snap_open_named(struct sw_db *db, const char *name, struct sw_snap **out)
+{
+	struct sw_order order;
+	struct sw_hash id;
+	int rc;
+
+	if (!name)
+		name = "HEAD";
+	rc = sw_commit_find_all(db, &name, 1, &order);
+	if (rc < 0)
+		return rc;
+	sw_order_id(&order, &id);
+	return sw_snap_open(db, &id, out);
+}

@@ -32,5 +32,7 @@ bool sw_commit_time_parse(const char *text, uint64_t *begin_ms, uint64_t *end_ms
 int sw_commit_find(const struct sw_reader *r, struct sw_view name, struct sw_order *out) SW_MUST_CHECK;
 /* The same for n names, all as of one moment. */
 int sw_commit_find_all(struct sw_db *db, const char *const *names, size_t n, struct sw_order *out) SW_MUST_CHECK;
+/* The database as of the commit that a name means; NULL: as of the newest. */
+int sw_snap_open_named(struct sw_db *db, const char *name, struct sw_snap **out) SW_MUST_CHECK;
 
 #endif

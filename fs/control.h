@@ -28,7 +28,8 @@ struct sw_call {
 	const struct sw_args *args; /* the same, taken apart */
 	FILE *out;
 	FILE *err;
-	bool is_terminal;
+	bool is_terminal;  /* err */
+	bool shows_output; /* out is one */
 };
 
 /* Run it: its exit code, or a negative SW_E*. Closes fd. */

@@ -113,8 +113,10 @@ static int receive_output(int fd, const struct sw_call *call)
 
 int sw_control_call(int fd, const struct sw_call *call)
 {
-	struct sw_frame_call frame = {
-	    .is_terminal = call->is_terminal, .n = (size_t)call->argc, .words = call->argv};
+	struct sw_frame_call frame = {.is_terminal = call->is_terminal,
+				      .shows_output = call->shows_output,
+				      .n = (size_t)call->argc,
+				      .words = call->argv};
 	SW_BUF b = {0};
 	int rc = sw_frame_call_encode(&frame, &b);
 

@@ -83,6 +83,7 @@ static int run_command(struct sw_owner *o, int fd, const struct sw_frame_call *c
 			     .out = out,
 			     .err = err,
 			     .is_terminal = call->is_terminal,
+			     .shows_output = call->shows_output,
 			     .client = fd,
 			     .read_rows = sw_control_read_rows,
 			     .rows_arg = &fd,

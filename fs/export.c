@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "core/schema.h"
 #include "fs/export_internal.h"
 #include "fs/import_internal.h"
 #include "fs/json_out.h"
@@ -195,6 +196,18 @@ static int bytes_of(struct sw_export_rows *rows, const struct sw_row *row, struc
 	return rc;
 }
 
+/* The array is a level of its own, of those that there may be. */
+static bool fits_array(struct sw_export_rows *rows, struct sw_view object)
+{
+	struct sw_buf *array = &rows->array;
+
+	sw_buf_reset(array);
+	sw_buf_put_u8(array, '[');
+	sw_buf_put_view(array, object);
+	sw_buf_put_u8(array, ']');
+	return sw_json_validate(sw_buf_view(array)) == 0;
+}
+
 /* 1: the row can be written; 0: it was left out. */
 static int judge(struct sw_export_rows *rows, const struct sw_scan_row *row, struct sw_view *bytes)
 {
@@ -209,6 +222,8 @@ static int judge(struct sw_export_rows *rows, const struct sw_scan_row *row, str
 	text = sw_export_object(*bytes);
 	if (text.n == 0 || text.p[0] != '{' || sw_json_validate(text) < 0)
 		return refuse(rows, row, SW_EFORMAT, "is no JSON object");
+	if (rows->is_array && !fits_array(rows, text))
+		return refuse(rows, row, SW_EFORMAT, "is nested too deep to stand in an array");
 	if (!rows->has_columns)
 		return 1;
 	sw_columns_fini(&rows->columns);
@@ -222,6 +237,10 @@ int sw_export_next(struct sw_export_rows *rows, struct sw_view *key, struct sw_v
 	int rc;
 
 	while ((rc = sw_scan_next(rows->scan, &row)) > 0) {
+		if (sw_view_eq(row->key, sw_view_str(SW_SCHEMA_NAME))) {
+			rows->has_schema = true;
+			continue;
+		}
 		if (ferror(rows->x->out) || rows->x->is_gone(rows->x->arg))
 			return SW_ECLOSED;
 		rc = judge(rows, row, bytes);
@@ -286,6 +305,7 @@ static int put_array(struct sw_export_rows *rows)
 	struct sw_view key, bytes;
 	int rc;
 
+	rows->is_array = true;
 	fputc('[', rows->x->out);
 	while ((rc = sw_export_next(rows, &key, &bytes)) > 0) {
 		struct sw_view text = sw_export_object(bytes);
@@ -304,6 +324,8 @@ static void note(struct sw_export_rows *rows)
 {
 	struct sw_buf *out = &rows->x->notes;
 
+	if (rows->has_schema)
+		sw_buf_printf(out, "the schema was left out; --format tar keeps it\n");
 	if (rows->n_skipped > 0)
 		sw_buf_printf(out, "%" PRIu64 " row%s left out, being no JSON object%s; --format tar takes every row\n", rows->n_skipped,
 			      rows->n_skipped == 1 ? " was" : "s were", rows->n_skipped == 1 ? "" : "s");
@@ -345,5 +367,6 @@ int sw_export_table(struct sw_export *x, struct sw_view table, enum sw_export_fo
 	sw_scan_free(rows.scan);
 	sw_columns_fini(&rows.columns);
 	sw_buf_fini(&rows.bytes);
+	sw_buf_fini(&rows.array);
 	return rc < 0 ? rc : x->notes.rc;
 }

@@ -8,7 +8,7 @@
  *   tar    directories and files, with mode and mtime: every byte of every row. POSIX ustar, with pax headers for what that cannot
  *          say; owners are left out. The same snapshot gives the same bytes.
  *
- * The first three are of one table, whose rows must be JSON objects. What import would make of them again is compared with the
+ * The first three are of one table, whose rows must be JSON objects, but for its .schema, which is left out. What import would make of them again is compared with the
  * rows as they are, and a note says in what it differs. Rows are streamed: memory is that of the longest row, or of a piece of it.
  */
 #ifndef SW_FS_EXPORT_H

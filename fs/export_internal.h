@@ -23,12 +23,15 @@ struct sw_export_rows {
 	struct sw_export *x;
 	struct sw_view table;
 	struct sw_scan *scan;
+	bool is_array; /* they are to be the elements of one */
+	struct sw_buf array; /* of one row, to see whether it can be */
 	bool has_columns; /* each must have columns; those of the row are in: */
 	struct sw_columns columns;
 	struct sw_export_names names;
 	struct sw_buf bytes; /* of a row that is not in its leaf */
 	uint64_t n_rows;
 	uint64_t n_skipped, n_changed;
+	bool has_schema; /* which is no row of these formats */
 };
 
 /* The next row that is a JSON object: 1 and its name and bytes, borrowed until the next call, as its columns; 0: no more. */

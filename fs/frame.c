@@ -153,7 +153,7 @@ int sw_frame_receive(int fd, enum sw_frame_type *type, struct sw_buf *payload)
 int sw_frame_call_encode(const struct sw_frame_call *call, struct sw_buf *out)
 {
 	sw_buf_put_u8(out, SW_FRAME_VERSION);
-	sw_buf_put_u8(out, call->is_terminal);
+	sw_buf_put_u8(out, (uint8_t)(call->is_terminal | call->shows_output << 1));
 	sw_buf_put_varint(out, call->n);
 	for (size_t i = 0; i < call->n; i++)
 		sw_buf_put_bytes(out, sw_view_str(call->words[i]));
@@ -171,7 +171,7 @@ int sw_frame_call_decode(struct sw_view payload, struct sw_frame_call *out)
 
 	if (version != SW_FRAME_VERSION)
 		return SW_EVERSION;
-	if (r.bad || n == 0 || flags > 1 || payload.n > SW_ARGS_SIZE_MAX)
+	if (r.bad || n == 0 || flags > 3 || payload.n > SW_ARGS_SIZE_MAX)
 		return SW_EFORMAT;
 	words = malloc((n + 1) * sizeof(*words) + payload.n + n);
 	if (!words)
@@ -193,6 +193,6 @@ int sw_frame_call_decode(struct sw_view payload, struct sw_frame_call *out)
 		free(words);
 		return SW_EFORMAT;
 	}
-	*out = (struct sw_frame_call){.is_terminal = flags & 1, .n = n, .words = words};
+	*out = (struct sw_frame_call){.is_terminal = flags & 1, .shows_output = flags & 2, .n = n, .words = words};
 	return 0;
 }

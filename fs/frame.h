@@ -6,7 +6,7 @@
  * The client sends one CALL, and, for commands that take input, ROWS and at last ROWS_END or ROWS_FAILED. The owner sends
  * OUT and ERR as the command writes, and at last EXIT. Either side may close at any time.
  *
- *   CALL        version:u8 flags:u8 n:varint word:bytes*n      flags 1: standard error is a terminal
+ *   CALL        version:u8 flags:u8 n:varint word:bytes*n      flags 1: standard error is a terminal, 2: standard output is
  *   ROWS        a piece of the stream of rows, cut anywhere
  *   ROWS_END    nothing
  *   ROWS_FAILED code:u8 sentence
@@ -52,6 +52,7 @@ int sw_frame_receive(int fd, enum sw_frame_type *type, struct sw_buf *payload) S
 /* A CALL: the words stay where they are, and are NUL terminated in the decoded form. */
 struct sw_frame_call {
 	bool is_terminal;
+	bool shows_output;
 	size_t n;
 	char **words; /* n, then NULL; free words, which holds the text too */
 };

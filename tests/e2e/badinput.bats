@@ -33,6 +33,7 @@ call() {
 		ADDRESS) argv+=("$address") ;;
 		FILE*) argv+=("$DIR/rows.jsonl") ;;
 		COMMIT | A) argv+=(HEAD) ;;
+		QUERY*) argv+=("SELECT 1") ;;
 		KEY) argv+=("$(printf '%064d' 1)") ;;
 		*) argv+=("$word") ;;
 		esac
@@ -201,7 +202,7 @@ setup_good() {
 	local pid
 	pid=$(pid_of "$DIR/good")
 	each_fails "in use by process $pid|holds a store already" "$DIR/good" mount serve init clone join
-	for c in invite approve status peers log show diff commit import export verify gc; do
+	for c in invite approve status peers log show diff commit import export sql verify gc; do
 		call "$c" "$DIR/good"
 		"${argv[@]}"
 	done
@@ -217,7 +218,7 @@ setup_good() {
 	pid=$(pid_of "$A")
 	kill -9 "$pid"
 	until_true 10 ends "$pid"
-	for c in status peers log show diff commit import export verify gc; do
+	for c in status peers log show diff commit import export sql verify gc; do
 		call "$c" "$A"
 		"${argv[@]}"
 	done
@@ -265,7 +266,7 @@ setup_good() {
 	head -c 20000000 /dev/zero >"$DIR/small/filler" 2>/dev/null || true
 	local c argv
 	each_fails "[Nn]o space" "$DIR/small/new" init serve mount clone
-	for c in status peers log show diff export verify; do
+	for c in status peers log show diff export sql verify; do
 		call "$c" "$DIR/small/s"
 		"${argv[@]}"
 	done

@@ -25,7 +25,7 @@ only_in 'sodium\.h' 'core/(sign|hash|keyfile)\.c|net/(noise|session|ticket)\.[ch
 only_in 'jansson\.h|csv\.h' 'fs/.*'
 only_in 'sys/socket\.h|netinet/|arpa/' 'fs/.*|net/transport_(nng|address)\.c'
 only_in 'zstd\.h' 'core/.*|net/.*'
-only_in 'sqlite3\.h' 'core/schema(_internal\.h|_work\.c|\.c)'
+only_in 'sqlite3\.h' 'core/schema(_internal\.h|_work\.c|\.c)|fs/sql(_internal\.h|_table\.c|\.c)'
 
 # core uses neither of the others, net does not use fs.
 found=$(grep -lE '^#include "(net|fs)/' -r core --include='*.[ch]' || true)
