@@ -234,7 +234,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 static int check_making(struct sw_ctx *ctx, const struct sw_args *args)
 {
 	if (args->n_operands < 2)
-		return sw_ctx_usage(ctx, args, "needs a target and a row, or --check");
+		return sw_ctx_usage(ctx, args, "needs 2 arguments, got %zu; or a proof to --check", args->n_operands);
 	if (sw_args_has(args, "database") || sw_args_has(args, "content") || sw_args_has(args, "json"))
 		return sw_ctx_usage(ctx, args, "--database, --content and --json go with --check");
 	if (!sw_args_has(args, "output") && isatty(fileno(ctx->out)))
@@ -271,7 +271,7 @@ static const struct sw_option options[] = {
 
 const struct sw_cmd sw_cmd_prove = {
     .name = "prove",
-    .synopsis = "TARGET TABLE/ROW [--at COMMIT] [-o FILE] | --check FILE [TABLE/ROW] [--database ID] [--content FILE] [--json]",
+    .synopsis = "TARGET TABLE/ROW [--at COMMIT] [-o FILE], or --check FILE [TABLE/ROW] [--database ID] [--content FILE] [--json]",
     .summary = "write a proof of what a row is, or check one",
     .details = "A proof is a small file that says, as a member has signed it, that a row has these bytes as of a commit, or that\n"
 	       "there is no such row. Of a large row it has only a hash, with which --content compares a file.\n"
