@@ -39,7 +39,7 @@ struct sw_importer {
 	size_t n_counts;
 	size_t table;	    /* the current one, in counts */
 	size_t table_at, table_n; /* its name, in the arena */
-	uint64_t n_total;
+	uint64_t n_total; /* rows, without the tables */
 };
 
 int sw_importer_new(struct sw_owner *o, const char *message, FILE *progress, struct sw_importer **out)
@@ -285,7 +285,8 @@ static int commit_batch(struct sw_importer *im)
 		qsort_r(im->items, im->n, sizeof(*im->items), item_cmp, im->arena.p);
 		rc = commit_parts(im, 0, im->n);
 	}
-	im->n_total += im->n;
+	for (size_t i = 0; i < im->n; i++)
+		im->n_total += im->items[i].key_n > 0;
 	im->n = 0;
 	sw_buf_reset(&im->arena);
 	for (size_t i = 0; i < im->n_counts; i++)
