@@ -320,6 +320,8 @@ int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_vi
 	if (w->is_copy)
 		return SW_ENOSPC;
 	n->want_sync = true;
+	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
+		row->want_sync = true; /* what was removed from a table goes before it */
 	/* On a full disk the first try may do no more than give back what the store keeps for this.
 	 */
 	for (int i = 0; i < 2 && rc == SW_ENOSPC; i++)

@@ -286,7 +286,7 @@ int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHEC
 /* Whether there are any, of all files. */
 bool sw_work_has_dirty_spills(const struct sw_work *w);
 /*
- * The journal has no room for the removal of a row, which is an edit already: commit it, which
+ * The journal has no room for the removal of a row, or of an empty table (key empty), which is an edit already: commit it, which
  * needs none there. 0: it is. SW_ENOSPC: it could not be. Gives up the lock meanwhile.
  */
 int sw_work_commit_removal(struct sw_work *w, struct sw_view table,

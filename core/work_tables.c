@@ -173,8 +173,49 @@ static int count_rows(struct sw_work *w, struct sw_view table, uint64_t *out)
 	return rc == SW_ENOTFOUND ? 0 : rc;
 }
 
+/*
+ * A removal failed, and whoever asked for it is told so: it must not happen later after all. What stood there is f, or what
+ * `had_edit` false says: what the newest state has. Unless the name was changed meanwhile, while the lock was given up, or is being committed.
+ */
+static void take_back(struct sw_work *w, struct sw_name *n, uint64_t version, struct sw_file *f, bool had_edit)
+{
+	if (!n || !n->has_edit || n->in_commit || n->version != version)
+		return;
+	if (n->key.n > 0)
+		sw_name_put_file(w, n, f);
+	else
+		n->table_exists = true;
+	if (had_edit)
+		return;
+	sw_name_end_edit(w, n);
+	sw_name_settle(w, n);
+}
+
+static int rmdir_edited(struct sw_work *w, struct sw_name *n, bool had_edit)
+{
+	struct sw_view table = n->table;
+	uint8_t buf[SW_NAME_MAX];
+	uint64_t version;
+	int rc;
+
+	n->table_exists = false;
+	rc = table_done(w, n);
+	if (rc == 0)
+		return 0;
+	memcpy(buf, table.p, table.n); /* the name may go */
+	table.p = buf;
+	version = n->version;
+	if (rc == SW_ENOSPC)
+		rc = sw_work_commit_removal(w, table, sw_view(NULL, 0));
+	if (rc < 0)
+		take_back(w, sw_name_find(w, table, sw_view(NULL, 0)), version, NULL, had_edit);
+	return rc;
+}
+
 static int rmdir_locked(struct sw_work *w, struct sw_view table)
 {
+	const struct sw_name *before = sw_name_find(w, table, sw_view(NULL, 0));
+	bool had_edit = before && before->has_edit;
 	struct sw_attr attr;
 	struct sw_name *n;
 	uint64_t n_rows;
@@ -186,10 +227,7 @@ static int rmdir_locked(struct sw_work *w, struct sw_view table)
 		return SW_ENOTEMPTY;
 	if (rc == 0)
 		rc = edit_table(w, table, &attr, &n);
-	if (rc < 0)
-		return rc;
-	n->table_exists = false;
-	return table_done(w, n);
+	return rc < 0 ? rc : rmdir_edited(w, n, had_edit);
 }
 
 int sw_work_rmdir(struct sw_work *w, struct sw_view table)
@@ -247,6 +285,9 @@ static int unlink_name(struct sw_work *w, struct sw_view table, struct sw_view k
 		       struct sw_name *n)
 {
 	struct sw_name *names[2] = {n, n->moved_from};
+	struct sw_file *f = n->file;
+	bool had_edit = n->has_edit;
+	uint64_t version;
 	int rc = n->has_edit && !n->file ? SW_ENOTFOUND : sw_name_edit(w, n);
 
 	if (rc == 0 && !n->file && !n->base.exists) {
@@ -257,10 +298,19 @@ static int unlink_name(struct sw_work *w, struct sw_view table, struct sw_view k
 		sw_name_settle(w, n);
 		return rc;
 	}
+	if (f)
+		f->n_refs++;
 	sw_name_put_file(w, n, NULL);
 	/* With what was put aside the row is gone for good. */
 	rc = names_done(w, names, names[1] ? 2 : 1);
-	return rc == SW_ENOSPC ? sw_work_commit_removal(w, table, key) : rc;
+	version = rc < 0 ? n->version : 0;
+	if (rc == SW_ENOSPC)
+		rc = sw_work_commit_removal(w, table, key);
+	if (rc < 0 && !names[1])
+		take_back(w, sw_name_find(w, table, key), version, f, had_edit);
+	if (f)
+		sw_file_unref(w, f);
+	return rc;
 }
 
 int sw_work_unlink(struct sw_work *w, struct sw_view table, struct sw_view key)

@@ -279,6 +279,95 @@ static void tables_change_places_with_all_that_is_in_them(void **state)
 	end(&s);
 }
 
+/* From now on there is room for nothing. */
+static int no_room(void *arg, const char *step)
+{
+	(void)arg;
+	(void)step;
+	return SW_ENOSPC;
+}
+
+static int no_luck(void *arg, const char *step)
+{
+	(void)arg;
+	(void)step;
+	return SW_EIO;
+}
+
+/*
+ * Whoever was told that a removal failed finds what it wanted to remove, now and later: rows and tables that were committed, that
+ * were changed since, and that are new.
+ */
+static void a_removal_that_failed_does_not_happen_later(void **state)
+{
+	int (*const faults[])(void *, const char *) = {no_room, no_luck};
+	struct sw_view t = sw_view_str("t");
+	char text[16];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		int want = i == 0 ? SW_ENOSPC : SW_EIO;
+		struct set s;
+
+		begin(&s);
+		write_row(&s, "old", "one");
+		write_row(&s, "changed", "one");
+		TEST_OK(sw_work_mkdir(s.w, sw_view_str("u"), 0700));
+		pass(&s, 50000);
+		assert_int_equal(n_edits(&s), 0);
+		write_row(&s, "changed", "two");
+		write_row(&s, "new", "three");
+		TEST_OK(sw_work_mkdir(s.w, sw_view_str("v"), 0755));
+		s.t.env.env.fault = faults[i];
+		assert_int_equal(sw_work_unlink(s.w, t, sw_view_str("old")), want);
+		assert_int_equal(sw_work_unlink(s.w, t, sw_view_str("changed")), want);
+		assert_int_equal(sw_work_unlink(s.w, t, sw_view_str("new")), want);
+		assert_int_equal(sw_work_unlink(s.w, t, sw_view_str("none")), SW_ENOTFOUND);
+		assert_int_equal(sw_work_rmdir(s.w, sw_view_str("u")), want);
+		assert_int_equal(sw_work_rmdir(s.w, sw_view_str("v")), want);
+		assert_int_equal(sw_work_rmdir(s.w, t), SW_ENOTEMPTY);
+		assert_int_equal(n_edits(&s), 3);
+		assert_true(is_table(&s, "u") && is_table(&s, "v"));
+		s.t.env.env.fault = test_env_fault;
+		pass(&s, 50000);
+		assert_int_equal(n_edits(&s), 0);
+		assert_true(test_get(&s.t, "t", "old", text, sizeof(text)));
+		assert_true(test_get(&s.t, "t", "changed", text, sizeof(text)));
+		assert_string_equal(text, "two");
+		assert_true(test_get(&s.t, "t", "new", text, sizeof(text)));
+		assert_true(is_table(&s, "u") && mode_of_table(&s, "u") == 0700 && mode_of_table(&s, "v") == 0755);
+		/* And once more, with room. */
+		TEST_OK(sw_work_unlink(s.w, t, sw_view_str("old")));
+		TEST_OK(sw_work_rmdir(s.w, sw_view_str("u")));
+		pass(&s, 50000);
+		assert_false(test_get(&s.t, "t", "old", text, sizeof(text)));
+		assert_false(is_table(&s, "u"));
+		end(&s);
+	}
+}
+
+/* The journal alone is full: a commit needs no room there. With the rows that were removed before it. */
+static void a_table_is_removed_without_room_in_the_journal(void **state)
+{
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "r", "one");
+	pass(&s, 50000);
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r")));
+	s.t.env.fail_in = 1;
+	s.t.env.fail_rc = SW_ENOSPC;
+	TEST_OK(sw_work_rmdir(s.w, sw_view_str("t")));
+	assert_int_equal(s.t.env.fail_in, 0);
+	assert_int_equal(n_edits(&s), 0);
+	assert_false(is_table(&s, "t"));
+	assert_false(test_has_table(&s.t, "t"));
+	assert_false(test_get(&s.t, "t", "r", text, sizeof(text)));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +378,8 @@ int main(void)
 	    cmocka_unit_test(a_table_is_renamed_while_its_rows_are_committed),
 	    cmocka_unit_test(a_huge_table_is_not_renamed),
 	    cmocka_unit_test(tables_change_places_with_all_that_is_in_them),
+	    cmocka_unit_test(a_removal_that_failed_does_not_happen_later),
+	    cmocka_unit_test(a_table_is_removed_without_room_in_the_journal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
