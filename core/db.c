@@ -99,6 +99,14 @@ void sw_db_close(struct sw_db *db)
 	free(db);
 }
 
+static int fail_unfinished(const char *dir)
+{
+	return sw_fail(SW_EFORMAT,
+		       "%s holds no swarmfs store, or one whose making was interrupted; if nothing in it "
+		       "matters, remove it and try again",
+		       dir);
+}
+
 static int check_format(struct sw_txn *txn, const char *dir)
 {
 	struct sw_view v;
@@ -107,10 +115,7 @@ static int check_format(struct sw_txn *txn, const char *dir)
 	int rc = sw_meta_get(txn, META_FORMAT, &v);
 
 	if (rc == SW_ENOTFOUND)
-		return sw_fail(SW_EFORMAT,
-			       "%s holds no swarmfs store, or one whose making was interrupted; if nothing in it "
-			       "matters, remove it and try again",
-			       dir);
+		return fail_unfinished(dir);
 	if (rc < 0)
 		return rc;
 	r = sw_rd(v);
@@ -217,6 +222,25 @@ static int write_format(struct sw_db *db, const struct sw_hash *database)
 	return sw_txn_commit(txn);
 }
 
+/* Whether there is a store, and nobody has told it what it is of: whoever opens it is told so, too. */
+static bool is_unfinished(const char *dir, const struct sw_env *env)
+{
+	struct sw_store *store;
+	struct sw_txn *txn;
+	struct sw_view v;
+	int rc = sw_store_open(dir, 0, env, &store);
+
+	if (rc < 0)
+		return false;
+	rc = sw_txn_begin(store, false, &txn);
+	if (rc == 0) {
+		rc = sw_meta_get(txn, META_FORMAT, &v);
+		sw_txn_abort(txn);
+	}
+	sw_store_close(store);
+	return rc == SW_ENOTFOUND;
+}
+
 static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
 {
 	struct sw_db *db;
@@ -226,6 +250,8 @@ static int create(const char *dir, const struct sw_env *env, struct sw_db **out)
 
 	if (rc == 0)
 		rc = sw_db_key_path(dir, "key", path, sizeof(path));
+	if (rc == 0 && is_unfinished(dir, env))
+		rc = fail_unfinished(dir);
 	if (rc < 0)
 		return rc;
 	db = db_new(env);

@@ -60,7 +60,7 @@ struct sw_listener {
 	void (*diverged)(void *arg, const struct sw_divergence *divergence);
 };
 
-/* Make a store in dir with a new key and a new database, whose first commit is signed. SW_EEXIST. */
+/* Make a store in dir with a new key and a new database, whose first commit is signed. SW_EEXIST; SW_EFORMAT: the making of one was interrupted. */
 int sw_db_create(const char *dir, const struct sw_env *env, enum sw_conflict_mode conflict,
 		 struct sw_db **out) SW_MUST_CHECK;
 /* Make a store in dir with a new key for a database that lives elsewhere; it is empty until received. */

@@ -158,7 +158,7 @@ setup_good() {
 	truncate -s 100 "$DIR/cut/data.mdb"
 	each_fails "data.mdb is damaged.*backup.*clone" "$DIR/cut" "${all[@]}"
 	: >"$DIR/empty/data.mdb"
-	each_fails "making was interrupted.*remove it" "$DIR/empty" "${all[@]}"
+	each_fails "making was interrupted.*remove it" "$DIR/empty" "${all[@]}" init clone
 	rm "$DIR/lost/key"
 	each_fails "lost/key is missing; restore it" "$DIR/lost" "${all[@]}"
 	chmod 640 "$DIR/open/key"

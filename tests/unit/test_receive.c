@@ -236,6 +236,8 @@ static void a_store_whose_making_was_interrupted_says_so(void **state)
 		if (rc < 0) {
 			assert_int_equal(rc, SW_EFORMAT);
 			assert_non_null(strstr(sw_fail_message(rc), "interrupted"));
+			assert_int_equal(sw_db_create(t.dir, &t.env.env, SW_CONFLICT_MERGE, &t.db), SW_EFORMAT);
+			assert_non_null(strstr(sw_fail_message(SW_EFORMAT), "interrupted"));
 		}
 		test_db_close(&t);
 	}
