@@ -313,6 +313,59 @@ static struct sw_inode *find_wanted(const struct sw_inodes *t, const struct want
 	return find_ident(t, &id);
 }
 
+/* What the directory stands for that a directory is in; none: backing for one below .conflicts. Its names do not change. */
+static void find_above(const struct sw_inode *dir, const struct sw_conflict_node *none, struct wanted *out)
+{
+	*out = (struct wanted){.type = SW_NODE_ROOT_DIR};
+	switch (dir->type) {
+	case SW_NODE_TABLE:
+		if (dir->copy)
+			*out = (struct wanted){.type = SW_NODE_COPY, .copy = dir->copy};
+		break;
+	case SW_NODE_COPY:
+		out->type = SW_NODE_TXNS;
+		break;
+	case SW_NODE_SNAP:
+		out->type = SW_NODE_COMMITS;
+		break;
+	case SW_NODE_SNAP_TABLE:
+		*out = (struct wanted){.type = SW_NODE_SNAP, .snap = dir->snap};
+		break;
+	case SW_NODE_CONFLICT_TABLE:
+		out->type = SW_NODE_CONFLICTS;
+		break;
+	case SW_NODE_CONFLICT_ROW:
+	case SW_NODE_CONFLICT:
+		*out = (struct wanted){.type = SW_NODE_CONFLICT_TABLE,
+				       .conflict = none,
+				       .table = sw_conflict_table(&dir->conflict->record)};
+		if (dir->type == SW_NODE_CONFLICT) {
+			out->type = SW_NODE_CONFLICT_ROW;
+			out->key = sw_conflict_key_of(&dir->conflict->record);
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+uint64_t sw_inode_number_above(struct sw_inodes *t, const struct sw_inode *dir)
+{
+	static const struct sw_conflict_node none;
+	struct wanted w;
+	struct sw_ident id;
+	const struct sw_inode *i;
+	uint64_t salt;
+
+	find_above(dir, &none, &w);
+	make_ident(&w, &id);
+	pthread_mutex_lock(&t->lock);
+	i = find_ident(t, &id);
+	salt = i ? i->salt : 0;
+	pthread_mutex_unlock(&t->lock);
+	return number_of(w.type, id.hash, salt);
+}
+
 /* A table or row of a tree, which is that of a working copy or the live one. */
 static struct sw_inode *find_in(const struct sw_inodes *t, struct sw_copy *copy, struct sw_view table,
 				struct sw_view key)
@@ -600,7 +653,7 @@ void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view t
 }
 
 void sw_inode_rename_table(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table,
-			   struct sw_view new_table, bool exchange)
+			   struct sw_view new_table, bool exchange, struct sw_buf *moved)
 {
 	uint8_t key[SW_NAME_MAX];
 
@@ -616,11 +669,12 @@ void sw_inode_rename_table(struct sw_inodes *t, struct sw_copy *copy, struct sw_
 			if (!moves && !sw_view_eq(of, new_table))
 				continue;
 			memcpy(key, ident_key(i).p, i->key_n);
-			if (moves || exchange)
-				rename_inode(t, i, moves ? new_table : table,
-					     sw_view(key, i->key_n));
-			else
+			if (!moves && !exchange) {
 				unlink_inode(i);
+				continue;
+			}
+			rename_inode(t, i, moves ? new_table : table, sw_view(key, i->key_n));
+			sw_buf_put(moved, &i->id, sizeof(i->id));
 		}
 	pthread_mutex_unlock(&t->lock);
 }

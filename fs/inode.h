@@ -115,6 +115,9 @@ uint64_t sw_inode_number(struct sw_inodes *t, const struct sw_inode *i);
 uint64_t sw_inode_number_of(struct sw_inodes *t, enum sw_node_type type, struct sw_snapdir *snap, struct sw_copy *copy,
 			    struct sw_view table, struct sw_view key);
 
+/* The number of the directory that a directory is in. */
+uint64_t sw_inode_number_above(struct sw_inodes *t, const struct sw_inode *dir);
+
 /* Bytes that say what an inode stands for, and their hash. */
 struct sw_ident {
 	uint8_t b[1 + SW_ORDER_SIZE + 8 + 8 + 8 + 2 * SW_HASH_SIZE + 1 + 2 * SW_NAME_MAX + 1];
@@ -173,9 +176,12 @@ void sw_inode_unlink(struct sw_inodes *t, struct sw_copy *copy, struct sw_view t
 /* A row moved, over whatever stood there. exchange: both moved. */
 void sw_inode_rename(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view key, struct sw_view new_table,
 		     struct sw_view new_key, bool exchange);
-/* The same of a table, with all the rows in it. */
+/*
+ * The same of a table, with all the rows in it. The ids (uint64_t) of those that the kernel knows, and which have another number now, are
+ * appended to moved; those that there is no memory for are not.
+ */
 void sw_inode_rename_table(struct sw_inodes *t, struct sw_copy *copy, struct sw_view table, struct sw_view new_table,
-			   bool exchange);
+			   bool exchange, struct sw_buf *moved);
 
 /* A handle was opened on a row: SW_EAGAIN when the inode has another file. */
 int sw_inode_opened(struct sw_inodes *t, struct sw_inode *i, const struct sw_handle *h) SW_MUST_CHECK;

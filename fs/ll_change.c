@@ -136,6 +136,17 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	reply_rc(req, rc);
 }
 
+/* The kernel keeps what stat told of the rows; their numbers are others now. */
+static void forget_numbers(struct sw_mount *m, struct sw_view moved)
+{
+	for (size_t at = 0; at < moved.n; at += sizeof(uint64_t)) {
+		uint64_t id;
+
+		memcpy(&id, moved.p + at, sizeof(id));
+		sw_notify_inode(m, id, false);
+	}
+}
+
 /* Both in one tree. */
 static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *name, const char *new_name,
 			unsigned flags)
@@ -143,6 +154,7 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 	struct sw_work *work = sw_node_work(m, dir);
 	struct sw_view from = sw_view_str(name), to = sw_view_str(new_name);
 	struct sw_attr attr;
+	SW_BUF moved = {0};
 	int rc;
 
 	if (sw_name_is_control(sw_view_str(name)) || sw_name_is_control(sw_view_str(new_name)))
@@ -154,7 +166,8 @@ static int rename_table(struct sw_mount *m, struct sw_inode *dir, const char *na
 	else
 		rc = sw_work_rename_table(work, from, to);
 	if (rc == 0 && !sw_view_eq(from, to)) {
-		sw_inode_rename_table(&m->inodes, dir->copy, from, to, flags & RENAME_EXCHANGE);
+		sw_inode_rename_table(&m->inodes, dir->copy, from, to, flags & RENAME_EXCHANGE, &moved);
+		forget_numbers(m, sw_buf_view(&moved));
 		sw_inode_touch_dir(&m->inodes, dir, sw_mount_now_ns(m));
 	}
 	return rc;
@@ -203,6 +216,14 @@ static int rename_row(struct sw_mount *m, struct sw_inode *dir, const char *name
 	return 0;
 }
 
+/* Where nothing can be renamed at all, not even by copying. */
+static bool is_in_one_snapshot(const struct sw_inode *a, const struct sw_inode *b)
+{
+	if (refuse_in(a) != SW_EROFS || refuse_in(b) != SW_EROFS)
+		return false;
+	return a->snap && b->snap ? sw_order_cmp(&a->snap->order, &b->snap->order) == 0 : !a->snap && !b->snap;
+}
+
 static bool is_tree(const struct sw_inode *dir)
 {
 	return sw_node_has_tables(dir) || dir->type == SW_NODE_TABLE;
@@ -233,12 +254,14 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 		rc = rename_row(m, dir, name, new_dir, new_name, flags);
 	else if (dir->type == SW_NODE_TABLE && sw_node_has_tables(new_dir))
 		rc = SW_EPERM; /* rows live in tables */
+	else if (is_in_one_snapshot(dir, new_dir))
+		rc = SW_EROFS;
 	else if (refuse_in(dir) == SW_EROFS || refuse_in(new_dir) == SW_EROFS)
 		rc = SW_EXDEV;
 	else
 		rc = SW_EPERM;
-	if (rc == 0 && dir->type == SW_NODE_TXNS)
-		sw_notify_reply(m, req, 0); /* the whole tree may look different now */
+	if (rc == 0 && (dir->type == SW_NODE_TXNS || sw_node_has_tables(dir)))
+		sw_notify_reply(m, req, 0); /* the whole tree, or a table, may look different now */
 	else
 		reply_rc(req, rc);
 }

@@ -770,7 +770,7 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 						 : NULL;
 	if (*offset == 0 && fill_plain(f, sw_view_str("."), S_IFDIR, sw_inode_number(&f->m->inodes, o->inode), ++*offset))
 		return 1;
-	if (*offset == 1 && fill_plain(f, sw_view_str(".."), S_IFDIR, SW_INODE_ROOT, ++*offset))
+	if (*offset == 1 && fill_plain(f, sw_view_str(".."), S_IFDIR, sw_inode_number_above(&f->m->inodes, o->inode), ++*offset))
 		return 1;
 	for (; *offset < 10; ++*offset) {
 		uint64_t i = *offset - 2;

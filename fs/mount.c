@@ -184,6 +184,12 @@ static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct st
 		st->st_nlink = 1; /* not counted: says nothing about subdirectories */
 }
 
+/* Of all tables, also of those that others may not enter, so they are for the owner alone, as .diff is. */
+static bool names_rows(struct sw_view swarm_file)
+{
+	return sw_view_eq(swarm_file, sw_view_str("status")) || sw_view_eq(swarm_file, sw_view_str("events"));
+}
+
 int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 {
 	struct sw_inode_name name;
@@ -215,6 +221,8 @@ int sw_node_stat(struct sw_mount *m, struct sw_inode *i, struct stat *st)
 		stat_control(m, i, st);
 		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("commit")))
 			st->st_mode = S_IFREG | 0644;
+		if (i->type == SW_NODE_SWARM_FILE && names_rows(name.key))
+			st->st_mode = S_IFREG | 0400;
 		if (i->type == SW_NODE_SWARM_FILE && sw_view_eq(name.key, sw_view_str("events")))
 			st->st_size = (off_t)sw_events_size(m);
 	}

@@ -53,6 +53,24 @@ load mounts
 	listed_as_they_are "$A"
 }
 
+@test "after a table is renamed, stat and listings tell the same numbers" {
+	require_fuse
+	mount_a --settle 60000
+	mkdir "$A/t" "$A/u"
+	touch "$A/t/"{1..9} "$A/u/"{1..5}
+	"$sf" commit "$A" -m rows
+	# The kernel has them all, with their numbers.
+	stat "$A"/*/* >/dev/null
+	mv "$A/t" "$A/v"
+	stat -c %i "$A/v/"{1..9} >"$DIR/told"
+	ls -i "$A/v" | sed 's/^ *//; s/ .*//' | diff "$DIR/told" -
+	listed_as_they_are "$A"
+	mv --exchange -T "$A/u" "$A/v" 2>/dev/null || python3 -c 'import ctypes, os, sys
+assert ctypes.CDLL(None).renameat2(-100, os.fsencode(sys.argv[1]), -100, os.fsencode(sys.argv[2]), 2) == 0' "$A/u" "$A/v"
+	[ "$(ls "$A/u" | wc -l)" = 9 ]
+	listed_as_they_are "$A"
+}
+
 @test "control files say what the commands say, and a line written into one commits" {
 	require_fuse
 	"$sf" mount "$A" --store "$DIR/store-A" --settle 60000 2>"$DIR/said"

@@ -117,11 +117,23 @@ was_kept() {
 	(cd "$1" && xargs cat <"$2") | diff "$2" -
 }
 
-# listed_as_they_are DIRECTORY: there and below, listings tell the type and number that stat does, and links are those that a directory
+# listed_as_they_are DIRECTORY: there and below, listings tell the type and number that stat does, of "." and ".." as well, and links are those that a directory
 # has with so many in it, or one.
 listed_as_they_are() {
 	python3 - "$1" <<'PY'
-import os, stat, sys
+import ctypes, os, stat, sys
+
+libc = ctypes.CDLL(None)
+libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
+libc.opendir.argtypes = [ctypes.c_char_p]
+libc.readdir.argtypes = libc.closedir.argtypes = [ctypes.c_void_p]
+
+def dots(d):
+    found, p = {}, libc.opendir(os.fsencode(d))
+    while len(found) < 2 and (e := libc.readdir(p)):
+        found[ctypes.string_at(e + 19)] = ctypes.c_uint64.from_address(e).value
+    libc.closedir(p)
+    return found[b"."], found[b".."]
 
 def walk(d):
     entries = list(os.scandir(d))
@@ -132,6 +144,7 @@ def walk(d):
     below = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
     assert os.stat(d).st_nlink in (1, 2 + len(below)), (d, os.stat(d).st_nlink)
     for path in below:
+        assert dots(path) == (os.lstat(path).st_ino, os.stat(d).st_ino), path
         walk(path)
 walk(sys.argv[1])
 PY

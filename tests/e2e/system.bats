@@ -112,9 +112,9 @@ options_of() { awk -v m="$1" '$2 == m { print $4 }' /proc/self/mounts; }
 	not may ls "$A"
 	"$sf" umount "$A"
 	mount_a -o allow_other
-	may cat "$A/t/r" "$A/.commits/HEAD/t/r" "$A/.swarm/status"
+	may cat "$A/t/r" "$A/.commits/HEAD/t/r" "$A/.swarm/metrics" "$A/.swarm/head"
 	local path
-	for path in "$A/t/s" "$A/.commits/HEAD/t/s" "$A/.commits/HEAD/.diff"; do not may cat "$path"; done
+	for path in "$A/t/s" "$A/.commits/HEAD/t/s" "$A/.commits/HEAD/.diff" "$A/.swarm/status" "$A/.swarm/events"; do not may cat "$path"; done
 	for path in "$A/t/r" "$A/t/new" "$A/.swarm/commit"; do not may tee -a "$path" </dev/null; done
 	for path in "$A/u" "$A/.txn/x"; do not may mkdir "$path"; done
 	not may chmod 666 "$A/t/r"

@@ -199,6 +199,8 @@ PY
 @test "renames between the live tree, a working copy and a snapshot make mv copy" {
 	setup_stock
 	mkdir "$A/.txn/x" "$A/.txn/y"
+	echo 1 >"$A/stock/more"
+	"$sf" commit "$A" >/dev/null
 	python3 - "$A" <<'PY'
 import errno, os, sys
 a = sys.argv[1]
@@ -215,6 +217,12 @@ refused(x + "/stock/apples", a + "/stock/apples", errno.EXDEV)
 refused(x + "/stock/apples", y + "/stock/apples", errno.EXDEV)
 refused(snap + "/stock/apples", x + "/stock/apples", errno.EXDEV)
 refused(x + "/stock/apples", snap + "/stock/apples", errno.EXDEV)
+refused(snap + "/stock/apples", snap + "/stock/pears", errno.EROFS)
+refused(snap + "/stock/apples", a + "/.commits/HEAD/stock/pears", errno.EROFS)
+refused(snap + "/stock", snap + "/other", errno.EROFS)
+refused(snap, a + "/.commits/other", errno.EROFS)
+refused(snap + "/stock/apples", a + "/.commits/HEAD~1/stock/apples", errno.EXDEV)
+refused(snap + "/stock", a + "/stock2", errno.EXDEV)
 refused(x + "/stock", a + "/other", errno.EXDEV)
 refused(a + "/stock", x + "/other", errno.EXDEV)
 refused(x, a + "/.txn/z", errno.EPERM)
