@@ -87,3 +87,23 @@ invite_from() { "$sf" invite "$1" | tail -n 1; }
 		[ -e "$BATS_TEST_DIRNAME/../../$v" ]
 	done
 }
+
+# Neither podman nor docker is needed for that: what is continued is joined, and each instruction looked at.
+@test "the Containerfile is made of instructions that there are, and its commands are shell" {
+	local file=$BATS_TEST_DIRNAME/../../contrib/Containerfile word rest
+	sed -e '/^#/d' -e ':a;/\\$/{N;s/\\\n */ /;ba}' "$file" >"$DIR/joined"
+	[ "$(head -n 1 "$DIR/joined" | cut -d ' ' -f 1)" = FROM ]
+	while read -r word rest; do
+		case $word in
+		"") ;;
+		FROM) [[ $rest =~ ^[a-z]+:[a-z0-9.-]+(\ AS\ [a-z]+)?$ ]] ;;
+		RUN) printf '#!/bin/sh\n%s\n' "$rest" >>"$DIR/commands" && sh -n "$DIR/commands" ;;
+		ENTRYPOINT) jq -e 'length > 0 and all(type == "string")' <<<"$rest" ;;
+		EXPOSE) [[ $rest =~ ^[0-9]+$ ]] ;;
+		HEALTHCHECK) [[ $rest =~ ^CMD\ swarmfs\  ]] ;;
+		COPY | ENV | USER | VOLUME | WORKDIR) [ -n "$rest" ] ;;
+		*) echo "no instruction: $word" && false ;;
+		esac || { echo "$word $rest"; false; }
+	done <"$DIR/joined"
+	! command -v shellcheck >/dev/null || shellcheck -s sh -e SC2148,SC2164 "$DIR/commands"
+}

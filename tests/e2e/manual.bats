@@ -42,7 +42,7 @@ options_of() { "$sf" "$1" --help | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/
 	# Nothing is committed before the page says so, however long it takes to come there.
 	printf '#!/bin/sh\n[ "$1" != mount ] || set -- "$@" --settle 60000\nexec "%s" "$@"\n' "$sf" >"$DIR/bin/swarmfs"
 	chmod +x "$DIR/bin/swarmfs"
-	for page in "$made/swarmfs.1" "$man/swarmfs.7"; do
+	for page in "$made/swarmfs.1" "$man/swarmfs-format.5" "$man/swarmfs.7"; do
 		mkdir "$DIR/$(basename "$page")"
 		cd "$DIR/$(basename "$page")"
 		PATH=$DIR/bin:$PATH python3 "$BATS_TEST_DIRNAME/examples.py" "$page" 3>&-
