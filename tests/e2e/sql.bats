@@ -6,6 +6,9 @@ sf=${SWARMFS:?names the binary}
 
 sql() { "$sf" sql "$DIR/s" "$@"; }
 
+threads() { awk '$1 == "Threads:" { print $2 }' "/proc/$1/status"; }
+has_threads() { [ "$(threads "$1")" = "$2" ]; }
+
 setup_rows() {
 	"$sf" init "$DIR/s" >/dev/null
 	printf '%s\n' '{"id":1,"name":"Ada","born":1815,"tags":["a","b"],"x":1.50}' '{"id":2,"name":"Böb","born":null,"ok":true}' \
@@ -220,14 +223,22 @@ PY
 	[ "$(sql "SELECT name FROM users WHERE id = 1" --at before)" = Ada ]
 	[ "$(sql "SELECT name FROM users WHERE id = 1")" = Eve ]
 	"$sf" serve "$DIR/s"
+	local idle
+	idle=$(threads "$(pid_of "$DIR/s")")
 	# It would not end by itself; its reader leaves.
 	sql 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c' 2>"$DIR/said" | head -n 2 | tail -n 1 | grep -x 2
 	[ ! -s "$DIR/said" ]
-	# And one that writes nothing: its process is ended.
-	sql 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c' >/dev/null 2>&1 3>&- &
-	local p=$!
+	until_true 10 has_threads "$(pid_of "$DIR/s")" "$idle"
+	# And one that writes nothing: its process is ended, and so is the thread that it had.
+	local p pid n
+	pid=$(pid_of "$DIR/s")
+	n=$(threads "$pid")
+	"$sf" sql "$DIR/s" 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c' >/dev/null 2>&1 3>&- &
+	p=$!
+	until_true 10 has_threads "$pid" $((n + 1))
 	kill "$p"
 	wait "$p" || true
+	until_true 10 has_threads "$pid" "$n"
 	stop_serving "$DIR/s"
 	"$sf" verify "$DIR/s" >/dev/null
 }
