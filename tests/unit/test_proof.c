@@ -281,6 +281,9 @@ static void a_large_row_is_proved_by_its_root(void **state)
 	assert_int_equal(has_content(&p, sw_view(content, n - 1)), 0);
 	assert_int_equal(has_content(&p, sw_view(content, n + 1)), 0);
 	assert_int_equal(has_content(&p, sw_view("", 0)), 0);
+	p.row.size++; /* as a member may sign it */
+	assert_int_equal(has_content(&p, sw_view(content, n)), 0);
+	p.row.size--;
 	content[n / 2] ^= 1;
 	assert_int_equal(has_content(&p, sw_view(content, n)), 0);
 	assert_int_equal(sw_proof_has_content(&p, read_content, &broken), SW_EIO);
@@ -292,85 +295,6 @@ static void a_large_row_is_proved_by_its_root(void **state)
 	assert_int_equal(has_content(&p, sw_view_str("abcd")), 0);
 	free(content);
 	test_db_close(&t);
-}
-
-/* A commit signs what its author had seen. Where two crossed, the later one does not tell what the line says. */
-static void what_crossed_is_proved_by_a_watermark_or_not_at_all(void **state)
-{
-	struct test_db a, b;
-	struct sw_proof p;
-	SW_BUF bytes = {0};
-
-	(void)state;
-	test_db_create(&a, 1);
-	test_db_clone(&b, &a, 2);
-	test_grant(&a, &b);
-	test_sync(&a, &b);
-	test_put(&a, "t", "x", "of a");
-	b.env.now_ms = a.env.now_ms += 10;
-	test_put(&b, "t", "y", "of b");
-	TEST_OK(sw_db_release(a.db, UINT64_MAX));
-	TEST_OK(sw_db_release(b.db, UINT64_MAX));
-	test_sync(&a, &b);
-	/* What stood before the last one it had seen; what it has not is told of by nobody, until one of them says so. */
-	a.env.is_dead = true;
-	assert_true(prove_at(&a, "HEAD", "t", "x", &bytes) < 0);
-	a.env.is_dead = false;
-	prove(&a, "t", "x", &bytes, &p);
-	assert_true(p.is_watermark && p.has_row && sw_view_eq(p.row.bytes, sw_view_str("of a")));
-	assert_true(sw_key_eq(&p.author, sw_db_key(a.db)) && p.count == 4);
-	/* Once more it is the same word. */
-	prove(&a, "t", "y", &bytes, &p);
-	assert_true(p.is_watermark && p.has_row && sw_view_eq(p.row.bytes, sw_view_str("of b")));
-	TEST_OK(prove_at(&a, "HEAD~1", "t", "x", &bytes));
-	TEST_OK(sw_proof_check(sw_buf_view(&bytes), &p));
-	assert_true(!p.is_watermark && p.has_row);
-	/* Nobody has said what the line was at a commit that crossed others, once there is more. */
-	test_put(&a, "t", "z", "on top");
-	TEST_OK(sw_db_sign_watermark(a.db));
-	assert_int_equal(prove_at(&a, "HEAD~1", "t", "y", &bytes), SW_ENOTFOUND);
-	prove(&a, "t", "y", &bytes, &p);
-	assert_true(!p.is_watermark && p.has_row);
-	test_db_close(&a);
-	test_db_close(&b);
-}
-
-static void grant(struct test_db *a, const struct test_db *b, enum sw_role role)
-{
-	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *sw_db_key(b->db), .role = role}};
-	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
-	struct sw_hash id;
-
-	TEST_OK(sw_db_commit(a->db, &w, &id));
-}
-
-/* Creator, admin, writer; and the key that the writer takes after its own. */
-static void who_signs_was_let_in_step_by_step(void **state)
-{
-	struct test_db a, b, c;
-	struct sw_proof p;
-	SW_BUF bytes = {0};
-
-	(void)state;
-	test_db_create(&a, 1);
-	test_db_clone(&b, &a, 2);
-	test_db_clone(&c, &a, 3);
-	grant(&a, &b, SW_ROLE_ADMIN);
-	test_sync(&a, &b);
-	grant(&b, &c, SW_ROLE_WRITER);
-	test_pull(&c, &b, 10);
-	test_put(&c, "t", "r", "one");
-	prove(&c, "t", "r", &bytes, &p);
-	assert_true(p.n_grants == 3 && p.role == SW_ROLE_WRITER && p.has_row);
-	assert_true(sw_key_eq(&p.author, sw_db_key(c.db)) && sw_key_eq(&p.creator, sw_db_key(a.db)));
-	TEST_OK(sw_db_renew_key(c.db));
-	test_put(&c, "t", "r", "two");
-	prove(&c, "t", "r", &bytes, &p);
-	assert_true(p.n_grants == 4 && p.role == SW_ROLE_WRITER);
-	assert_true(sw_key_eq(&p.author, sw_db_key(c.db)));
-	test_db_close(&a);
-	test_db_close(&b);
-	test_db_close(&c);
 }
 
 /* The parts of a proof, to be put together in other ways. */
@@ -424,6 +348,100 @@ static int check_parts(const struct parts *p)
 	sw_buf_put_hash(&bytes, &room);
 	put_check(&bytes);
 	return sw_proof_check(sw_buf_view(&bytes), &got);
+}
+
+/* It stands at the end of what was signed. */
+static void check_signature(struct sw_view proof)
+{
+	struct parts p;
+	SW_BUF forged = {0};
+
+	take_apart(proof, &p);
+	sw_buf_put_view(&forged, p.signed_part);
+	p.signed_part = sw_buf_view(&forged);
+	assert_int_equal(check_parts(&p), 0);
+	forged.p[forged.n - 1] ^= 1;
+	assert_int_equal(check_parts(&p), SW_ESIG);
+}
+
+/* A commit signs what its author had seen. Where two crossed, the later one does not tell what the line says. */
+static void what_crossed_is_proved_by_a_watermark_or_not_at_all(void **state)
+{
+	struct test_db a, b;
+	struct sw_proof p;
+	SW_BUF bytes = {0};
+
+	(void)state;
+	test_db_create(&a, 1);
+	test_db_clone(&b, &a, 2);
+	test_grant(&a, &b);
+	test_sync(&a, &b);
+	test_put(&a, "t", "x", "of a");
+	b.env.now_ms = a.env.now_ms += 10;
+	test_put(&b, "t", "y", "of b");
+	TEST_OK(sw_db_release(a.db, UINT64_MAX));
+	TEST_OK(sw_db_release(b.db, UINT64_MAX));
+	test_sync(&a, &b);
+	/* What stood before the last one it had seen; what it has not is told of by nobody, until one of them says so. */
+	a.env.is_dead = true;
+	assert_true(prove_at(&a, "HEAD", "t", "x", &bytes) < 0);
+	a.env.is_dead = false;
+	prove(&a, "t", "x", &bytes, &p);
+	assert_true(p.is_watermark && p.has_row && sw_view_eq(p.row.bytes, sw_view_str("of a")));
+	assert_true(sw_key_eq(&p.author, sw_db_key(a.db)) && p.count == 4);
+	check_signature(sw_buf_view(&bytes));
+	/* Once more it is the same word. */
+	prove(&a, "t", "y", &bytes, &p);
+	assert_true(p.is_watermark && p.has_row && sw_view_eq(p.row.bytes, sw_view_str("of b")));
+	TEST_OK(prove_at(&a, "HEAD~1", "t", "x", &bytes));
+	TEST_OK(sw_proof_check(sw_buf_view(&bytes), &p));
+	assert_true(!p.is_watermark && p.has_row);
+	/* Nobody has said what the line was at a commit that crossed others, once there is more. */
+	test_put(&a, "t", "z", "on top");
+	TEST_OK(sw_db_sign_watermark(a.db));
+	assert_int_equal(prove_at(&a, "HEAD~1", "t", "y", &bytes), SW_ENOTFOUND);
+	prove(&a, "t", "y", &bytes, &p);
+	assert_true(!p.is_watermark && p.has_row);
+	test_db_close(&a);
+	test_db_close(&b);
+}
+
+static void grant(struct test_db *a, const struct test_db *b, enum sw_role role)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_GRANT, .member = *sw_db_key(b->db), .role = role}};
+	struct sw_write w = {.mode = SW_MODE_CONTROL, .ops = &op, .n = 1};
+	struct sw_hash id;
+
+	TEST_OK(sw_db_commit(a->db, &w, &id));
+}
+
+/* Creator, admin, writer; and the key that the writer takes after its own. */
+static void who_signs_was_let_in_step_by_step(void **state)
+{
+	struct test_db a, b, c;
+	struct sw_proof p;
+	SW_BUF bytes = {0};
+
+	(void)state;
+	test_db_create(&a, 1);
+	test_db_clone(&b, &a, 2);
+	test_db_clone(&c, &a, 3);
+	grant(&a, &b, SW_ROLE_ADMIN);
+	test_sync(&a, &b);
+	grant(&b, &c, SW_ROLE_WRITER);
+	test_pull(&c, &b, 10);
+	test_put(&c, "t", "r", "one");
+	prove(&c, "t", "r", &bytes, &p);
+	assert_true(p.n_grants == 3 && p.role == SW_ROLE_WRITER && p.has_row);
+	assert_true(sw_key_eq(&p.author, sw_db_key(c.db)) && sw_key_eq(&p.creator, sw_db_key(a.db)));
+	TEST_OK(sw_db_renew_key(c.db));
+	test_put(&c, "t", "r", "two");
+	prove(&c, "t", "r", &bytes, &p);
+	assert_true(p.n_grants == 4 && p.role == SW_ROLE_WRITER);
+	assert_true(sw_key_eq(&p.author, sw_db_key(c.db)));
+	test_db_close(&a);
+	test_db_close(&b);
+	test_db_close(&c);
 }
 
 /* Each part is genuine, and together they prove nothing. */
@@ -484,6 +502,156 @@ static void parts_of_several_proofs_do_not_fit(void **state)
 	test_db_close(&a);
 	test_db_close(&b);
 	test_db_close(&x);
+}
+
+/* What members could sign, whatever it is worth. */
+struct forge {
+	const struct sw_identity *by;
+	struct sw_hash database;
+	uint64_t stamp;
+	bool is_first;
+};
+
+static struct sw_hash forge(const struct forge *f, const struct sw_hash *changeset, const struct sw_hash *state, struct sw_buf *out)
+{
+	struct sw_commit c = {.rule = SW_RULE_VERSION,
+			      .database = f->database,
+			      .n_parents = !f->is_first,
+			      .parents = {{{1}}},
+			      .stamp = f->stamp,
+			      .state = *state,
+			      .changeset = *changeset};
+	SW_BUF raw = {0};
+
+	sw_commit_seal(&c, f->by, &raw);
+	sw_buf_put_bytes(out, sw_buf_view(&raw));
+	return c.id;
+}
+
+static struct sw_hash forge_link(const struct forge *f, const struct sw_op *ops, size_t n, struct sw_buf *out)
+{
+	struct sw_hash hash, id;
+	SW_BUF changeset = {0};
+
+	sw_changeset_encode(SW_MODE_CONTROL, ops, n, &changeset, NULL);
+	sw_hash_compute(SW_DOMAIN_CHANGESET, sw_buf_view(&changeset), &hash);
+	id = forge(f, &hash, &sw_hash_zero, out);
+	sw_buf_put_bytes(out, sw_buf_view(&changeset));
+	return id;
+}
+
+/* The creator lets in b, b lets in c, and c signs the state of a proof that is good. */
+struct chained {
+	struct forge a, b, c;
+	struct sw_op of_a, of_b[2];
+	size_t n_of_b;
+};
+
+static int check_chain(const struct chained *w, const struct sw_proof *p, const struct parts *good, const char *rest)
+{
+	struct parts mix = *good;
+	SW_BUF first = {0};
+	SW_BUF second = {0};
+	SW_BUF signed_part = {0};
+	SW_BUF records = {0};
+
+	forge_link(&w->a, &w->of_a, 1, &first);
+	forge_link(&w->b, w->of_b, w->n_of_b, &second);
+	sw_buf_put_u8(&signed_part, SW_PROOF_COMMIT);
+	forge(&w->c, &sw_hash_zero, &p->state, &signed_part);
+	sw_buf_put_view(&records, good->records);
+	sw_buf_put(&records, rest, strlen(rest));
+	mix.links[1] = sw_buf_view(&first);
+	mix.links[2] = sw_buf_view(&second);
+	mix.n = 3;
+	mix.signed_part = sw_buf_view(&signed_part);
+	mix.records = sw_buf_view(&records);
+	return check_parts(&mix);
+}
+
+/* Everything is signed by whom it says; what does not follow the rules proves nothing. */
+static void a_chain_of_grants_follows_the_rules(void **state)
+{
+	struct test_db a, b, c;
+	struct chained good, w;
+	struct parts parts;
+	struct sw_proof p;
+	SW_BUF bytes = {0};
+
+	(void)state;
+	test_db_create(&a, 1);
+	test_db_clone(&b, &a, 2);
+	test_db_clone(&c, &a, 3);
+	test_put(&a, "t", "r", "one");
+	prove(&a, "t", "r", &bytes, &p);
+	take_apart(sw_buf_view(&bytes), &parts);
+	good = (struct chained){
+	    .a = {sw_db_identity(a.db), p.database, p.stamp + 1, false},
+	    .b = {sw_db_identity(b.db), p.database, p.stamp + 2, false},
+	    .c = {sw_db_identity(c.db), p.database, p.stamp + 3, false},
+	    .of_a = {.kind = SW_OP_GRANT, .member = *sw_db_key(b.db), .role = SW_ROLE_WRITER},
+	    .of_b = {{.kind = SW_OP_GRANT, .member = *sw_db_key(c.db), .role = SW_ROLE_WRITER}},
+	    .n_of_b = 1,
+	};
+	assert_int_equal(check_chain(&good, &p, &parts, ""), 0);
+	assert_int_equal(check_chain(&good, &p, &parts, "x"), SW_EFORMAT);
+	w = good; /* a writer makes no admin, and its successor comes alone */
+	w.of_b[0].role = SW_ROLE_ADMIN;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	w = good;
+	w.of_b[1] = (struct sw_op){.kind = SW_OP_FLOOR};
+	w.n_of_b = 2;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	w.of_a.role = SW_ROLE_ADMIN;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), 0);
+	w = good; /* of another database */
+	w.a.database.b[0] ^= 1;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	w = good;
+	w.c.database.b[0] ^= 1;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	w = good; /* before it was let in */
+	w.b.stamp = w.a.stamp;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	w = good;
+	w.c.stamp = w.b.stamp;
+	assert_int_equal(check_chain(&w, &p, &parts, ""), SW_EFORMAT);
+	test_db_close(&a);
+	test_db_close(&b);
+	test_db_close(&c);
+}
+
+/* Its id would pass for that of a database. */
+static void what_says_genesis_later_is_no_first_commit(void **state)
+{
+	struct sw_op ops[2] = {{.kind = SW_OP_GENESIS}, {.kind = SW_OP_GRANT, .role = SW_ROLE_ADMIN}};
+	struct parts parts;
+	struct forge f;
+	struct sw_proof p;
+	struct test_db t;
+	SW_BUF bytes = {0};
+	SW_BUF link = {0};
+	SW_BUF signed_part = {0};
+
+	(void)state;
+	test_db_create(&t, 1);
+	prove(&t, "t", "r", &bytes, &p);
+	take_apart(sw_buf_view(&bytes), &parts);
+	for (int is_first = 1; is_first >= 0; is_first--) {
+		sw_buf_reset(&link);
+		sw_buf_reset(&signed_part);
+		f = (struct forge){sw_db_identity(t.db), is_first ? sw_hash_zero : p.database, 1, is_first};
+		ops[1].member = *sw_db_key(t.db);
+		f.database = forge_link(&f, ops, 2, &link);
+		f.stamp = 2;
+		f.is_first = false;
+		sw_buf_put_u8(&signed_part, SW_PROOF_COMMIT);
+		forge(&f, &sw_hash_zero, &p.state, &signed_part);
+		parts.links[0] = sw_buf_view(&link);
+		parts.signed_part = sw_buf_view(&signed_part);
+		assert_int_equal(check_parts(&parts), is_first ? 0 : SW_EFORMAT);
+	}
+	test_db_close(&t);
 }
 
 /* A key that was let in to read signs nothing that counts, nor lets it others in, whatever it puts together. */
@@ -636,6 +804,8 @@ int main(void)
 	    cmocka_unit_test(what_crossed_is_proved_by_a_watermark_or_not_at_all),
 	    cmocka_unit_test(who_signs_was_let_in_step_by_step),
 	    cmocka_unit_test(parts_of_several_proofs_do_not_fit),
+	    cmocka_unit_test(a_chain_of_grants_follows_the_rules),
+	    cmocka_unit_test(what_says_genesis_later_is_no_first_commit),
 	    cmocka_unit_test(a_reader_proves_nothing),
 	    cmocka_unit_test(what_is_no_tree_proves_nothing),
 	    cmocka_unit_test(what_is_larger_or_newer_is_refused),
