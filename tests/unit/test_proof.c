@@ -772,6 +772,38 @@ static void what_is_no_tree_proves_nothing(void **state)
 	assert_int_equal(walk_by_hand(SW_PURPOSE_ROWS, good, 3, 3, 6, "f"), SW_EFORMAT);
 }
 
+static void read_data(const char *name, struct sw_buf *out)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/proof/%s", SW_TEST_DATA, name);
+	f = fopen(path, "rb");
+	assert_non_null(f);
+	assert_non_null(sw_buf_reserve(out, 4096));
+	out->n = fread(out->p, 1, 4096, f);
+	fclose(f);
+}
+
+/* tests/data/proof: of a store that is gone, with the row t/r = hello. */
+static void a_proof_is_good_for_later_builds(void **state)
+{
+	struct sw_proof p;
+	SW_BUF row = {0};
+	SW_BUF none = {0};
+
+	(void)state;
+	TEST_OK(sw_crypto_init());
+	read_data("row", &row);
+	TEST_OK(sw_proof_check(sw_buf_view(&row), &p));
+	assert_true(sw_view_eq(p.table, sw_view_str("t")) && sw_view_eq(p.key, sw_view_str("r")));
+	assert_true(p.has_row && sw_view_eq(p.row.bytes, sw_view_str("hello")));
+	assert_true(sw_view_eq(p.message, sw_view_str("golden")));
+	read_data("none", &none);
+	TEST_OK(sw_proof_check(sw_buf_view(&none), &p));
+	assert_true(p.has_table && !p.has_row && sw_view_eq(p.key, sw_view_str("s")));
+}
+
 static void what_is_larger_or_newer_is_refused(void **state)
 {
 	uint8_t *big = calloc(1, SW_PROOF_SIZE_MAX + 1);
@@ -808,6 +840,7 @@ int main(void)
 	    cmocka_unit_test(what_says_genesis_later_is_no_first_commit),
 	    cmocka_unit_test(a_reader_proves_nothing),
 	    cmocka_unit_test(what_is_no_tree_proves_nothing),
+	    cmocka_unit_test(a_proof_is_good_for_later_builds),
 	    cmocka_unit_test(what_is_larger_or_newer_is_refused),
 	};
 
