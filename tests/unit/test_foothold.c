@@ -211,6 +211,43 @@ static void gc_takes_them_along(void **state)
 	pair_close(&p);
 }
 
+static void chmod_row(struct test_db *t, uint16_t mode)
+{
+	struct sw_write_op op = {.op = {.kind = SW_OP_CHMETA,
+					.table = sw_view_str("t"),
+					.key = sw_view_str(ROW),
+					.row = {.mode = mode, .mtime_ns = 1000}}};
+
+	t->env.now_ms++;
+	test_write(t, &op);
+}
+
+/* Of two chmods gc leaves the last, without the row's beginning anew. */
+static void gc_leaves_none_where_an_operation_was(void **state)
+{
+	struct sw_gc_options options = {0};
+	struct sw_gc_report report;
+	struct sw_order last;
+	struct sw_reader r;
+	struct pair p;
+
+	(void)state;
+	open_pair(&p);
+	chmod_row(&p.a, 0600);
+	chmod_row(&p.a, 0640);
+	pair_sync(&p);
+	put_wrong(&p.a); /* of three operations, at the second */
+	assert_int_equal(count_footholds(&p.a), 1);
+	TEST_OK(sw_reader_begin(p.a.db, &r));
+	TEST_OK(sw_line_ago(r.nodes, &r.head.line, 0, &last));
+	sw_reader_end(&r);
+	options.horizon = &last;
+	TEST_OK(sw_db_gc(p.a.db, &options, &report));
+	assert_int_equal(report.n_ops, 1);
+	assert_int_equal(count_footholds(&p.a), 0);
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +255,7 @@ int main(void)
 	    cmocka_unit_test(none_holds_what_nobody_wrote),
 	    cmocka_unit_test(verify_knows_a_wrong_one),
 	    cmocka_unit_test(gc_takes_them_along),
+	    cmocka_unit_test(gc_leaves_none_where_an_operation_was),
 	};
 
 	/* Every commit is flushed: where there is memory to put the stores in, that costs nothing. */
