@@ -19,7 +19,7 @@ struct sw_env {
 	void (*random)(void *arg, void *out, size_t n);
 	/*
 	 * Asked before each durable step, with its name ("store.commit", "journal.append",
-	 * "journal.sync", "journal.reset", "journal.replace", "dir.sync"); a negative SW_E* makes the step fail with it. NULL: nothing ever fails.
+	 * "journal.sync", "journal.forget", "journal.reset", "journal.replace", "dir.sync"); a negative SW_E* makes the step fail with it. NULL: nothing ever fails.
 	 */
 	int (*fault)(void *arg, const char *step);
 	/* Address space for each store's data file; 0: 1 TiB. For a process with very many stores. */

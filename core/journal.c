@@ -27,6 +27,7 @@ struct sw_journal {
 	int fd;
 	uint64_t next;
 	uint64_t size;
+	uint64_t begin; /* where the first record is that was not forgotten */
 	uint64_t n_damaged; /* bytes */
 	bool dirty;
 	bool is_broken;	 /* a flush has failed: what it was about may be nowhere, and the next one would not know */
@@ -241,10 +242,22 @@ static int64_t skip_damage(struct sw_journal *j, struct sw_view file, uint64_t a
 	return rc < 0 ? rc : (int64_t)(next - at);
 }
 
+/* Whether the first record is a hole, which is all in the file. */
+static bool has_hole(struct sw_view file)
+{
+	return file.n >= HEADER_SIZE + FRAME_SIZE && sw_get_u64(file.p + HEADER_SIZE + 4) == 0 &&
+	       is_right_head(file, HEADER_SIZE) && size_of(file, HEADER_SIZE) <= file.n - HEADER_SIZE - FRAME_SIZE;
+}
+
 static int replay(struct sw_journal *j, struct sw_view file, sw_journal_fn fn, void *arg)
 {
 	uint64_t at = HEADER_SIZE;
 
+	if (has_hole(file)) {
+		j->next = sw_get_u64(file.p + at + 12);
+		at += FRAME_SIZE + size_of(file, at);
+	}
+	j->begin = at;
 	while (at + FRAME_SIZE <= file.n) {
 		bool is_record = is_frame(j, file, at);
 		int64_t n;
@@ -291,7 +304,7 @@ static int load(struct sw_journal *j, sw_journal_fn fn, void *arg)
 	/* A crash between making the file and its header leaves a short one. */
 	if (file.n < HEADER_SIZE) {
 		j->next = 1;
-		j->size = HEADER_SIZE;
+		j->size = j->begin = HEADER_SIZE;
 		rc = write_header(j->fd, 1);
 		if (rc == 0 && fsync(j->fd) < 0)
 			rc = sw_fail_errno("%s", j->path);
@@ -368,17 +381,23 @@ static void encode_name(const struct sw_journal_name *n, struct sw_buf *out)
 	}
 }
 
+/* What stands before and behind the body's check. */
+static void end_frame(uint8_t *frame, uint64_t at, uint32_t size, uint64_t seq)
+{
+	for (int i = 0; i < 4; i++)
+		frame[i] = (uint8_t)(size >> (24 - 8 * i));
+	sw_set_u64(frame + 4, seq);
+	check_of(at, sw_view(frame, CHECKED), frame + CHECKED);
+}
+
 /* Its frame, once the body stands behind the room for it. */
 static void put_frame(struct sw_buf *b, uint64_t at, uint64_t seq)
 {
 	uint32_t size = (uint32_t)(b->n - FRAME_SIZE);
 	uint8_t *frame = b->p;
 
-	for (int i = 0; i < 4; i++)
-		frame[i] = (uint8_t)(size >> (24 - 8 * i));
-	sw_set_u64(frame + 4, seq);
 	check_of(at + FRAME_SIZE, sw_view(frame + FRAME_SIZE, size), frame + 12);
-	check_of(at, sw_view(frame, CHECKED), frame + CHECKED);
+	end_frame(frame, at, size, seq);
 }
 
 static int encode_record(struct sw_journal *j, const struct sw_journal_name *names, size_t n)
@@ -518,6 +537,60 @@ bool sw_journal_is_broken(const struct sw_journal *j)
 	return j->is_broken;
 }
 
+/* Where the first record is whose number is not below seq, or where the last one ends. */
+static int find_record(const struct sw_journal *j, uint64_t seq, uint64_t *at)
+{
+	uint8_t frame[FRAME_SIZE];
+
+	for (*at = j->begin; *at < j->size; *at += FRAME_SIZE + size_of(sw_view(frame, FRAME_SIZE), 0)) {
+		ssize_t n = pread(j->fd, frame, FRAME_SIZE, (off_t)*at);
+
+		if (n != FRAME_SIZE)
+			return n < 0 ? sw_fail_errno("cannot read the journal %s", j->path)
+				     : sw_fail(SW_EIO, "the journal %s is shorter than it was", j->path);
+		if (sw_get_u64(frame + 4) >= seq)
+			return 0;
+	}
+	return 0;
+}
+
+/* The first record is a hole up to there from now on. */
+static int write_hole(struct sw_journal *j, uint64_t to, uint64_t seq)
+{
+	uint8_t frame[FRAME_SIZE] = {0};
+	int rc;
+
+	sw_set_u64(frame + 12, seq);
+	end_frame(frame, HEADER_SIZE, (uint32_t)(to - HEADER_SIZE - FRAME_SIZE), 0);
+	rc = write_at(j->fd, sw_view(frame, FRAME_SIZE), HEADER_SIZE);
+	if (rc < 0)
+		return rc;
+	j->begin = to;
+	j->dirty = true;
+	return sw_journal_sync(j); /* before anything is gone that it stands for */
+}
+
+int sw_journal_forget(struct sw_journal *j, uint64_t seq, uint64_t *freed)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from, to, at;
+	int rc = find_record(j, seq, &at);
+
+	*freed = 0;
+	if (rc < 0)
+		return rc;
+	/* Of the first page the header stays; of another the rest was not given back before. */
+	from = j->begin < page ? page : j->begin / page * page;
+	to = at / page * page;
+	if (to <= from || at > UINT32_MAX || j->n_damaged > 0)
+		return 0;
+	rc = sw_env_fault(j->env, "journal.forget");
+	if (rc == 0)
+		rc = write_hole(j, at, seq);
+	if (rc == 0 && fallocate(j->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) == 0)
+		*freed = to - from;
+	return rc;
+}
+
 uint64_t sw_journal_size(const struct sw_journal *j)
 {
 	return j->size;
@@ -544,7 +617,7 @@ int sw_journal_fork(const struct sw_journal *j, struct sw_journal **out)
 	fork = calloc(1, sizeof(*fork));
 	if (!fork)
 		return SW_ENOMEM;
-	*fork = (struct sw_journal){.env = j->env, .next = j->next, .size = HEADER_SIZE, .dirty = true, .fd = -1};
+	*fork = (struct sw_journal){.env = j->env, .next = j->next, .size = HEADER_SIZE, .begin = HEADER_SIZE, .dirty = true, .fd = -1};
 	if (asprintf(&fork->path, "%s.new", j->path) < 0) {
 		fork->path = NULL;
 		rc = SW_ENOMEM;
@@ -580,6 +653,7 @@ int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 	j->fd = by->fd;
 	j->next = by->next;
 	j->size = by->size;
+	j->begin = by->begin;
 	j->n_damaged = 0;
 	j->dirty = j->is_broken = false;
 	by->fd = old;

@@ -4,6 +4,7 @@
  *
  *   journal = "swarmfsj" version:u32 first:u64 check record*
  *   record  = size:u32 seq:u64 body-check check body       size counts the body
+ *             of number 0, which only the first has: a hole of that size, with the number that follows for a body-check
  *   body    = n:varint name*n
  *   check   = u64: SipHash-1-3 of what stands before it in the header or record, the body's of the body; its key is "swarmfsj"
  *             and the place in the file, u64, where that begins
@@ -86,6 +87,11 @@ bool sw_journal_is_broken(const struct sw_journal *j);
 uint64_t sw_journal_size(const struct sw_journal *j);
 /* The number of the next record. */
 uint64_t sw_journal_next(const struct sw_journal *j);
+/*
+ * Give back the room of all records whose number is below seq: nobody needs them any more. The file stays as
+ * long as it is, with a hole. *freed: bytes, 0 if there is not a page of it, or if the file system cannot.
+ */
+int sw_journal_forget(struct sw_journal *j, uint64_t seq, uint64_t *freed) SW_MUST_CHECK;
 /* Give no number up to this one to any record from now on. */
 void sw_journal_skip(struct sw_journal *j, uint64_t upto);
 /* Begin anew with an empty file; numbers go on. Durable when it returns. */

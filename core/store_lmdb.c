@@ -157,6 +157,14 @@ static void reserve_path(const struct sw_store *s, char *path, size_t size)
 	snprintf(path, size, "%s/reserve", s->dir);
 }
 
+/* Whether the disk has less room for us than that. */
+static bool has_less_room(const struct sw_store *s, off_t size)
+{
+	struct statfs fs;
+
+	return statfs(s->dir, &fs) == 0 && (off_t)(fs.f_bavail * (uint64_t)fs.f_bsize) < size;
+}
+
 /*
  * A little space that is kept while there is enough, and given back when the disk is full: deleting rows to make room
  * takes some itself, and so does committing what is in the journal. Only by whoever may write.
@@ -164,11 +172,9 @@ static void reserve_path(const struct sw_store *s, char *path, size_t size)
 static void keep_reserve(struct sw_store *s)
 {
 	char path[4096];
-	struct statfs fs;
 	int fd;
 
-	if (s->has_reserve || statfs(s->dir, &fs) < 0 ||
-	    (off_t)(fs.f_bavail * (uint64_t)fs.f_bsize) < RESERVE_ROOM)
+	if (s->has_reserve || has_less_room(s, RESERVE_ROOM))
 		return;
 	reserve_path(s, path, sizeof(path));
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -505,13 +511,9 @@ int sw_txn_commit(struct sw_txn *txn)
 	rc = mdb_txn_commit(txn->mdb);
 	txn->mdb = NULL;
 	free(txn);
-	/* tmpfs reports a full disk as EIO. */
-	if (rc == EIO) {
-		struct statfs fs;
-
-		if (statfs(s->dir, &fs) == 0 && fs.f_bavail == 0)
-			rc = ENOSPC;
-	}
+	/* The disk took a part of it, which LMDB calls EIO. */
+	if (rc == EIO && has_less_room(s, RESERVE_SIZE))
+		rc = ENOSPC;
 	if (rc == ENOSPC)
 		give_reserve(s);
 	if (rc)

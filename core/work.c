@@ -277,6 +277,7 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 		      const struct sw_journal_name *record)
 {
 	n->journal_seq = seq;
+	n->whole_seq = record->is_tail ? n->whole_seq : seq;
 	n->recorded_file = 0;
 	n->recorded_bytes = (record->is_tail ? n->recorded_bytes : 0) + record->row.bytes.n;
 	sw_name_record_spill(w, n, f ? f->spill : NULL);
@@ -296,6 +297,7 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 	struct sw_name *of[RECORD_MAX];
 	uint64_t seq;
 	size_t m = 0;
+	bool is_removal = true;
 	int rc = 0;
 
 	assert(n <= RECORD_MAX);
@@ -307,9 +309,13 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 		rc = sw_name_describe(names[i], f, &list[m]);
 		if (f == names[i]->file)
 			take_tail(names[i], &list[m]);
+		is_removal = is_removal && !list[m].exists;
 		of[m++] = names[i];
 	}
 	if (rc == 0 && m > 0)
+		rc = sw_journal_append(w->journal, list, m, &seq);
+	/* What makes room comes first; content may not take what is left. */
+	if (rc == SW_ENOSPC && is_removal && sw_work_forget_records(w))
 		rc = sw_journal_append(w->journal, list, m, &seq);
 	for (size_t i = 0; rc == 0 && i < m; i++)
 		sw_name_recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq,
@@ -496,6 +502,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 	}
 	replay_base(n, j, &spent);
 	n->journal_seq = seq;
+	n->whole_seq = j->is_tail ? n->whole_seq : seq;
 	n->table_exists = j->key.n == 0 && j->exists;
 	n->table_mode = j->row.mode & SW_MODE_MASK;
 	n->table_mtime_ns = j->row.mtime_ns;

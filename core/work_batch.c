@@ -251,11 +251,15 @@ bool sw_work_batch_part(struct sw_work *w, const struct sw_work_batch *b)
 		w->n_batch = (b->n < w->n_batch ? b->n : w->n_batch) / 2;
 		sw_work_batch_join(w, b);
 	}
+	return true;
+}
+
+void sw_work_batch_put_back(const struct sw_work_batch *b)
+{
 	for (size_t i = 0; i < b->n; i++) {
 		struct sw_work_item *it = &b->items[i];
 
 		if (it->version == it->name->version && sw_name_needs_stage(it->name))
 			it->name->file->stage = SW_TAKE(it->stage);
 	}
-	return true;
 }

@@ -35,10 +35,11 @@ bool sw_work_batch_is_full(const struct sw_work *w, const struct sw_work_batch *
 void sw_work_batch_join(struct sw_work *w, const struct sw_work_batch *b);
 /*
  * What was too large for one commit goes into several: false if it cannot be parted. Names that a
- * rename joined are parted only if they are too much by themselves. What is staged need not be
- * again.
+ * rename joined are parted only if they are too much by themselves.
  */
 bool sw_work_batch_part(struct sw_work *w, const struct sw_work_batch *b);
+/* It is to be tried again: what is staged need not be staged again. */
+void sw_work_batch_put_back(const struct sw_work_batch *b);
 /* Stages that were not spent are given up. */
 void sw_work_batch_fini(struct sw_work *w, struct sw_work_batch *b);
 

@@ -106,6 +106,33 @@ static void finish(struct sw_work *w, struct sw_work_batch *b, const struct sw_w
 		finish_item(w, &b->items[i], &b->ops[i], write->dropped);
 }
 
+/* Without the lock. On a full disk the first try may do no more than give back what the store keeps for that. */
+static int write_batch(struct sw_work *w, const struct sw_work_batch *b, struct sw_write *write, struct sw_hash *id)
+{
+	int rc = SW_ENOSPC;
+
+	write->ops = calloc(b->n, sizeof(*write->ops));
+	write->n = b->n;
+	if (!write->ops)
+		return SW_ENOMEM;
+	for (int i = 0; i < 2 && rc == SW_ENOSPC; i++) {
+		memcpy(write->ops, b->ops, b->n * sizeof(*write->ops)); /* the database changes them in place */
+		rc = sw_db_commit(w->db, write, id);
+	}
+	return rc;
+}
+
+/* It was too much, for a commit or for the room on the disk: whether there is a way to try again, with more room or with less at once. */
+static bool can_try_again(struct sw_work *w, const struct sw_work_batch *b, int rc)
+{
+	if (rc == SW_ENOSPC && sw_work_forget_records(w))
+		sw_work_batch_join(w, b);
+	else if (!(rc == SW_ELIMIT || (rc == SW_ENOSPC && b->n_groups > 1)) || !sw_work_batch_part(w, b))
+		return false;
+	sw_work_batch_put_back(b);
+	return true;
+}
+
 /* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that
  * was; 2: there is more to do. */
 static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
@@ -129,21 +156,15 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 	w->committing = true;
 	more = sw_work_batch_is_full(w, &b);
 	pthread_mutex_unlock(&w->lock);
-	write.ops = calloc(b.n, sizeof(*write.ops)); /* the database changes them in place */
-	write.n = b.n;
-	rc = SW_ENOMEM;
-	if (write.ops) {
-		memcpy(write.ops, b.ops, b.n * sizeof(*write.ops));
-		rc = sw_db_commit(w->db, &write, id);
-	}
+	rc = write_batch(w, &b, &write, id);
 	pthread_mutex_lock(&w->lock);
 	w->committing = false;
-	if (rc == SW_ELIMIT && sw_work_batch_part(w, &b)) {
+	if (rc == 0) {
+		finish(w, &b, &write);
+	} else if (can_try_again(w, &b, rc)) {
 		unfinish(w, &b, 0);
 		more = true;
 		rc = 0;
-	} else if (rc == 0) {
-		finish(w, &b, &write);
 	} else {
 		unfinish(w, &b, rc);
 	}
@@ -315,17 +336,15 @@ int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_vi
 	struct sw_name *n = sw_name_find(w, table, key);
 	uint64_t version = n->version;
 	struct sw_hash id;
-	int rc = SW_ENOSPC;
+	int rc;
 
 	if (w->is_copy)
 		return SW_ENOSPC;
 	n->want_sync = true;
 	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
 		row->want_sync = true; /* what was removed from a table goes before it */
-	/* On a full disk the first try may do no more than give back what the store keeps for this.
-	 */
-	for (int i = 0; i < 2 && rc == SW_ENOSPC; i++)
-		rc = commit_batch(w, false, sw_view(NULL, 0), &id);
+	while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
+		;
 	n = sw_name_find(w, table, key); /* the lock was given up */
 	if (!n || !n->has_edit || n->synced >= version)
 		return 0;

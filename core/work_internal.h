@@ -89,6 +89,7 @@ struct sw_name {
 	uint64_t version;     /* grows with each event */
 	uint64_t synced;      /* version that is committed */
 	uint64_t journal_seq; /* last record about it; 0: none */
+	uint64_t whole_seq;   /* if any: the one that this builds on, or itself */
 	uint64_t commit_seq;  /* in_commit: the one that is being committed */
 	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t recorded_file; /* the generation of the file whose bytes that record has, with those before it; 0: of none */
@@ -216,6 +217,8 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 int sw_work_sync_journal(struct sw_work *w) SW_MUST_CHECK;
 /* Put another in its place, which says what stands now and no more. */
 int sw_work_renew_journal(struct sw_work *w) SW_MUST_CHECK;
+/* The disk is full: give back the room of its records that nothing depends on any more. Whether that made any. */
+bool sw_work_forget_records(struct sw_work *w);
 /* Make the journal smaller, if it is time. What was noted as spent up to *last_gone is nothing any more. */
 int sw_work_trim(struct sw_work *w, uint64_t *last_gone) SW_MUST_CHECK;
 /* The operation that the edit is. Its texts borrow from the name and its file. */

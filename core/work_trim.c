@@ -127,6 +127,22 @@ int sw_work_sync_journal(struct sw_work *w)
 	return sw_work_renew_journal(w);
 }
 
+bool sw_work_forget_records(struct sw_work *w)
+{
+	uint64_t first = sw_journal_next(w->journal), freed = 0;
+
+	/* A working copy has none that is spent. */
+	if (w->is_copy || w->is_frozen)
+		return false;
+	for (size_t i = 0; i < w->cap_names; i++) {
+		const struct sw_name *n = w->names[i];
+
+		if (n && n->has_edit && n->journal_seq > 0 && n->whole_seq < first)
+			first = n->whole_seq;
+	}
+	return sw_journal_forget(w->journal, first, &freed) == 0 && freed > 0;
+}
+
 /* Nothing waits: what the journal has, on the disk or not, is nothing any more. */
 static int begin_empty(struct sw_work *w)
 {

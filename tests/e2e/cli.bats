@@ -211,6 +211,28 @@ PY
 	"$sf" umount "$A"
 }
 
+@test "a full disk: what close() accepted gets into commits, though there is no room for it twice" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"
+	mkdir "$DIR/small" "$DIR/rows"
+	mount -t tmpfs -o size=12m tmpfs "$DIR/small"
+	# No commit comes by itself: it is in the journal, and has to go into the store.
+	"$sf" mount "$A" --store "$DIR/small/s" --settle 60000
+	mkdir "$A/t"
+	for i in $(seq 60); do head -c 30000 /dev/urandom >"$DIR/rows/$i"; done
+	cp "$DIR"/rows/* "$A/t"
+	cat /dev/zero >"$DIR/small/filler" 2>/dev/null || true
+	[ "$(df -k --output=avail "$DIR/small" | tail -n 1)" -eq 0 ]
+	"$sf" commit "$A" -m all
+	[ "$("$sf" status "$A" --json | jq .pending)" = 0 ]
+	diff -r "$DIR/rows" "$A/.commits/latest/t"
+	"$sf" umount "$A"
+	"$sf" mount "$A" --store "$DIR/small/s"
+	diff -r "$DIR/rows" "$A/t"
+	"$sf" verify "$A"
+	"$sf" umount "$A"
+}
+
 @test "a full disk: rows and tables can be removed, one after the other, and stay so" {
 	require_fuse
 	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"

@@ -1,6 +1,7 @@
 /* The journal on a disk that damages it: what is told of that, and what is left. The process dies before each look. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "core/journal.h"
 #include "core/log.h"
@@ -455,6 +456,178 @@ static void a_start_that_fails_costs_nothing_more(void **state)
 	end(&s);
 }
 
+/* Numbers of the records that a journal has. */
+struct seen {
+	uint64_t first, last;
+	size_t n;
+};
+
+static int see(void *arg, uint64_t seq, const struct sw_journal_name *names, size_t n)
+{
+	struct seen *s = arg;
+
+	if (names[0].is_damaged)
+		return 0;
+	assert_int_equal(n, 1);
+	assert_int_equal(names[0].row.bytes.n, seq * 100);
+	s->first = s->n++ == 0 ? seq : s->first;
+	s->last = seq;
+	return 0;
+}
+
+static struct sw_journal *open_journal(const struct set *s, uint64_t first, uint64_t last, bool is_damaged)
+{
+	struct seen seen = {0};
+	struct sw_journal *j;
+
+	TEST_OK(sw_journal_open(s->path, &s->t.env.env, see, &seen, &j));
+	if (!is_damaged)
+		assert_int_equal(seen.n, last + 1 - first);
+	assert_int_equal(seen.n > 0 ? seen.first : first, first);
+	assert_int_equal(seen.n > 0 ? seen.last : last, last);
+	assert_int_equal(sw_journal_damage(j) > 0, is_damaged);
+	return j;
+}
+
+static void append_upto(struct sw_journal *j, uint64_t last)
+{
+	static uint8_t bytes[10000];
+	struct sw_journal_name name = {.table = T, .key = sw_view_str("r"), .exists = true};
+	uint64_t seq;
+
+	while (sw_journal_next(j) <= last) {
+		name.row.bytes = sw_view(bytes, sw_journal_next(j) * 100);
+		TEST_OK(sw_journal_append(j, &name, 1, &seq));
+	}
+}
+
+static uint64_t room_of(const struct set *s)
+{
+	struct stat st;
+
+	assert_int_equal(stat(s->path, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* A number is not below those that are forgotten: the file gets smaller by that, and nothing else changes. */
+static void what_is_forgotten_takes_no_room(void **state)
+{
+	struct sw_journal *j;
+	uint64_t before, freed;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	die(&s);
+	snprintf(s.path, sizeof(s.path), "%s/another", s.t.dir);
+	j = open_journal(&s, 1, 0, false);
+	append_upto(j, 60);
+	TEST_OK(sw_journal_sync(j));
+	TEST_OK(sw_journal_forget(j, 1, &freed));
+	assert_int_equal(freed, 0);
+	TEST_OK(sw_journal_forget(j, 2, &freed)); /* not a page */
+	assert_int_equal(freed, 0);
+	for (uint64_t first = 20; first <= 61; first += first == 60 ? 1 : 10) {
+		before = room_of(&s);
+		TEST_OK(sw_journal_forget(j, first, &freed));
+		assert_true(first == 61 ? freed >= 4096 : freed >= 10000);
+		assert_int_equal(room_of(&s), before - freed);
+		TEST_OK(sw_journal_forget(j, first, &freed));
+		assert_int_equal(freed, 0);
+		sw_journal_close(j);
+		j = open_journal(&s, first, 60, false);
+	}
+	append_upto(j, 62);
+	sw_journal_close(j);
+	sw_journal_close(open_journal(&s, 61, 62, false));
+	unlink(s.path);
+	open_again(&s);
+	end(&s);
+}
+
+/* The hole says itself how long it is. What is in it, if it was not made after all, is nothing; a hole that cannot be read costs no record. */
+static void a_hole_that_was_not_made_is_one(void **state)
+{
+	struct sw_journal *j;
+	uint64_t freed;
+	struct set s;
+	uint8_t byte;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	die(&s);
+	snprintf(s.path, sizeof(s.path), "%s/another", s.t.dir);
+	j = open_journal(&s, 1, 0, false);
+	append_upto(j, 60);
+	s.was = read_file(s.path, &s.n_was);
+	TEST_OK(sw_journal_forget(j, 30, &freed));
+	assert_true(freed > 0);
+	sw_journal_close(j);
+	fd = open(s.path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, s.was + HEADER_SIZE + FRAME_SIZE, 8000, HEADER_SIZE + FRAME_SIZE), 8000);
+	sw_journal_close(open_journal(&s, 30, 60, false));
+	for (int at = HEADER_SIZE; at < HEADER_SIZE + 12; at++) {
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 0x40;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		/* Of what is still there the first records are whole, too: they are spent, which the store knows. */
+		sw_journal_close(open_journal(&s, 2, 60, true));
+		byte ^= 0x40;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	close(fd);
+	unlink(s.path);
+	open_again(&s);
+	end(&s);
+}
+
+static bool is_full;
+
+/* Once. */
+static int disk_is_full(void *arg, const char *step)
+{
+	bool fails = is_full && strcmp(step, "journal.append") == 0;
+
+	(void)arg;
+	is_full = is_full && !fails;
+	return fails ? sw_fail(SW_ENOSPC, "there is no room") : 0;
+}
+
+/* What is committed goes, what an edit builds on stays. */
+static void a_removal_takes_the_room_of_what_is_spent(void **state)
+{
+	static uint8_t bytes[20000];
+	uint64_t before;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	memset(bytes, 'a', sizeof(bytes));
+	for (size_t i = 0; i < N_ROWS; i++)
+		write_bytes(&s, key_of(i), sw_view(bytes, sizeof(bytes)));
+	s.t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s.w));
+	write_bytes(&s, "log", sw_view(bytes, 9000));
+	write_bytes(&s, "gone", sw_view_str("gone"));
+	for (size_t i = 9000; i < 9900; i += 300)
+		append(&s, "log", sw_view(bytes, 300));
+	before = room_of(&s);
+	s.t.env.env.fault = disk_is_full;
+	is_full = true;
+	TEST_OK(sw_work_unlink(s.w, T, sw_view_str("gone")));
+	assert_false(is_full);
+	assert_true(room_of(&s) + 80000 < before);
+	s.t.env.env.fault = test_env_fault;
+	die(&s);
+	open_again(&s);
+	assert_true(has_row(&s, "log", sw_view(bytes, 9900)));
+	assert_false(has_row(&s, "gone", sw_view_str("gone")));
+	assert_string_equal(damage(&s), "");
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +641,9 @@ int main(void)
 	    cmocka_unit_test(content_that_only_a_damaged_record_names_is_kept),
 	    cmocka_unit_test(what_a_damaged_record_added_is_not_there),
 	    cmocka_unit_test(a_start_that_fails_costs_nothing_more),
+	    cmocka_unit_test(what_is_forgotten_takes_no_room),
+	    cmocka_unit_test(a_hole_that_was_not_made_is_one),
+	    cmocka_unit_test(a_removal_takes_the_room_of_what_is_spent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -703,8 +703,8 @@ static void a_stage_that_nobody_wants_is_given_up(void **state)
 		/* The stage is written, the commit fails. */
 		s.t.env.now_ms += 5000;
 		s.t.env.fail_in = 2;
-		s.t.env.fail_rc = SW_ENOSPC;
-		assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+		s.t.env.fail_rc = SW_EIO;
+		assert_int_equal(sw_work_run(s.w), SW_EIO);
 		assert_true(n_stored(&s, SW_SPACE_NODES) > before + 50);
 		test_verify(&s.t);
 		if (kill)

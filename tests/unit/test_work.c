@@ -347,8 +347,8 @@ static void what_was_flushed_survives_a_crash(void **state)
 	write_row(&s, "r", "later");
 	s.t.env.now_ms += 200;
 	s.t.env.fail_in = 1;
-	s.t.env.fail_rc = SW_ENOSPC;
-	assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_work_run(s.w), SW_EIO);
 	{
 		struct sw_work_status st;
 
