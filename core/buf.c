@@ -190,10 +190,11 @@ uint64_t sw_rd_u64(struct sw_rd *r)
 
 uint64_t sw_rd_long_varint(struct sw_rd *r)
 {
-	const uint8_t *p = r->p, *end = p + sw_rd_left(r);
+	size_t left = sw_rd_left(r);
+	const uint8_t *p = r->p;
 	uint64_t v = 0;
 
-	for (unsigned shift = 0; shift < 64 && p < end; shift += 7) {
+	for (unsigned shift = 0; shift < 64 && left > 0; shift += 7, left--) {
 		uint8_t byte = *p++;
 
 		/* The tenth byte may hold one bit; a final zero byte is superfluous. */

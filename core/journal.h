@@ -25,7 +25,7 @@
  *
  * A kill leaves a record of which the end is missing, and it ends the journal: whoever wrote it was not told that it is there.
  * Anything else that is no record is damage, by the disk or by a power loss that took what was not flushed and left what came
- * behind it. Since every record has its place in its check, those behind damage are found, and no bytes of a row pass for one.
+ * behind it. Since every record has its place in its check, those behind damage are found, and no bytes of a row pass for one by accident.
  */
 #ifndef SW_CORE_JOURNAL_H
 #define SW_CORE_JOURNAL_H

@@ -854,10 +854,12 @@ static void wait_until(struct late_sync *l, bool is_staging)
 	const struct sw_file *f = l->h.file;
 	bool is_so = false;
 
+	/* Whoever commits holds locks that are taken after this one: it may not wait for it. */
 	while (!is_so) {
-		pthread_mutex_lock(&l->s->w->lock);
-		is_so = is_staging ? f->is_staging : !f->spill;
-		pthread_mutex_unlock(&l->s->w->lock);
+		if (pthread_mutex_trylock(&l->s->w->lock) == 0) {
+			is_so = is_staging ? f->is_staging : !f->spill;
+			pthread_mutex_unlock(&l->s->w->lock);
+		}
 		sched_yield();
 	}
 }

@@ -29,6 +29,7 @@ struct scene {
 	char point[160], row[192], moved[192];
 	bool holds; /* the mount hears nothing until it is let go */
 	sem_t held, let_go, done;
+	pthread_t script;
 	int (*meanwhile)(struct scene *s); /* returns a descriptor of the row, or -1 */
 	const char *text;                  /* that the row then has */
 	struct found found;
@@ -148,10 +149,9 @@ static void *script_main(void *arg)
 
 static void on_ready(void *arg)
 {
-	pthread_t script;
+	struct scene *s = arg;
 
-	assert_int_equal(pthread_create(&script, NULL, script_main, arg), 0);
-	pthread_detach(script);
+	assert_int_equal(pthread_create(&s->script, NULL, script_main, s), 0);
 }
 
 static void on_ending(void *arg)
@@ -189,6 +189,7 @@ static struct found play(int (*meanwhile)(struct scene *s), const char *text)
 	s = (struct scene){.meanwhile = meanwhile, .text = text};
 	begin_scene(&s);
 	TEST_OK(sw_mount_run(s.mount, &hooks));
+	pthread_join(s.script, NULL);
 	assert_true(s.has_run);
 	sw_db_listen(s.s.t.db, &(struct sw_listener){0});
 	sw_mount_free(s.mount);
