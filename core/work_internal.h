@@ -89,7 +89,7 @@ struct sw_name {
 	uint64_t version;     /* grows with each event */
 	uint64_t synced;      /* version that is committed */
 	uint64_t journal_seq; /* last record about it; 0: none */
-	uint64_t whole_seq;   /* if any: the one that this builds on, or itself */
+	uint64_t whole_seq;   /* if any: the one that this builds on, or itself; 0: it may be any */
 	uint64_t commit_seq;  /* in_commit: the one that is being committed */
 	struct sw_spill *recorded; /* what that record names, fixed */
 	uint64_t recorded_file; /* the generation of the file whose bytes that record has, with those before it; 0: of none */

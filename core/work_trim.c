@@ -88,12 +88,15 @@ static int write_name(struct sw_work *w, struct sw_journal *j, struct sw_name *n
 	return 0;
 }
 
-/* The old records count: nothing can build on the new ones, and their numbers, which names have got, must not be given again. */
+/*
+ * The old records count: nothing can build on the new ones, and their numbers, which names have got, must not be given again. Nor does
+ * anybody know any more which of the old ones a name needs: none may be forgotten.
+ */
 static void go_on_with_old(struct sw_work *w, uint64_t next)
 {
 	for (size_t i = 0; i < w->cap_names; i++)
 		if (w->names[i])
-			w->names[i]->recorded_file = 0;
+			w->names[i]->recorded_file = w->names[i]->whole_seq = 0;
 	sw_journal_skip(w->journal, next - 1);
 }
 

@@ -628,6 +628,38 @@ static void a_removal_takes_the_room_of_what_is_spent(void **state)
 	end(&s);
 }
 
+/* The disk has no room for another journal, and then for no record. */
+static int disk_has_no_room(void *arg, const char *step)
+{
+	return strcmp(step, "journal.replace") == 0 ? sw_fail(SW_ENOSPC, "there is no room") : disk_is_full(arg, step);
+}
+
+/* What was to say it anew is not there: the old records are all that there is. */
+static void a_journal_that_was_not_renewed_keeps_what_waits(void **state)
+{
+	static uint8_t bytes[100000];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	for (size_t i = 0; i < N_ROWS; i++)
+		write_bytes(&s, key_of(i), sw_view(bytes, sizeof(bytes)));
+	s.t.env.now_ms += 5000;
+	write_bytes(&s, "waits", sw_view_str("waits"));
+	s.t.env.env.fault = disk_has_no_room;
+	assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+	is_full = true;
+	if (sw_work_unlink(s.w, T, sw_view_str(key_of(0))) < 0) {
+		/* There may be room for that or not. */
+	}
+	assert_false(is_full);
+	s.t.env.env.fault = test_env_fault;
+	die(&s);
+	open_again(&s);
+	assert_true(has_row(&s, "waits", sw_view_str("waits")));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -644,6 +676,7 @@ int main(void)
 	    cmocka_unit_test(what_is_forgotten_takes_no_room),
 	    cmocka_unit_test(a_hole_that_was_not_made_is_one),
 	    cmocka_unit_test(a_removal_takes_the_room_of_what_is_spent),
+	    cmocka_unit_test(a_journal_that_was_not_renewed_keeps_what_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
