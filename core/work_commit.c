@@ -112,11 +112,12 @@ static int write_batch(struct sw_work *w, const struct sw_work_batch *b, struct 
 	int rc = SW_ENOSPC;
 
 	write->ops = calloc(b->n, sizeof(*write->ops));
-	write->n = b->n;
 	if (!write->ops)
 		return SW_ENOMEM;
 	for (int i = 0; i < 2 && rc == SW_ENOSPC; i++) {
-		memcpy(write->ops, b->ops, b->n * sizeof(*write->ops)); /* the database changes them in place */
+		/* The database changes them in place, and leaves those that change something. */
+		memcpy(write->ops, b->ops, b->n * sizeof(*write->ops));
+		write->n = b->n;
 		rc = sw_db_commit(w->db, write, id);
 	}
 	return rc;

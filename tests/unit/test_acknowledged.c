@@ -1,6 +1,6 @@
 /*
  * What was acknowledged is kept: random work on a few rows, small and large, with a step that fails now and then, or all of them for a
- * while; then the process dies, or the machine loses power, and what is there must be what the programs were told.
+ * while, or a disk that is full for some time; then the process dies, or the machine loses power, and what is there must be what the programs were told.
  *
  * Of each row it is known what it may be. What succeeds leaves one possibility; what fails adds one, whole or begun. After a loss of power
  * it may be anything since the last flush that succeeded. What was not flushed is then gone in part, in any order.
@@ -47,6 +47,7 @@ struct run {
 	uint64_t on_disk;	     /* bytes of the journal */
 	uint64_t files_on_disk;	     /* those of large rows with a number up to this one may be */
 	uint64_t seed;
+	bool is_full;
 };
 
 static uint8_t text[ROW_MAX], got[ROW_MAX + 1];
@@ -139,6 +140,18 @@ static void on_step(void *arg, const char *step)
 	for (size_t i = list_files(r, numbers); i > 0; i--)
 		if (numbers[i - 1] > r->files_on_disk)
 			r->files_on_disk = numbers[i - 1];
+}
+
+/* On a full disk now and then something fits. */
+static int fault(void *arg, const char *step)
+{
+	struct test_env *t = arg;
+	struct run *r = t->on_step_arg;
+	bool takes_room = strcmp(step, "journal.append") == 0 || strcmp(step, "journal.replace") == 0 || strcmp(step, "store.commit") == 0;
+
+	if (r && r->is_full && takes_room && !t->is_dead && rng_below(&r->rng, 2))
+		return sw_fail(SW_ENOSPC, "the disk is full");
+	return test_env_fault(arg, step);
 }
 
 static size_t any_size(struct run *r)
@@ -258,6 +271,7 @@ static void do_something(struct run *r)
 	size_t k = rng_below(&r->rng, N_KEYS);
 
 	maybe_fail(r);
+	r->is_full ^= rng_below(&r->rng, 6) == 0;
 	switch (rng_below(&r->rng, 10)) {
 	case 0:
 	case 1:
@@ -367,6 +381,7 @@ static void remove_aside(struct run *r)
 static void end_process(struct run *r, bool by_power)
 {
 	r->t.env.on_step = NULL;
+	r->is_full = false;
 	r->t.env.fail_in = 0;
 	r->t.env.fail_rc = SW_EIO;
 	r->t.env.is_dead = true;
@@ -393,6 +408,7 @@ static void check_seed(uint64_t seed)
 	r.on_disk = journal_size(&r);
 	r.t.env.on_step = on_step;
 	r.t.env.on_step_arg = &r;
+	r.t.env.env.fault = fault;
 	for (size_t k = 0; k < N_KEYS; k++) {
 		only(&r.killed[k], (struct version){0});
 		note_flushed(&r, k);

@@ -435,6 +435,29 @@ static void a_removal_that_the_journal_has_no_room_for_is_committed(void **state
 	end(&s);
 }
 
+/* The first try leaves out what changes nothing; the second has all again. */
+static void a_commit_that_is_tried_again_is_a_whole_one(void **state)
+{
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "a", "a");
+	write_row(&s, "gone", "gone");
+	write_row(&s, "z", "z");
+	s.t.env.now_ms += 5000;
+	s.t.env.env.fault = disk_is_full;
+	n_commits_fail = 1;
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("gone")));
+	assert_int_equal(n_commits_fail, -1);
+	assert_int_equal(n_edits(&s), 0);
+	assert_true(test_get(&s.t, "t", "a", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "z", text, sizeof(text)));
+	s.t.env.env.fault = test_env_fault;
+	end(&s);
+}
+
 /* A power loss takes what was not flushed of the journal; rows that a sync has committed are in the store. */
 static void numbers_of_a_lost_journal_are_not_given_again(void **state)
 {
@@ -1156,6 +1179,7 @@ int main(void)
 	    cmocka_unit_test(what_was_flushed_survives_a_crash),
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(a_removal_that_the_journal_has_no_room_for_is_committed),
+	    cmocka_unit_test(a_commit_that_is_tried_again_is_a_whole_one),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),
