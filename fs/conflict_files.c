@@ -277,9 +277,18 @@ int sw_conflicts_open(struct sw_mount *m, struct sw_open *o)
 int sw_conflicts_read(struct sw_mount *m, const struct sw_open *o, uint64_t offset, size_t n,
 		      struct sw_pieces *out)
 {
-	int rc = sw_reader_begin(m->db, &out->reader);
+	struct sw_row row = o->side.row;
+	int rc;
 
-	return rc < 0 ? rc : sw_pieces_add_row(out, &o->side.row, offset, n);
+	if (row.is_blob) {
+		rc = sw_reader_begin(m->db, &out->reader);
+	} else {
+		/* A copy: once the kernel has the answer the file may be closed, and its bytes freed, by another thread. */
+		sw_buf_put_view(&out->copy, row.bytes);
+		row.bytes = sw_buf_view(&out->copy);
+		rc = out->copy.rc;
+	}
+	return rc < 0 ? rc : sw_pieces_add_row(out, &row, offset, n);
 }
 
 void sw_conflicts_release(struct sw_mount *m, struct sw_open *o)

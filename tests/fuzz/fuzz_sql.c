@@ -101,7 +101,7 @@ static void check_rows(struct sw_sql *sql, struct rows *rows)
 
 static int run(struct sw_sql *sql, struct sw_view text, enum sw_sql_form form, struct sw_buf *said)
 {
-	struct sw_sql_out *out;
+	struct sw_sql_out *out = NULL;
 	struct sw_sql_sink sink;
 	char *bytes = NULL;
 	size_t n = 0;
