@@ -1,9 +1,13 @@
 #include "core/plain.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+bool sw_plain_turns(const uint8_t *p)
+{
+	return p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
 
 /* Bytes of the printable character that p begins with; 0: it begins with none. The text ends with a NUL. */
 static size_t printable_at(const uint8_t *p)
@@ -33,7 +37,7 @@ static size_t printable_at(const uint8_t *p)
 			return 0;
 		c = c << 6 | (p[i] & 0x3f);
 	}
-	return c >= least && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? n : 0;
+	return c >= least && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) && !sw_plain_turns(p) ? n : 0;
 }
 
 /* What is shown for a byte that is not part of a printable character. */

@@ -3,15 +3,18 @@
 #include <time.h>
 
 #include "core/json.h"
+#include "core/plain.h"
 
-/* Bytes to show escaped at v.p: 1 or 2 (the C1 controls are two bytes in UTF-8), or 0. */
+/* Bytes to show escaped at v.p: 1, 2 (the C1 controls are two bytes in UTF-8), 3 (what turns the text), or 0. */
 static size_t unsafe_at(struct sw_view v, size_t i, bool is_utf8)
 {
 	uint8_t c = v.p[i];
 
 	if (c < 0x20 || c == 0x7f || (c >= 0x80 && !is_utf8))
 		return 1;
-	return c == 0xc2 && v.p[i + 1] < 0xa0 ? 2 : 0;
+	if (c == 0xc2 && v.p[i + 1] < 0xa0)
+		return 2;
+	return is_utf8 && sw_plain_turns(v.p + i) ? 3 : 0;
 }
 
 /* Cut within max bytes, but not within a character. */
@@ -49,7 +52,7 @@ void sw_text_put(struct sw_buf *out, struct sw_view v, size_t max)
 			sw_buf_put_u8(out, v.p[i]);
 		else
 			put_escape(out, v.p + i, n);
-		i += n > 1;
+		i += n > 0 ? n - 1 : 0;
 	}
 	if (is_cut)
 		sw_buf_printf(out, "...");
@@ -78,7 +81,7 @@ static void put_quoted(struct sw_buf *out, struct sw_view name)
 			sw_buf_put_u8(out, name.p[i]);
 		else
 			put_escape(out, name.p + i, n);
-		i += n > 1;
+		i += n > 0 ? n - 1 : 0;
 	}
 }
 

@@ -37,12 +37,12 @@ joined() {
 	echo one >"$A/t/one"
 	address=$(address_of "$A")
 	[[ $address == "$(url_of "$A")#$("$sf" status "$A" --json | jq -r .database).$(key_of "$A")" ]]
-	begin_join store-B --message $'Bob, from \e[31mthe office\n'
+	begin_join store-B --message $'Bob, from \e[31mthe office\n\xe2\x80\xae'
 	[ "$(n_requests "$A")" = 1 ]
 	"$sf" status "$A" | grep -q '^requests  1 '
 	run -0 "$sf" approve "$A"
-	[[ ${lines[0]} == "$KEY  20"*"  tcp://127.0.0.1:"*'  Bob, from \x1b[31mthe office\n' ]]
-	[ "$(requests_of "$A" | jq -r '.key, .message, .was_removed')" = "$KEY"$'\nBob, from \e[31mthe office\n\nfalse' ]
+	[[ ${lines[0]} == "$KEY  20"*"  tcp://127.0.0.1:"*'  Bob, from \x1b[31mthe office\n\xe2\x80\xae' ]]
+	[ "$(requests_of "$A" | jq -r '.key, .message, .was_removed')" = "$KEY"$'\nBob, from \e[31mthe office\n\xe2\x80\xae\nfalse' ]
 	# Nothing is there, and nothing can be done there.
 	[ "$(head_of "$DIR/store-B" | cut -d ' ' -f 1)" = 0 ]
 	run -0 "$sf" approve "$A" "${KEY:0:8}"

@@ -34,6 +34,8 @@ static void what_is_not_is_escaped(void **state)
 	check("\x1b]0;title\a\x1b[31m", "\\x1b]0;title\\x07\\x1b[31m");
 	check("two\nlines\tor\r\x7f", "two\\nlines\\tor\\x0d\\x7f");
 	check("\xc2\x9b" "31m", "\\xc2\\x9b31m"); /* a control character in two bytes */
+	check("a\xe2\x80\xae" "b\xe2\x81\xa6" "c", "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6c"); /* what turns the text */
+	check("\xe2\x80\xaf\xe2\x81\xa5\xd7\x90", "\xe2\x80\xaf\xe2\x81\xa5\xd7\x90");
 	check("caf\xe9!", "caf\\xe9!");
 	check("\xc3", "\\xc3");
 	check("\xc0\xaf\xe0\x80\xaf\xed\xa0\x80\xf4\x90\x80\x80\xff",

@@ -125,6 +125,8 @@ static void a_terminal_is_given_no_orders(void **state)
 	assert_shown("plain \xc3\xa4", 8, 100, "plain \xc3\xa4");
 	assert_shown("a\033[31m\nb\t\x7f\0", 11, 100, "a\\x1b[31m\\nb\\t\\x7f\\x00");
 	assert_shown("\xc2\x9b" "31m", 5, 100, "\\xc2\\x9b31m"); /* a control sequence in one character */
+	assert_shown("a\xe2\x80\xae" "b\xe2\x81\xa9", 8, 100, "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa9"); /* what turns the text */
+	assert_shown("\xe2\x80\xaf\xe2\x81\xa5", 6, 100, "\xe2\x80\xaf\xe2\x81\xa5");
 	assert_shown("\xc2\xa0", 2, 100, "\xc2\xa0");
 	assert_shown("\xff\xfe", 2, 100, "\\xff\\xfe");
 	assert_shown("abcdef", 6, 3, "abc...");
