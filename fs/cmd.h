@@ -109,6 +109,8 @@ int sw_args_parse(const struct sw_cmd *cmd, int argc, char **argv, struct sw_arg
 bool sw_args_has(const struct sw_args *args, const char *option);
 /* The value of the last one of that name, or NULL. */
 const char *sw_args_get(const struct sw_args *args, const char *option);
+/* The file that the output goes to; NULL: standard output, which "-" says, too. */
+const char *sw_args_output(const struct sw_args *args);
 /* All values of that name, in order, at most max; the number there are. */
 size_t sw_args_all(const struct sw_args *args, const char *option, const char **out, size_t max);
 

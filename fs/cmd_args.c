@@ -205,6 +205,13 @@ const char *sw_args_get(const struct sw_args *args, const char *option)
 	return NULL;
 }
 
+const char *sw_args_output(const struct sw_args *args)
+{
+	const char *path = sw_args_get(args, "output");
+
+	return path && strcmp(path, "-") == 0 ? NULL : path;
+}
+
 bool sw_args_has(const struct sw_args *args, const char *option)
 {
 	for (size_t i = 0; i < args->n_options; i++)

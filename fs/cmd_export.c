@@ -9,7 +9,7 @@
 /* What --format says, or the name of the file; else a table is lines, and several are a tar. */
 static int parse_format(const struct sw_args *args, enum sw_export_format *out)
 {
-	const char *format = sw_args_get(args, "format"), *path = sw_args_get(args, "output");
+	const char *format = sw_args_get(args, "format"), *path = sw_args_output(args);
 
 	if (format)
 		return sw_export_format_parse(format, out);
@@ -30,7 +30,7 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 				    args->n_operands > 2 ? "several" : "all");
 	if (format == SW_EXPORT_TAR && sw_args_has(args, "skip"))
 		return sw_ctx_usage(ctx, args, "--skip does not go with tar, which takes every row");
-	if (format == SW_EXPORT_TAR && !sw_args_has(args, "output") && ctx->shows_output)
+	if (format == SW_EXPORT_TAR && !sw_args_output(args) && ctx->shows_output)
 		return sw_ctx_usage(ctx, args, "a tar is nothing for a terminal; name a file with -o, or one table");
 	return 0;
 }
@@ -64,7 +64,7 @@ static int run(struct sw_ctx *ctx, const struct sw_args *args)
 static const struct sw_option options[] = {
     {"at", 0, "COMMIT", "the database as of that commit, named as for 'swarmfs show'; default: HEAD"},
     {"format", 0, "jsonl|json|csv|tar", "default: what FILE is named; else a table as jsonl, several as tar"},
-    {"output", 'o', "FILE", "write that file, which has its name only when it is whole"},
+    {"output", 'o', "FILE", "write that file ('-': standard output), which has its name only when it is whole"},
     {"skip", 0, NULL, "leave out rows that are no JSON objects, instead of failing"},
     {0},
 };

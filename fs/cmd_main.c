@@ -175,7 +175,7 @@ static int run(const struct sw_cmd *cmd, int argc, char **argv)
 	rc = cmd->check ? cmd->check(&ctx, &args) : 0;
 	if (rc != 0)
 		return rc;
-	path = sw_args_get(&args, "output");
+	path = sw_args_output(&args);
 	return path ? run_to_file(&ctx, &args, path, argc, argv) : run_checked(&ctx, &args, argc, argv);
 }
 

@@ -1,4 +1,5 @@
 /* `swarmfs prove`: a row's proof, made from a store, or checked without one. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -64,6 +65,8 @@ static int read_piece(void *arg, uint64_t offset, void *out, size_t n, size_t *g
 
 	for (*got = 0; *got < n && k > 0; *got += k > 0 ? (size_t)k : 0)
 		k = pread(*(int *)arg, (uint8_t *)out + *got, n - *got, (off_t)(offset + *got));
+	if (k < 0 && errno == ESPIPE)
+		return sw_fail(SW_EINVAL, "the content is read twice, which a pipe does not allow; give a file to --content");
 	return k < 0 ? sw_fail_errno("cannot read the content") : 0;
 }
 
@@ -237,7 +240,7 @@ static int check_making(struct sw_ctx *ctx, const struct sw_args *args)
 		return sw_ctx_usage(ctx, args, "needs 2 arguments, got %zu; or a proof to --check", args->n_operands);
 	if (sw_args_has(args, "database") || sw_args_has(args, "content") || sw_args_has(args, "json"))
 		return sw_ctx_usage(ctx, args, "--database, --content and --json go with --check");
-	if (!sw_args_has(args, "output") && isatty(fileno(ctx->out)))
+	if (!sw_args_output(args) && isatty(fileno(ctx->out)))
 		return sw_ctx_usage(ctx, args, "a proof is not text; name a file for it with --output");
 	return 0;
 }
@@ -261,7 +264,7 @@ static int check(struct sw_ctx *ctx, const struct sw_args *args)
 
 static const struct sw_option options[] = {
     {"at", 0, "COMMIT", "the row as of this commit; default: HEAD"},
-    {"output", 'o', "FILE", "where the proof goes; default: standard output"},
+    {"output", 'o', "FILE", "where the proof goes; default, and '-': standard output"},
     {"check", 0, "FILE", "check a proof ('-': standard input); this needs no store"},
     {"database", 0, "ID", "with --check: fail if it is of another database"},
     {"content", 0, "FILE", "with --check: fail if the row's content is not that of this file"},

@@ -251,3 +251,32 @@ PY
 	[ "$(cat "$DIR/small/out")" = before ]
 	[ "$(ls -A "$DIR/small")" = out ]
 }
+
+@test "nothing is left of a file that was not finished, however the command ends; '-' is standard output" {
+	local pid said sign serving
+	"$sf" serve "$DIR/s"
+	echo '{"id":1}' | "$sf" import "$DIR/s" --table t -
+	mkdir "$DIR/o"
+	echo before >"$DIR/o/out"
+	said=$(cd "$DIR/o" && "$sf" export "$DIR/s" t -o -)
+	[ "$said" = '{"id":1}' ]
+	[ "$(ls -A "$DIR/o")" = out ]
+	python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_WRONLY)' "$DIR/o" || skip "the file system has no files without names"
+	# The other end does not answer, so that the command cannot be done before it is ended. Looked at when it goes on: nothing may fail before.
+	serving=$(pid_of "$DIR/s")
+	kill -STOP "$serving"
+	for sign in KILL TERM; do
+		"$sf" export "$DIR/s" t -o "$DIR/o/out" 3>&- &
+		pid=$!
+		until_true 20 has_open "$pid" "$DIR/o/*" && echo open >>"$DIR/seen"
+		kill -"$sign" "$pid" || true
+		wait "$pid" || true
+		cat "$DIR/o/out" >>"$DIR/seen"
+	done
+	kill -CONT "$serving"
+	[ "$(cat "$DIR/seen")" = $'open\nbefore\nopen\nbefore' ]
+	[ "$(ls -A "$DIR/o")" = out ]
+	"$sf" export "$DIR/s" t -o "$DIR/o/out"
+	[ "$(ls -A "$DIR/o")" = out ]
+	[ "$(cat "$DIR/o/out")" = '{"id":1}' ]
+}

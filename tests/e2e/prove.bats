@@ -56,6 +56,7 @@ setup_store() {
 	[ "$(stat -c %s "$DIR/elsewhere/p")" -lt 3000 ]
 	check p --content "$DIR/in/big"
 	check p --json | jq -e '.size == 3000000 and .text == null and .base64 == null'
+	fails "give a file" check p --content <(cat "$DIR/in/big")
 	printf x | dd of="$DIR/in/big" bs=1 seek=1500000 conv=notrunc status=none
 	fails "is not what the row holds" check p --content "$DIR/in/big"
 }
@@ -73,6 +74,7 @@ setup_store() {
 	printf x | dd of="$DIR/elsewhere/p" bs=1 seek=300 conv=notrunc status=none
 	fails "is damaged" check p
 	fails "cannot open" check q
+	cmp "$DIR/before" <("$sf" prove "$DIR/s" users/1.json -o -)
 	for args in "$DIR/s" "$DIR/s users" "$DIR/s a/b --json" "--check p --at HEAD" "--check p a/b c/d" ""; do
 		# shellcheck disable=SC2086
 		run "$sf" prove $args
