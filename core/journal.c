@@ -585,6 +585,8 @@ int sw_journal_forget(struct sw_journal *j, uint64_t seq, uint64_t *freed)
 		return 0;
 	rc = sw_env_fault(j->env, "journal.forget");
 	if (rc == 0)
+		rc = sw_journal_sync(j); /* the hole may be on the disk at once: so must be what is said instead */
+	if (rc == 0)
 		rc = write_hole(j, at, seq);
 	if (rc == 0 && fallocate(j->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) == 0)
 		*freed = to - from;

@@ -88,8 +88,8 @@ uint64_t sw_journal_size(const struct sw_journal *j);
 /* The number of the next record. */
 uint64_t sw_journal_next(const struct sw_journal *j);
 /*
- * Give back the room of all records whose number is below seq: nobody needs them any more. The file stays as
- * long as it is, with a hole. *freed: bytes, 0 if there is not a page of it, or if the file system cannot.
+ * Give back the room of all records whose number is below seq: nobody needs them any more, once those behind them are on the
+ * disk, which is seen to first. The file stays as long as it is, with a hole. *freed: bytes, 0 if there is not a page of it, or if the file system cannot.
  */
 int sw_journal_forget(struct sw_journal *j, uint64_t seq, uint64_t *freed) SW_MUST_CHECK;
 /* Give no number up to this one to any record from now on. */

@@ -134,8 +134,8 @@ bool sw_work_forget_records(struct sw_work *w)
 {
 	uint64_t first = sw_journal_next(w->journal), freed = 0;
 
-	/* A working copy has none that is spent. */
-	if (w->is_copy || w->is_frozen)
+	/* A working copy has none that is spent. And what a record stands for may not be on the disk yet: then the one before counts. */
+	if (w->is_copy || w->is_frozen || sw_work_has_dirty_spills(w))
 		return false;
 	for (size_t i = 0; i < w->cap_names; i++) {
 		const struct sw_name *n = w->names[i];

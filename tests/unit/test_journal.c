@@ -660,6 +660,66 @@ static void a_journal_that_was_not_renewed_keeps_what_waits(void **state)
 	end(&s);
 }
 
+/* Nothing is forgotten before that what stands instead of it is on the disk. */
+static void a_hole_waits_for_the_records_behind_it(void **state)
+{
+	struct sw_journal *j;
+	uint64_t freed;
+	struct set s;
+	uint8_t *now;
+	size_t n_now;
+
+	(void)state;
+	begin(&s);
+	die(&s);
+	snprintf(s.path, sizeof(s.path), "%s/another", s.t.dir);
+	j = open_journal(&s, 1, 0, false);
+	append_upto(j, 60);
+	s.was = read_file(s.path, &s.n_was);
+	s.t.env.fail_in = 2; /* journal.sync, of "journal.forget" */
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_journal_forget(j, 30, &freed), SW_EIO);
+	assert_int_equal(s.t.env.fail_in, 0);
+	now = read_file(s.path, &n_now);
+	assert_true(sw_view_eq(sw_view(now, n_now), sw_view(s.was, s.n_was)));
+	free(now);
+	sw_journal_close(j);
+	unlink(s.path);
+	open_again(&s);
+	end(&s);
+}
+
+/* A large row that was not flushed may be gone with the power; what it was before was flushed. */
+static void what_a_large_row_was_stays_until_it_is_flushed(void **state)
+{
+	static uint8_t bytes[3000000];
+	char path[200];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	for (size_t i = 0; i < N_ROWS; i++)
+		write_bytes(&s, key_of(i), sw_view(bytes, 20000));
+	s.t.env.now_ms += 5000;
+	TEST_OK(sw_work_run(s.w));
+	write_bytes(&s, "grows", sw_view_str("small"));
+	TEST_OK(sw_work_sync(s.w));
+	memset(bytes, 'x', sizeof(bytes));
+	write_bytes(&s, "grows", sw_view(bytes, sizeof(bytes)));
+	write_bytes(&s, "gone", sw_view_str("gone"));
+	s.t.env.env.fault = disk_is_full;
+	is_full = true;
+	TEST_OK(sw_work_unlink(s.w, T, sw_view_str("gone")));
+	assert_false(is_full);
+	s.t.env.env.fault = test_env_fault;
+	die(&s);
+	snprintf(path, sizeof(path), "%s/journal.large/1", s.t.dir);
+	assert_int_equal(truncate(path, 0), 0);
+	open_again(&s);
+	assert_true(has_row(&s, "grows", sw_view_str("small")));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -677,6 +737,8 @@ int main(void)
 	    cmocka_unit_test(a_hole_that_was_not_made_is_one),
 	    cmocka_unit_test(a_removal_takes_the_room_of_what_is_spent),
 	    cmocka_unit_test(a_journal_that_was_not_renewed_keeps_what_waits),
+	    cmocka_unit_test(a_hole_waits_for_the_records_behind_it),
+	    cmocka_unit_test(what_a_large_row_was_stays_until_it_is_flushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
