@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,7 +44,8 @@ static int open_beside(struct sw_output *out, const struct stat *before)
 	int dir = (int)(strrchr(out->path, '/') - out->path) + 1;
 	int fd;
 
-	if (asprintf(&out->temp, "%.*s.%s.XXXXXX", dir, out->path, out->path + dir) < 0) {
+	/* A long name is cut, so that this one is no longer. */
+	if (asprintf(&out->temp, "%.*s.%.*s.XXXXXX", dir, out->path, NAME_MAX - FILLED - 2, out->path + dir) < 0) {
 		out->temp = NULL;
 		return SW_ENOMEM;
 	}

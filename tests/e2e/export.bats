@@ -253,7 +253,7 @@ PY
 }
 
 @test "nothing is left of a file that was not finished, however the command ends; '-' is standard output" {
-	local pid said sign serving
+	local pid said sign serving long
 	"$sf" serve "$DIR/s"
 	echo '{"id":1}' | "$sf" import "$DIR/s" --table t -
 	mkdir "$DIR/o"
@@ -261,6 +261,9 @@ PY
 	said=$(cd "$DIR/o" && "$sf" export "$DIR/s" t -o -)
 	[ "$said" = '{"id":1}' ]
 	[ "$(ls -A "$DIR/o")" = out ]
+	long=$(printf 'n%.0s' {1..255})
+	"$sf" export "$DIR/s" t -o "$DIR/$long"
+	[ "$(cat "$DIR/$long")" = '{"id":1}' ]
 	python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_WRONLY)' "$DIR/o" || skip "the file system has no files without names"
 	# The other end does not answer, so that the command cannot be done before it is ended. Looked at when it goes on: nothing may fail before.
 	serving=$(pid_of "$DIR/s")
