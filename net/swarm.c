@@ -116,7 +116,7 @@ static int check_ticket(struct sw_swarm *s, struct endpoint *e, const char *text
 	sw_hex(e->ticket.database.b, SW_HASH_SIZE, theirs);
 	sw_hex(sw_db_id(s->db)->b, SW_HASH_SIZE, ours);
 	return sw_fail(SW_EINVAL, "the %s is for the database %.12s, the store %s holds %.12s; choose "
-				  "another store with --store",
+				  "another store",
 		       e->ticket.asks ? "join address" : "ticket", theirs, sw_db_dir(s->db), ours);
 }
 

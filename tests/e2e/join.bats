@@ -202,7 +202,7 @@ joined() {
 	# The store is of one database.
 	address=$(address_of "$DIR/other")
 	run -1 timeout 60 "$sf" join "$address" "$DIR/b"
-	[[ $output == *"the join address is for the database"*"--store"* || $output == *"the join address is for the database"*"another store"* ]]
+	[[ $output == *"the join address is for the database"*"; choose another store" ]]
 	[ "$(n_requests "$DIR/store-A")$(n_requests "$DIR/other")" = 00 ]
 	for address in "${other%?}" "${other}0" "${other%.*}" "${other%#*}" "#${other#*#}" "$DIR" "${other/#*/x#}"; do
 		run -2 "$sf" join "$address" "$DIR/d"
