@@ -9,7 +9,7 @@
 #include "net/swarm.h"
 #include "net/ticket.h"
 
-#define PREFIX_MIN 8 /* digits: a stranger can make a key that begins like another, with some patience */
+#define PREFIX_MIN 16 /* digits: nobody can make a key that begins like another in so many */
 
 /* The requests here; none, if no process serves the store. */
 static size_t get_requests(struct sw_ctx *ctx, struct sw_request *out)

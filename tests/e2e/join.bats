@@ -45,7 +45,7 @@ joined() {
 	[ "$(requests_of "$A" | jq -r '.key, .message, .was_removed')" = "$KEY"$'\nBob, from \e[31mthe office\n\xe2\x80\xae\nfalse' ]
 	# Nothing is there, and nothing can be done there.
 	[ "$(head_of "$DIR/store-B" | cut -d ' ' -f 1)" = 0 ]
-	run -0 "$sf" approve "$A" "${KEY:0:8}"
+	run -0 "$sf" approve "$A" "${KEY:0:16}"
 	[[ $output == "$KEY is let in as writer" ]]
 	joined store-B
 	[ "$(n_requests "$A")" = 0 ]
@@ -84,14 +84,14 @@ joined() {
 @test "who is rejected is told at once, and again, until an admin lets it in after all" {
 	serve_a
 	begin_join b
-	"$sf" approve "$DIR/store-A" "${KEY:0:12}" --reject
+	"$sf" approve "$DIR/store-A" "${KEY:0:20}" --reject
 	wait "$ASKING" && false
 	grep -q '^swarmfs: joining was refused: the request was rejected there$' "$DIR/said-b"
 	[ "$(n_requests "$DIR/store-A")" = 0 ]
 	run -1 "$sf" join "$address" "$DIR/b"
 	[[ $output == *"rejected there"* ]]
-	run -1 "$sf" approve "$DIR/store-A" "${KEY:0:12}"
-	[[ $output == *"no key that asks here begins with '${KEY:0:12}'"* ]]
+	run -1 "$sf" approve "$DIR/store-A" "${KEY:0:20}"
+	[[ $output == *"no key that asks here begins with '${KEY:0:20}'"* ]]
 	run -1 "$sf" approve "$DIR/store-A" "$KEY" --reject
 	[[ $output == *"does not ask here"* ]]
 	"$sf" approve "$DIR/store-A" "$KEY"
@@ -178,9 +178,9 @@ joined() {
 	begin_join c
 	asks_at "$DIR/b" "$KEY"
 	[ -z "$(requests_of "$DIR/store-A")" ]
-	run -1 "$sf" approve "$DIR/b" "${KEY:0:8}"
+	run -1 "$sf" approve "$DIR/b" "${KEY:0:16}"
 	[ "$output" = "swarmfs: only an admin can let others in, and the key of this store is none; an admin can do it at any peer, with: swarmfs approve TARGET $KEY" ]
-	run -1 "$sf" approve "$DIR/store-A" "${KEY:0:8}"
+	run -1 "$sf" approve "$DIR/store-A" "${KEY:0:16}"
 	[[ $output == *"a whole key needs no request"* ]]
 	"$sf" approve "$DIR/store-A" "$KEY"
 	joined c
@@ -213,12 +213,12 @@ joined() {
 	run -2 "$sf" join "$other" "$DIR/d" --timeout 0
 	run -2 "$sf" join "$other" "$DIR/d" -m "$(printf '%257s' x)"
 	[ ! -e "$DIR/d" ]
-	run -1 "$sf" approve "$DIR/store-A" 1234567
-	[[ $output == *"8 digits or more"* ]]
+	run -1 "$sf" approve "$DIR/store-A" 123456789012345
+	[[ $output == *"16 digits or more"* ]]
 	run -2 "$sf" approve "$DIR/store-A" --reject
-	run -2 "$sf" approve "$DIR/store-A" --role king 12345678
-	run -2 "$sf" approve "$DIR/store-A" 12345678 --reject --role reader
-	run -2 "$sf" approve "$DIR/store-A" 12345678 --json
+	run -2 "$sf" approve "$DIR/store-A" --role king 1234567890123456
+	run -2 "$sf" approve "$DIR/store-A" 1234567890123456 --reject --role reader
+	run -2 "$sf" approve "$DIR/store-A" 1234567890123456 --json
 }
 
 @test "a flood of requests takes its places and no more; who found none is let in by its key" {
