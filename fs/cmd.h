@@ -85,6 +85,7 @@ struct sw_cmd {
 	enum sw_cmd_where where;
 	const char *here_option; /* with this option it runs as SW_CMD_HERE, whatever `where` says; or NULL */
 	bool needs_work; /* rows not yet committed matter to it */
+	const char *work_option; /* they do with this option; or NULL */
 	/* An option "output" names a file that is written instead of standard output, by the process that was started. */
 	/* Look at option values before anything is opened: 0 or an exit code. May be NULL. */
 	int (*check)(struct sw_ctx *ctx, const struct sw_args *args);
@@ -114,6 +115,8 @@ const char *sw_args_output(const struct sw_args *args);
 /* All values of that name, in order, at most max; the number there are. */
 size_t sw_args_all(const struct sw_args *args, const char *option, const char **out, size_t max);
 
+/* Whether rows not yet committed matter to it, as it is called. */
+bool sw_args_need_work(const struct sw_args *args);
 /* Where it runs with these options. */
 enum sw_cmd_where sw_cmd_where(const struct sw_args *args);
 

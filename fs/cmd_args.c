@@ -234,6 +234,13 @@ size_t sw_args_all(const struct sw_args *args, const char *option, const char **
 	return n;
 }
 
+bool sw_args_need_work(const struct sw_args *args)
+{
+	const struct sw_cmd *cmd = args->cmd;
+
+	return cmd->needs_work || (args->verb && args->verb->needs_work) || (cmd->work_option && sw_args_has(args, cmd->work_option));
+}
+
 enum sw_cmd_where sw_cmd_where(const struct sw_args *args)
 {
 	const struct sw_cmd *cmd = args->cmd;

@@ -70,7 +70,7 @@ static int run_here(struct sw_ctx *ctx, const struct sw_args *args, struct sw_ow
 static int reach(const struct sw_args *args, const char *store, int *fd, struct sw_owner **out)
 {
 	const struct sw_cmd *cmd = args->cmd;
-	struct sw_owner_options options = {.has_work = cmd->needs_work || (args->verb && args->verb->needs_work)};
+	struct sw_owner_options options = {.has_work = sw_args_need_work(args)};
 	struct timespec step = {0, SW_OWNER_BUSY_STEP_MS * 1000000};
 	int rc = SW_EBUSY;
 

@@ -7,7 +7,9 @@
 
 #define STEPS_EVERY 10000 /* instructions of SQLite's machine, to see whether anybody waits */
 
-/* What may be done: read, and ask what there is to read. */
+static const char tables_name[] = "swarmfs_tables";
+
+/* What may be done: read, ask what there is to read, and if it is allowed write rows. */
 
 static bool may_ask(const char *pragma)
 {
@@ -17,6 +19,20 @@ static bool may_ask(const char *pragma)
 	for (size_t i = 0; i < sizeof(pragmas) / sizeof(pragmas[0]); i++)
 		if (sqlite3_stricmp(pragma, pragmas[i]) == 0)
 			return true;
+	return false;
+}
+
+/* A table of the database, not one of SQLite's or ours. */
+static bool may_write(const struct sw_sql *s, const char *name)
+{
+	if (!s->can_write || sqlite3_stricmp(name, tables_name) == 0 || sqlite3_strnicmp(name, "sqlite_", 7) == 0)
+		return false;
+	for (size_t i = 0; i < s->tables.n; i++) {
+		struct sw_view table = s->tables.v[i].name;
+
+		if (table.n == strlen(name) && sqlite3_strnicmp((const char *)table.p, name, (int)table.n) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -35,6 +51,12 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 		return SQLITE_OK;
 	case SQLITE_FUNCTION:
 		if (sqlite3_stricmp(b, "load_extension") != 0 && sqlite3_stricmp(b, "fts3_tokenizer") != 0)
+			return SQLITE_OK;
+		break;
+	case SQLITE_INSERT:
+	case SQLITE_UPDATE:
+	case SQLITE_DELETE:
+		if (may_write(s, a))
 			return SQLITE_OK;
 		break;
 	case SQLITE_PRAGMA:
@@ -190,6 +212,11 @@ int sw_sql_new(struct sw_snap *snap, bool (*is_gone)(void *arg), void *arg, stru
 	return 0;
 }
 
+void sw_sql_allow_writing(struct sw_sql *s)
+{
+	s->can_write = true;
+}
+
 void sw_sql_free(struct sw_sql *s)
 {
 	if (!s)
@@ -210,6 +237,15 @@ struct sw_view sw_sql_notes(const struct sw_sql *s)
 
 /* Running */
 
+static int refuse(const struct sw_sql *s)
+{
+	if (s->can_write)
+		return sw_fail(SW_EINVAL, "'swarmfs sql' takes SELECT, INSERT, UPDATE and DELETE, all of one call being one transaction; make and drop "
+					  "tables with mkdir and rmdir in a mount, or with 'swarmfs import'");
+	return sw_fail(SW_EINVAL, "'swarmfs sql' only reads without --write, and opens no files; to write rows, give --write, or use files of a "
+				  "mount, 'swarmfs txn' or 'swarmfs import'");
+}
+
 /* What SQLite says, and what to do about it. */
 static int fault(struct sw_sql *s, int sqlite)
 {
@@ -229,8 +265,7 @@ static int fault(struct sw_sql *s, int sqlite)
 		return sw_fail(s->rc, "%s", said);
 	/* The last is what SQLite finds by itself. */
 	if (s->is_refused || strstr(said, "may not be modified"))
-		return sw_fail(SW_EINVAL, "'swarmfs sql' only reads, and opens no files; to write, use files of a mount, 'swarmfs txn' or "
-					  "'swarmfs import'");
+		return refuse(s);
 	if (sqlite == SQLITE_TOOBIG)
 		return sw_fail(SW_ELIMIT, "a value has more than %zu MiB, too many for SQL; select less", SW_SQL_VALUE_MAX >> 20);
 	for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)

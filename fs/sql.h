@@ -10,12 +10,18 @@
  *
  * Conditions on _key, =, IN, < and so on, are looked up in the table's tree, and ORDER BY _key costs nothing; all else is a scan.
  *
- * Nothing can be written, and no file opened: an authorizer lets reading through and nothing else. What a row holds is only ever a
- * value. One thread at a time.
+ * No file can be opened, and nothing be written unless that was allowed: an authorizer lets reading through, then also INSERT, UPDATE
+ * and DELETE, and nothing else. What a row holds is only ever a value. One thread at a time.
+ *
+ * What is written is kept in memory, where later statements see it, until sw_sql_commit(). A new row of columns is an object of those
+ * that are not NULL, on one line; its name is _key, or else KEY.json by the schema's primary key or the column "id". In a row that is there
+ * the members that become others are written, and all other bytes stay. A member that is an array or object is TEXT both ways; true and
+ * false stay what they are if they become 1 or 0.
  */
 #ifndef SW_FS_SQL_H
 #define SW_FS_SQL_H
 
+#include "core/work.h"
 #include "fs/scan.h"
 
 #define SW_SQL_TEXT_MAX	   ((size_t)1 << 20)  /* bytes of the statements */
@@ -43,11 +49,26 @@ struct sw_sql;
 /* is_gone is asked now and then whether to stop. The snapshot must outlive it. */
 int sw_sql_new(struct sw_snap *snap, bool (*is_gone)(void *arg), void *arg, struct sw_sql **out) SW_MUST_CHECK;
 void sw_sql_free(struct sw_sql *s); /* NULL is fine */
+/* From now on statements may write; the snapshot is of the newest state. */
+void sw_sql_allow_writing(struct sw_sql *s);
 /*
- * Run statements, one after the other. SW_EINVAL: one is wrong, or would write; SW_ELIMIT; SW_ECLOSED: is_gone. With a sentence,
- * in which text of rows and tables may stand as it is.
+ * Run statements, one after the other. SW_EINVAL: one is wrong, or does what it may not; SW_EEXIST: a row is there already; SW_ELIMIT;
+ * SW_ECLOSED: is_gone. With a sentence, in which text of rows and tables may stand as it is.
  */
 int sw_sql_run(struct sw_sql *s, struct sw_view text, const struct sw_sql_sink *sink) SW_MUST_CHECK;
+
+/* What became of rows; commit is zero when none was changed. */
+struct sw_sql_written {
+	uint64_t n_inserted, n_changed, n_deleted;
+	struct sw_hash commit;
+};
+/*
+ * One strict commit of all that was written; what was pending in the working set, if there is one, was committed before the snapshot was
+ * opened. SW_EINVAL: a schema refuses a row; SW_ECONFLICT: a row is not as it was in the snapshot; SW_EBUSY: a program is writing it;
+ * SW_ELIMIT; or what sw_db_commit() says. With a sentence, and nothing has happened then.
+ */
+int sw_sql_commit(struct sw_sql *s, struct sw_db *db, struct sw_work *work, struct sw_view message,
+		  struct sw_sql_written *out) SW_MUST_CHECK;
 /* Sentences for the user, a line each, about what was found on the way. Borrowed. */
 struct sw_view sw_sql_notes(const struct sw_sql *s);
 

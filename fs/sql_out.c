@@ -79,8 +79,7 @@ static int put_line(struct sw_sql_out *o)
 
 /* Values */
 
-/* As short as it can be read back from. */
-static void put_real(struct sw_buf *out, double v)
+void sw_sql_put_real(struct sw_buf *out, double v)
 {
 	char text[40];
 
@@ -110,7 +109,7 @@ static bool put_plain(struct sw_buf *out, const struct sw_sql_value *v, size_t m
 		sw_buf_printf(out, "%" PRId64, v->integer);
 		return true;
 	case SW_SQL_REAL:
-		put_real(out, v->real);
+		sw_sql_put_real(out, v->real);
 		return true;
 	case SW_SQL_BLOB:
 		put_hex(out, v->bytes, max);

@@ -19,6 +19,9 @@ enum sw_sql_form { SW_SQL_TABLE, SW_SQL_TSV, SW_SQL_CSV, SW_SQL_JSON };
 
 struct sw_sql_out;
 
+/* Append a number as JSON has it, as short as it can be read back from; what is infinite becomes 9e999. */
+void sw_sql_put_real(struct sw_buf *out, double v);
+
 int sw_sql_out_new(FILE *out, enum sw_sql_form form, struct sw_sql_out **result) SW_MUST_CHECK;
 void sw_sql_out_free(struct sw_sql_out *o); /* NULL is fine */
 /* Where a query's rows go; SW_ECLOSED once the stream takes no more. Lives as long as o. */

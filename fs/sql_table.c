@@ -1,6 +1,7 @@
 /*
  * A table of the snapshot as a virtual table of SQLite, which needs no CREATE: it is there by its name, and asked for its columns when a
- * statement uses it. A cursor is a scan (fs/scan.h); the row's bytes are taken apart only when a column of it is wanted.
+ * statement uses it. A cursor is a scan (fs/scan.h), over which the rows lie that statements have changed (fs/sql_change.h); the row's
+ * bytes are taken apart only when a column of it is wanted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,6 @@
 
 #define LOOK_EVERY 1024 /* rows, while columns are looked for, to see whether anybody waits */
 
-/* Columns of ours: _key comes first, the others behind those of the rows. */
-enum { KEY_COLUMN = 0, FIRST_COLUMN = 1 };
-enum own { OWN_BYTES, OWN_SIZE, OWN_MODE, OWN_MTIME, N_OWN };
 static const char *const own_names[] = {"_bytes", "_size", "_mode", "_mtime_ns"};
 static const char key_name[] = "_key";
 
@@ -31,6 +29,11 @@ struct cursor {
 	sqlite3_vtab_cursor base;
 	struct sw_scan *scan;
 	const struct sw_scan_row *row; /* NULL: at the end */
+	const struct sw_scan_row *below; /* the next of the snapshot, if it was looked at and not taken; or NULL */
+	struct sw_buf last; /* where rows may have been changed: the key that it is at, or before has_last the first that is wanted */
+	bool has_last;
+	struct sw_scan_row changed; /* what row is, of a row that was */
+	struct sw_buf changed_bytes;
 	bool has_high;
 	struct sw_buf high; /* the last key */
 	bool is_loaded, is_parsed;
@@ -56,7 +59,7 @@ static bool is_own(struct sw_view name)
 {
 	if (name.n == strlen(key_name) && sqlite3_strnicmp((const char *)name.p, key_name, (int)name.n) == 0)
 		return true;
-	for (size_t i = 0; i < N_OWN; i++)
+	for (size_t i = 0; i < SW_SQL_N_OWN; i++)
 		if (name.n == strlen(own_names[i]) && sqlite3_strnicmp((const char *)name.p, own_names[i], (int)name.n) == 0)
 			return true;
 	return false;
@@ -238,13 +241,14 @@ static int find_columns(struct sw_sql_table *t)
 	}
 	sw_column_names_fini(&t->columns);
 	sw_buf_reset(&t->statement);
-	sw_buf_printf(&t->statement, "CREATE TABLE t(%s TEXT", key_name);
+	sw_buf_printf(&t->statement, "CREATE TABLE t(%s TEXT PRIMARY KEY", key_name);
 	if (rc == 0)
 		rc = schema ? columns_of_schema(t, schema) : columns_of_rows(t);
 	sw_schema_free(schema);
-	for (size_t i = 0; i < N_OWN; i++)
+	for (size_t i = 0; i < SW_SQL_N_OWN; i++)
 		sw_buf_printf(&t->statement, ", %s HIDDEN", own_names[i]);
-	sw_buf_put(&t->statement, ")", 2);
+	/* A row of the table is known by its name: a number of its own would change with every row before it. */
+	sw_buf_put(&t->statement, ") WITHOUT ROWID", sizeof(") WITHOUT ROWID"));
 	if (rc == 0)
 		rc = t->statement.rc;
 	t->has_columns = rc == 0;
@@ -277,6 +281,8 @@ static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sq
 	t->sql->declares = true;
 	rc = sqlite3_declare_vtab(db, (const char *)t->statement.p);
 	t->sql->declares = false;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
 	if (rc != SQLITE_OK)
 		return rc;
 	v = sqlite3_malloc(sizeof(*v));
@@ -303,7 +309,7 @@ static int plan_of(sqlite3_index_info *info, int i)
 {
 	const struct sqlite3_index_constraint *c = &info->aConstraint[i];
 
-	if (!c->usable || c->iColumn != KEY_COLUMN || sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
+	if (!c->usable || c->iColumn != SW_SQL_KEY_COLUMN || sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
 		return 0;
 	if (c->op == SQLITE_INDEX_CONSTRAINT_EQ)
 		return PLAN_EQ;
@@ -340,7 +346,7 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 	}
 	info->estimatedRows = (sqlite3_int64)n_rows + 1;
 	info->estimatedCost = n_rows + 10;
-	info->orderByConsumed = info->nOrderBy == 1 && info->aOrderBy[0].iColumn == KEY_COLUMN && !info->aOrderBy[0].desc;
+	info->orderByConsumed = info->nOrderBy == 1 && info->aOrderBy[0].iColumn == SW_SQL_KEY_COLUMN && !info->aOrderBy[0].desc;
 	return SQLITE_OK;
 }
 
@@ -377,6 +383,8 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 	sw_buf_fini(&c->high);
 	sw_buf_fini(&c->large);
 	sw_buf_fini(&c->text);
+	sw_buf_fini(&c->last);
+	sw_buf_fini(&c->changed_bytes);
 	free(c);
 	return SQLITE_OK;
 }
@@ -386,20 +394,80 @@ static struct sw_sql_table *table_of(struct cursor *c)
 	return ((struct vtab *)c->base.pVtab)->t;
 }
 
+/* The next row of the snapshot that was not taken yet: 1, or 0 at the end. */
+static int look_below(struct cursor *c)
+{
+	int rc = 1;
+
+	while (rc > 0 && (!c->below || sw_view_eq(c->below->key, sw_view_str(SW_SCHEMA_NAME))))
+		rc = sw_scan_next(c->scan, &c->below);
+	if (rc <= 0)
+		c->below = NULL;
+	return rc;
+}
+
+static int note_last(struct cursor *c, struct sw_view key)
+{
+	sw_buf_reset(&c->last);
+	sw_buf_put_view(&c->last, key);
+	c->has_last = true;
+	return c->last.rc;
+}
+
+static int show_changed(struct cursor *c, const struct sw_sql_change *change)
+{
+	sw_buf_reset(&c->changed_bytes);
+	sw_buf_put_view(&c->changed_bytes, change->bytes);
+	c->changed = (struct sw_scan_row){.key = sw_buf_view(&c->last),
+					  .row = {.mode = change->mode,
+						  .mtime_ns = change->mtime_ns,
+						  .size = change->bytes.n,
+						  .bytes = sw_buf_view(&c->changed_bytes)}};
+	c->row = &c->changed;
+	return c->changed_bytes.rc;
+}
+
+/* Take the first of the snapshot's row and the changed one, which stands for the other if they have one key: 1, or 0 at the end. */
+static int take(struct cursor *c)
+{
+	const struct sw_sql_change *change = NULL;
+	struct sw_sql_table *t = table_of(c);
+	int rc = look_below(c), order;
+
+	if (rc >= 0 && t->changes.n > 0)
+		change = sw_sql_changes_seek(&t->changes, sw_buf_view(&c->last), c->has_last);
+	if (rc < 0 || (rc == 0 && !change))
+		return rc;
+	order = !change ? -1 : rc == 0 ? 1 : sw_view_cmp(c->below->key, change->key);
+	if (order < 0)
+		c->row = c->below;
+	if (t->sql->can_write)
+		rc = note_last(c, order < 0 ? c->row->key : change->key);
+	if (rc >= 0 && order >= 0 && !change->is_gone)
+		rc = show_changed(c, change);
+	if (order <= 0)
+		c->below = NULL;
+	return rc < 0 ? rc : 1;
+}
+
+static bool is_past(const struct cursor *c, struct sw_view key)
+{
+	return c->has_high && sw_view_cmp(key, sw_buf_view(&c->high)) > 0;
+}
+
 static int next(sqlite3_vtab_cursor *base)
 {
 	struct cursor *c = (struct cursor *)base;
-	const struct sw_scan_row *row;
 	int rc;
 
 	forget_row(c);
 	do
-		rc = sw_scan_next(c->scan, &row);
-	while (rc > 0 && sw_view_eq(row->key, sw_view_str(SW_SCHEMA_NAME)));
+		rc = take(c);
+	while (rc > 0 && !c->row && !is_past(c, sw_buf_view(&c->last)));
 	if (rc < 0)
 		return fault(table_of(c), &c->base.pVtab->zErrMsg, rc);
-	if (rc > 0 && (!c->has_high || sw_view_cmp(row->key, sw_buf_view(&c->high)) <= 0))
-		c->row = row;
+	if (c->row && is_past(c, c->row->key))
+		c->row = NULL;
 	return SQLITE_OK;
 }
 
@@ -437,8 +505,12 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *name, int arg
 		c->has_high = key_of(argv[i], &high);
 	sw_buf_reset(&c->high);
 	sw_buf_put_view(&c->high, high);
+	c->below = NULL;
+	c->has_last = false;
+	sw_buf_reset(&c->last);
+	sw_buf_put_view(&c->last, low);
 	rc = sw_scan_seek(c->scan, low);
-	if (rc < 0 || c->high.rc < 0)
+	if (rc < 0 || c->high.rc < 0 || c->last.rc < 0)
 		return SQLITE_NOMEM;
 	return next(base);
 }
@@ -446,12 +518,6 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *name, int arg
 static int is_at_end(sqlite3_vtab_cursor *base)
 {
 	return ((struct cursor *)base)->row == NULL;
-}
-
-static int put_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
-{
-	*out = (sqlite3_int64)((struct cursor *)base)->row->rank;
-	return SQLITE_OK;
 }
 
 /* Values */
@@ -572,15 +638,15 @@ static int put_bytes(sqlite3_context *out, struct cursor *c)
 	return 0;
 }
 
-static int put_own(sqlite3_context *out, struct cursor *c, enum own i)
+static int put_own(sqlite3_context *out, struct cursor *c, enum sw_sql_own i)
 {
 	switch (i) {
-	case OWN_BYTES:
+	case SW_SQL_OWN_BYTES:
 		return put_bytes(out, c);
-	case OWN_SIZE:
+	case SW_SQL_OWN_SIZE:
 		sqlite3_result_int64(out, (sqlite3_int64)c->row->row.size);
 		return 0;
-	case OWN_MODE:
+	case SW_SQL_OWN_MODE:
 		sqlite3_result_int(out, c->row->row.mode);
 		return 0;
 	default:
@@ -595,17 +661,28 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *out, int i)
 	size_t n = table_of(c)->columns.n, at = (size_t)i;
 	int rc = 0;
 
-	if (at == KEY_COLUMN)
+	if (at == SW_SQL_KEY_COLUMN)
 		put_text(out, c->row->key);
-	else if (at < FIRST_COLUMN + n)
-		rc = put_column(out, c, at - FIRST_COLUMN);
+	else if (sqlite3_vtab_nochange(out))
+		return SQLITE_OK; /* an UPDATE leaves it as it is, and need not know it */
+	else if (at < SW_SQL_FIRST_COLUMN + n)
+		rc = put_column(out, c, at - SW_SQL_FIRST_COLUMN);
 	else
-		rc = put_own(out, c, (enum own)(at - FIRST_COLUMN - n));
+		rc = put_own(out, c, (enum sw_sql_own)(at - SW_SQL_FIRST_COLUMN - n));
 	if (rc < 0) {
 		table_of(c)->sql->rc = rc;
 		sqlite3_result_error(out, sw_fail_message(rc), -1);
 	}
 	return rc < 0 ? SQLITE_ERROR : SQLITE_OK;
+}
+
+static int update(sqlite3_vtab *base, int argc, sqlite3_value **argv, sqlite3_int64 *rowid)
+{
+	struct sw_sql_table *t = ((struct vtab *)base)->t;
+	int rc = sw_sql_write(t, argc, argv);
+
+	(void)rowid;
+	return rc < 0 ? fault(t, &base->zErrMsg, rc) : SQLITE_OK;
 }
 
 static const sqlite3_module module = {
@@ -618,7 +695,7 @@ static const sqlite3_module module = {
     .xNext = next,
     .xEof = is_at_end,
     .xColumn = column,
-    .xRowid = put_rowid,
+    .xUpdate = update,
 };
 
 int sw_sql_table_register(struct sw_sql_table *t)
@@ -635,4 +712,5 @@ void sw_sql_table_fini(struct sw_sql_table *t)
 {
 	sw_column_names_fini(&t->columns);
 	sw_buf_fini(&t->statement);
+	sw_sql_changes_fini(&t->changes);
 }

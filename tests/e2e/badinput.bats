@@ -272,6 +272,12 @@ setup_good() {
 	done
 	for i in $(seq 10000); do echo "{\"id\":$i}"; done >"$DIR/rows.jsonl"
 	each_fails "[Nn]o space" "$DIR/small/s" import
+	run "$sf" sql "$DIR/small/s" --write "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 10000)
+		INSERT INTO rows(_key, _bytes) SELECT x, randomblob(500) FROM c"
+	echo "$output"
+	[ "$status" = 1 ]
+	is_sentence "$output"
+	[[ $output == *o\ space*"nothing was changed" ]]
 	"$sf" verify "$DIR/small/s"
 	rm "$DIR/small/filler"
 	"$sf" import "$DIR/small/s" "$DIR/rows.jsonl"

@@ -1,7 +1,7 @@
 /*
  * Rows of anybody, asked in SQL and exported. The input is a list of rows, and a statement. Every row comes back byte for byte, by a
- * scan and by its name; what is JSON output is JSON, whatever the rows are; the statement, whatever it is, ends and changes nothing; and
- * exports of every form go through.
+ * scan and by its name; what is JSON output is JSON, whatever the rows are; the statement, whatever it is, ends and changes nothing;
+ * exports of every form go through; and where the statement may write, what it sees afterwards is what the commit has.
  */
 #include "core/json.h"
 #include "fs/export.h"
@@ -177,11 +177,51 @@ static void ask(struct sw_snap *snap, struct rows *rows, struct sw_view text)
 	sw_sql_free(sql);
 }
 
+static void see(struct sw_sql *sql, struct sw_buf *out)
+{
+	must(run(sql, sw_view_str("SELECT _key, _bytes, _size, _mode FROM t"), SW_SQL_JSON, out) == 0);
+}
+
+static void check_committed(struct sw_db *db, const struct sw_hash *commit, struct sw_view seen)
+{
+	struct sw_snap *snap;
+	struct sw_sql *sql;
+	unsigned looks = 0;
+	SW_BUF now = {0};
+
+	must(sw_snap_open(db, commit, &snap) == 0);
+	must(sw_sql_new(snap, is_gone, &looks, &sql) == 0);
+	see(sql, &now);
+	must(sw_view_eq(sw_buf_view(&now), seen));
+	sw_sql_free(sql);
+	sw_snap_unref(snap);
+}
+
+static void change(struct sw_db *db, const struct sw_hash *commit, struct sw_snap *snap, struct sw_view text)
+{
+	struct sw_sql_written done;
+	struct sw_sql *sql;
+	unsigned looks = 0;
+	SW_BUF said = {0};
+	SW_BUF seen = {0};
+
+	must(sw_sql_new(snap, is_gone, &looks, &sql) == 0);
+	sw_sql_allow_writing(sql);
+	if (run(sql, text, SW_SQL_JSON, &said) == 0) {
+		looks = 0;
+		see(sql, &seen);
+		if (sw_sql_commit(sql, db, NULL, sw_view("", 0), &done) == 0)
+			check_committed(db, sw_hash_is_zero(&done.commit) ? commit : &done.commit, sw_buf_view(&seen));
+	}
+	sw_sql_free(sql);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sw_rd in = sw_rd(sw_view(data, size));
 	struct sw_head before, after;
 	struct sw_snap *snap;
+	struct sw_view text;
 	struct sw_hash id;
 	struct rows rows = {0};
 	struct test_db t;
@@ -195,12 +235,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		id = *sw_db_id(t.db);
 	sw_db_head(t.db, &before);
 	must(sw_snap_open(t.db, &id, &snap) == 0);
-	ask(snap, &rows, sw_rd_take(&in, sw_rd_left(&in)));
+	text = sw_rd_take(&in, sw_rd_left(&in));
+	ask(snap, &rows, text);
 	if (rows.n > 0)
 		check_export(snap);
-	sw_snap_unref(snap);
 	sw_db_head(t.db, &after);
 	must(sw_head_eq(&before, &after));
+	if (rows.n > 0)
+		change(t.db, &id, snap, text);
+	sw_snap_unref(snap);
 	test_db_close(&t);
 	return 0;
 }
