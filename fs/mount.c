@@ -723,6 +723,9 @@ static void *loop_main(void *arg)
 		fuse_loop_cfg_set_idle_threads(config, 10);
 		fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
 		m->loop_rc = fuse_session_loop_mt(m->se, config);
+		/* So a read fails that was taking a request when the mount ended; mostly ENODEV, which libfuse knows. */
+		if (m->loop_rc == -ECONNABORTED)
+			m->loop_rc = 0;
 		fuse_loop_cfg_destroy(config);
 	}
 	atomic_store(&m->loop_ended, true);

@@ -117,6 +117,16 @@ PY
 	"$sf" verify "$DIR/store-A"
 }
 
+@test "unmounted while the kernel hands over a request: an end like any other" {
+	require_fuse
+	env "${FAULTS[@]}" END_ABORTED=1 "$sf" mount -f "$A" --store "$DIR/store-A" 2>"$DIR/said" 3>&- &
+	local pid=$!
+	until_true 15 is_mounted "$A"
+	umount "$A" || fusermount3 -u "$A"
+	wait "$pid"
+	grep "connection abort" "$DIR/said" # or the test shows nothing
+}
+
 @test "the store is removed under the mount: it says so, is unmounted, and hurts nobody" {
 	require_fuse
 	mount_a
@@ -140,7 +150,11 @@ PY
 }
 
 # The kernel's number of the connection that a mount is.
-connection_of() { echo $(($(stat -c %d "$1") & 0xff)); }
+connection_of() {
+	local device
+	device=$(stat -c %d "$1")
+	echo $((device & 0xff | device >> 12 & 0xfff00))
+}
 
 @test "aborted through the kernel's control: the process ends, what was closed is there at the next mount" {
 	require_fuse

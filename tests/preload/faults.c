@@ -8,6 +8,7 @@
  * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there; not
  *                 those of up to 64 KiB, which look at what was just written
  * HOLD_MOUNT=F    it mounts only when the file F is gone
+ * END_ABORTED=1   once it is unmounted, the kernel tells it ECONNABORTED, as it does when it was about to hand it a request
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
 #include <errno.h>
@@ -143,6 +144,23 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	if (rc == 0 && id == CLOCK_REALTIME)
 		ts->tv_sec += number_in("CLOCK_AHEAD");
 	return rc;
+}
+
+static ssize_t end_of_mount(ssize_t rc)
+{
+	if (rc < 0 && errno == ENODEV && getenv("END_ABORTED"))
+		errno = ECONNABORTED;
+	return rc;
+}
+
+ssize_t read(int fd, void *buf, size_t n)
+{
+	return end_of_mount(syscall(SYS_read, fd, buf, n));
+}
+
+ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t n, unsigned flags)
+{
+	return end_of_mount(syscall(SYS_splice, in, in_offset, out, out_offset, n, flags));
 }
 
 int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
