@@ -21,6 +21,12 @@ bool sw_control_stop(struct sw_control *c, uint32_t timeout_ms);
 /* Connect to the owner of the store in dir. SW_ENOTFOUND: nobody serves it. pid may be NULL. */
 int sw_control_connect(const char *dir, int *fd, int *pid) SW_MUST_CHECK;
 
+/*
+ * Whether somebody serves the store in dir who answers within timeout_ms. The kernel still connects to a process that was
+ * killed and has not ended yet, but that one says nothing any more.
+ */
+bool sw_control_answers(const char *dir, int timeout_ms);
+
 /* A command to run over there. */
 struct sw_call {
 	int argc;

@@ -1,6 +1,8 @@
 /* The other end: send the command and its input, show what comes back. */
 #include "fs/control_internal.h"
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define ROWS_FRAME ((size_t)256 << 10)
@@ -129,6 +131,21 @@ int sw_control_call(int fd, const struct sw_call *call)
 		rc = receive_output(fd, call);
 	close(fd);
 	return rc;
+}
+
+bool sw_control_answers(const char *dir, int timeout_ms)
+{
+	struct pollfd answer = {.events = POLLIN};
+	bool is_there;
+	char byte;
+
+	if (sw_control_connect(dir, &answer.fd, NULL) < 0)
+		return false;
+	/* The owner answers also to who leaves without a command. */
+	is_there = shutdown(answer.fd, SHUT_WR) == 0 && poll(&answer, 1, timeout_ms) > 0 &&
+		   recv(answer.fd, &byte, 1, 0) == 1;
+	close(answer.fd);
+	return is_there;
 }
 
 int sw_control_quiet(const char *dir, int *out)

@@ -180,23 +180,15 @@ static int check_mode(const struct sw_live *live, const struct sw_db *db)
 		       live->store, mode);
 }
 
-static bool is_served(const char *store)
-{
-	int fd;
-
-	if (sw_control_connect(store, &fd, NULL) < 0)
-		return false;
-	close(fd);
-	return true;
-}
-
-/* A short command that has the store at this moment is no reason not to start. */
+/* No reason not to start is a short command that has the store at this moment, or a process that was killed and is not gone yet. */
 static int open_store(const char *store, struct sw_db **out)
 {
+	const uint64_t until_ms = sw_env_mono_ms(&sw_env_system) + SW_OWNER_BUSY_MS;
 	struct timespec step = {0, SW_OWNER_BUSY_STEP_MS * 1000000};
 	int rc = sw_db_open(store, &sw_env_system, out);
 
-	for (int ms = 0; rc == SW_EBUSY && ms < SW_OWNER_BUSY_MS && !is_served(store); ms += SW_OWNER_BUSY_STEP_MS) {
+	while (rc == SW_EBUSY && !sw_control_answers(store, SW_OWNER_BUSY_STEP_MS) &&
+	       sw_env_mono_ms(&sw_env_system) < until_ms) {
 		nanosleep(&step, NULL);
 		rc = sw_db_open(store, &sw_env_system, out);
 	}

@@ -14,6 +14,7 @@ dead_ticket() {
 not() { ! "$@"; }
 owner_of() { cat "$1/lock"; }
 has_three_commits() { [ "$(count_of "$DIR/s")" -ge 3 ]; }
+owns() { [ "$(owner_of "$2")" = "$1" ]; }
 has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 
 @test "a daemon keeps nothing open of whoever started it" {
@@ -90,6 +91,22 @@ has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
 	run "$sf" serve "$DIR/s"
 	[ "$status" = 1 ]
 	[[ $output == *"is in use by process $peer; stop it, or name its mount point instead" ]]
+	kill "$peer"
+	wait "$peer"
+}
+
+@test "a start waits for the end of a process that is being killed, which can still be connected to" {
+	"$sf" serve "$DIR/s"
+	local pid peer
+	pid=$(owner_of "$DIR/s")
+	# What does not answer is not known to serve, and the kernel connects to it.
+	kill -STOP "$pid"
+	"$sf" serve "$DIR/s" -f 2>"$DIR/err" 3>&- &
+	peer=$!
+	until_true 10 has_waited "$peer"
+	kill -9 "$pid"
+	until_true 10 owns "$peer" "$DIR/s"
+	until_true 10 test -S "$DIR/s/control"
 	kill "$peer"
 	wait "$peer"
 }
