@@ -518,7 +518,8 @@ static int is_here(void *arg, const struct sw_mount_entry *e)
 
 /*
  * What a crash left of an earlier mount answers ENOTCONN, but only to what the kernel has not cached: so it is asked
- * for the state of the file system. One that answers is in use.
+ * for the state of the file system. With a process that was killed and has not ended yet the kernel waits, and answers
+ * ECONNABORTED when it has. Whatever else is answered, if only that the store is not there any more, it is in use.
  */
 static int check_earlier_mount(const char *path)
 {
@@ -529,11 +530,9 @@ static int check_earlier_mount(const char *path)
 	free(copy);
 	if (rc <= 0)
 		return rc;
-	if (statvfs(path, &fs) == 0)
+	if (statvfs(path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
 		return sw_fail(SW_EBUSY, "a database is mounted on %s already; unmount it with 'swarmfs umount %s'",
 			       path, path);
-	if (errno != ENOTCONN)
-		return sw_fail_errno("%s", path);
 	rc = sw_unmount(path, true);
 	if (rc < 0)
 		return rc;

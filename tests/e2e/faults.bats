@@ -144,6 +144,10 @@ PY
 	run "$sf" status "$A"
 	[ "$status" = 1 ]
 	[[ $output == *"$DIR/store-A"* ]]
+	# It has no place to ask how full it is, but is a mount.
+	run "$sf" mount "$A" --store "$DIR/store-B"
+	[ "$status" = 1 ]
+	[[ $output == *"mounted on $A already; unmount it with 'swarmfs umount $A'" ]]
 	"$sf" umount "$A"
 	not_mounted "$A"
 	until_true 15 ends "$pid"
@@ -310,6 +314,27 @@ PY
 	"$sf" mount "$B" --store "$DIR/store-A"
 	mount_c() { "$sf" mount "$A" --store "$DIR/store-B"; }
 	mount_c
+	[ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
+}
+
+waits_for_an_answer() { grep -q request_wait_answer "/proc/$1/wchan"; }
+
+@test "mounted again before the process that was killed has ended: waits for that, and mounts" {
+	require_fuse
+	mount_a
+	mkdir "$A/t"
+	echo closed >"$A/t/r"
+	local pid again
+	pid=$(pid_of "$A")
+	# Stopped, it has not ended either, and can be looked at while the other asks.
+	kill -STOP "$pid"
+	"$sf" mount "$A" --store "$DIR/store-A" 2>"$DIR/said" 3>&- &
+	again=$!
+	until_true 10 waits_for_an_answer "$again"
+	kill -9 "$pid"
+	wait "$again"
+	grep "$A was a dead mount; unmounted it" "$DIR/said"
+	[ "$(cat "$A/t/r")" = closed ]
 	[ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
 }
 
