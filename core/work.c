@@ -23,7 +23,7 @@
 #define SETTLE_MAX_MS 2000
 #define LOST_NAMED    5	  /* rows, in a sentence about them */
 #define TAIL_KEPT_MIN 256 /* below, a record of the whole row is as well */
-#define RECORD_MAX    2	  /* names in a record */
+#define RECORD_FEW    4	  /* names, of most records */
 
 int64_t sw_work_now_ns(const struct sw_work *w)
 {
@@ -179,6 +179,22 @@ int sw_name_be_row(struct sw_work *w, struct sw_name *n)
 	return 0;
 }
 
+/* One less that is to be committed. */
+static void uncount_edit(struct sw_work *w)
+{
+	if (--w->n_edits == 0)
+		w->error[0] = '\0'; /* whatever failed was about rows that wait, and none does */
+}
+
+void sw_name_be_scratch(struct sw_work *w, struct sw_name *n)
+{
+	n->base = (struct sw_version){0};
+	n->has_base_text = false;
+	n->is_scratch = true;
+	w->n_scratch++;
+	uncount_edit(w);
+}
+
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 {
 	assert(n->has_edit);
@@ -193,8 +209,8 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 	sw_name_forget_good(n);
 	if (n->is_scratch)
 		w->n_scratch--;
-	else if (--w->n_edits == 0)
-		w->error[0] = '\0'; /* whatever failed was about rows that wait, and none does */
+	else
+		uncount_edit(w);
 }
 
 void sw_name_touch(struct sw_work *w, struct sw_name *n)
@@ -290,38 +306,87 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 	n->file->n_same = f->bytes.n;
 }
 
-/* One record. Scratch is not worth a journal. */
+/* What a record is made of. */
+struct record {
+	struct sw_journal_name few[RECORD_FEW], *list;
+	struct sw_name *of_few[RECORD_FEW], **of;
+	size_t n;
+};
+
+static int record_begin(struct record *r, size_t n)
+{
+	r->list = r->few;
+	r->of = r->of_few;
+	r->n = 0;
+	if (n <= RECORD_FEW)
+		return 0;
+	r->list = malloc(n * sizeof(*r->list));
+	r->of = malloc(n * sizeof(struct sw_name *));
+	return r->list && r->of ? 0 : SW_ENOMEM;
+}
+
+static void record_fini(struct record *r)
+{
+	if (r->list != r->few)
+		free(r->list);
+	if (r->of != r->of_few)
+		free(r->of);
+}
+
+static const struct sw_file *recorded_file(const struct sw_name *n, bool is_whole)
+{
+	return is_whole ? sw_file_whole(n->file) : n->file;
+}
+
+/* Scratch is not worth a journal, nor is what is new and not whole. */
+static int record_name(struct record *r, struct sw_name *n, bool is_whole)
+{
+	const struct sw_file *f = recorded_file(n, is_whole);
+	int rc;
+
+	if (n->is_scratch || (n->file && !f))
+		return 0;
+	rc = sw_name_describe(n, f, &r->list[r->n]);
+	if (f == n->file)
+		take_tail(n, &r->list[r->n]);
+	r->of[r->n++] = n;
+	return rc;
+}
+
+static bool is_removal(const struct record *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->list[i].exists)
+			return false;
+	return true;
+}
+
+static int append(struct sw_work *w, const struct record *r, uint64_t *seq)
+{
+	int rc = sw_journal_append(w->journal, r->list, r->n, seq);
+
+	/* What makes room comes first; content may not take what is left. */
+	if (rc == SW_ENOSPC && is_removal(r) && sw_work_forget_records(w))
+		rc = sw_journal_append(w->journal, r->list, r->n, seq);
+	return rc;
+}
+
+/* One record. */
 static int record(struct sw_work *w, struct sw_name *const *names, size_t n, bool is_whole)
 {
-	struct sw_journal_name list[RECORD_MAX];
-	struct sw_name *of[RECORD_MAX];
+	struct record r;
 	uint64_t seq;
-	size_t m = 0;
-	bool is_removal = true;
-	int rc = 0;
+	int rc = record_begin(&r, n);
 
-	assert(n <= RECORD_MAX);
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct sw_file *f = is_whole ? sw_file_whole(names[i]->file) : names[i]->file;
-
-		if (names[i]->is_scratch || (names[i]->file && !f))
-			continue;
-		rc = sw_name_describe(names[i], f, &list[m]);
-		if (f == names[i]->file)
-			take_tail(names[i], &list[m]);
-		is_removal = is_removal && !list[m].exists;
-		of[m++] = names[i];
-	}
-	if (rc == 0 && m > 0)
-		rc = sw_journal_append(w->journal, list, m, &seq);
-	/* What makes room comes first; content may not take what is left. */
-	if (rc == SW_ENOSPC && is_removal && sw_work_forget_records(w))
-		rc = sw_journal_append(w->journal, list, m, &seq);
-	for (size_t i = 0; rc == 0 && i < m; i++)
-		sw_name_recorded(w, of[i], is_whole ? sw_file_whole(of[i]->file) : of[i]->file, seq,
-				 &list[i]);
-	if (rc == 0 && m > 0)
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = record_name(&r, names[i], is_whole);
+	if (rc == 0 && r.n > 0)
+		rc = append(w, &r, &seq);
+	for (size_t i = 0; rc == 0 && i < r.n; i++)
+		sw_name_recorded(w, r.of[i], recorded_file(r.of[i], is_whole), seq, &r.list[i]);
+	if (rc == 0 && r.n > 0)
 		journal_is_dirty(w);
+	record_fini(&r);
 	return rc;
 }
 

@@ -13,9 +13,15 @@ void sw_name_forget_aside(struct sw_name *n)
 	n->aside = n->moved_from = NULL;
 }
 
+void sw_name_set_aside(struct sw_name *from, struct sw_name *n)
+{
+	from->aside = n;
+	n->moved_from = from;
+}
+
 static int adopt(struct sw_work *w, struct sw_name *n)
 {
-	struct sw_name *from = n->moved_from, *both[2] = {from, n};
+	struct sw_name *both[2] = {n->moved_from, n};
 	struct sw_file *f = n->file;
 	int rc;
 
@@ -24,9 +30,14 @@ static int adopt(struct sw_work *w, struct sw_name *n)
 	n->file = f;
 	if (rc < 0)
 		return rc;
+	rc = sw_name_journal_whole(w, both, 2);
+	if (rc < 0) {
+		sw_name_be_scratch(w, n);
+		return rc;
+	}
 	sw_name_forget_aside(n);
 	sw_name_join(w, both, 2);
-	return sw_name_journal_whole(w, both, 2);
+	return 0;
 }
 
 int sw_work_adopt(struct sw_work *w, bool all)
@@ -36,8 +47,11 @@ int sw_work_adopt(struct sw_work *w, bool all)
 
 	if (w->n_scratch == 0)
 		return 0;
-	for (struct sw_name *n = w->first_edit; rc == 0 && n; n = n->next_edit)
-		if (n->moved_from && sw_name_is_ready(w, n->moved_from, now, all))
-			rc = adopt(w, n);
+	for (struct sw_name *n = w->first_edit; n; n = n->next_edit)
+		if (n->moved_from && sw_name_is_ready(w, n->moved_from, now, all)) {
+			int one = adopt(w, n);
+
+			rc = rc < 0 ? rc : one;
+		}
 	return rc;
 }

@@ -130,7 +130,7 @@ static bool is_ready(struct sw_work *w, struct sw_name *n, uint64_t now, bool al
 	do {
 		other->mark = mark;
 		is_ready =
-		    is_ready && is_ready_alone(w, other, now, all) && !sw_name_needs_stage(other);
+		    is_ready && !other->aside && is_ready_alone(w, other, now, all) && !sw_name_needs_stage(other);
 	} while ((other = other->joined_next) != n);
 	do
 		for (const struct sw_name *row = is_removal(other) ? other->rows : NULL;
@@ -211,18 +211,42 @@ static int gather_edits(struct sw_work *w, bool all, bool removals, struct sw_wo
 	return rc;
 }
 
-int sw_work_gather(struct sw_work *w, bool all, struct sw_work_batch *b)
+static int make_room(const struct sw_work *w, struct sw_work_batch *b)
 {
-	int rc = sw_work_adopt(w, all);
-
-	if (rc < 0 || w->n_edits == 0)
-		return rc;
 	b->items = calloc(w->n_edits, sizeof(*b->items));
 	b->ops = calloc(w->n_edits, sizeof(*b->ops));
-	if (!b->items || !b->ops)
-		return SW_ENOMEM;
-	rc = gather_edits(w, all, false, b);
+	return b->items && b->ops ? 0 : SW_ENOMEM;
+}
+
+int sw_work_gather(struct sw_work *w, bool all, struct sw_work_batch *b)
+{
+	int rc;
+
+	if (sw_work_adopt(w, all) < 0) {
+		/* What was put aside stays so; the others need not wait. */
+	}
+	if (w->n_edits == 0)
+		return 0;
+	rc = make_room(w, b);
+	if (rc == 0)
+		rc = gather_edits(w, all, false, b);
 	return rc < 0 ? rc : gather_edits(w, all, true, b);
+}
+
+static int add_if_ready(struct sw_work *w, struct sw_work_batch *b, struct sw_name *n)
+{
+	if (n->in_commit || sw_work_batch_is_full(w, b) || !is_ready(w, n, sw_env_mono_ms(w->env), false))
+		return 0;
+	return add_joined(b, n);
+}
+
+int sw_work_gather_removal(struct sw_work *w, struct sw_name *n, struct sw_work_batch *b)
+{
+	int rc = make_room(w, b);
+
+	for (struct sw_name *row = n->rows; rc == 0 && row; row = row->next_sibling)
+		rc = add_if_ready(w, b, row);
+	return rc < 0 ? rc : add_if_ready(w, b, n);
 }
 
 /* Names of the same group belong together as before. Without memory for that each goes its own way.

@@ -134,13 +134,36 @@ static bool can_try_again(struct sw_work *w, const struct sw_work_batch *b, int 
 	return true;
 }
 
+/* What a batch is made of: all that is ready, or whole; or one removal. */
+struct pick {
+	bool all;
+	struct sw_view message;
+	bool is_removal; /* of the row, or of the table (key empty) */
+	struct sw_view table, key;
+};
+
+static int gather(struct sw_work *w, const struct pick *pick, struct sw_work_batch *b)
+{
+	struct sw_name *n;
+
+	if (!pick->is_removal)
+		return sw_work_gather(w, pick->all, b);
+	n = sw_name_find(w, pick->table, pick->key);
+	if (!n || !n->has_edit)
+		return 0;
+	n->want_sync = true;
+	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
+		row->want_sync = true;
+	return sw_work_gather_removal(w, n, b);
+}
+
 /* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that
  * was; 2: there is more to do. */
-static int commit_batch(struct sw_work *w, bool all, struct sw_view message, struct sw_hash *id)
+static int commit_batch(struct sw_work *w, const struct pick *pick, struct sw_hash *id)
 {
 	struct sw_work_batch b = {0};
 	struct sw_write write = {.mode = sw_work_is_strict(w) ? SW_MODE_STRICT : SW_MODE_MERGE,
-				 .message = message,
+				 .message = pick->message,
 				 .from_work = true,
 				 .may_drop = true};
 	bool more;
@@ -148,7 +171,7 @@ static int commit_batch(struct sw_work *w, bool all, struct sw_view message, str
 
 	while (w->committing)
 		pthread_cond_wait(&w->committed, &w->lock);
-	rc = sw_work_gather(w, all, &b);
+	rc = gather(w, pick, &b);
 	if (rc < 0 || b.n == 0) {
 		unfinish(w, &b, rc);
 		sw_work_batch_fini(w, &b);
@@ -231,6 +254,14 @@ int sw_work_sync(struct sw_work *w)
 	return rc;
 }
 
+/* What has to be done before rows can be committed. One that it fails for holds up no other; the first failure is returned. */
+static int prepare(struct sw_work *w, bool all)
+{
+	int adopted = sw_work_adopt(w, all), staged = sw_work_stage(w, all);
+
+	return adopted < 0 ? adopted : staged;
+}
+
 /* A row that could not be staged has kept no other from its commit; it is tried again later, as
  * with any commit. */
 static int staging_done(struct sw_work *w, int staged, int rc)
@@ -244,10 +275,11 @@ static int staging_done(struct sw_work *w, int staged, int rc)
 /* The lock is held, and given up meanwhile. */
 static int commit_ready(struct sw_work *w)
 {
+	const struct pick pick = {0};
 	struct sw_hash id;
 	int rc;
 
-	while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
+	while ((rc = commit_batch(w, &pick, &id)) > 1)
 		;
 	return rc;
 }
@@ -270,10 +302,8 @@ int sw_work_run(struct sw_work *w)
 	/* What becomes ready meanwhile waits for the next time: that makes fewer, larger commits.
 	 */
 	if (!w->is_copy && sw_env_mono_ms(w->env) >= w->retry_ms) {
-		int staged = sw_work_adopt(w, false);
+		int staged = prepare(w, false);
 
-		if (staged == 0)
-			staged = sw_work_stage(w, false);
 		rc = staging_done(w, staged, commit_ready(w));
 	}
 	flushed =
@@ -291,15 +321,14 @@ int sw_work_run(struct sw_work *w)
 
 int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id)
 {
+	const struct pick pick = {.all = true, .message = message};
 	struct sw_hash one = sw_hash_zero;
 	int staged, rc;
 
 	*id = sw_hash_zero;
 	pthread_mutex_lock(&w->lock);
-	staged = sw_work_adopt(w, true);
-	if (staged == 0)
-		staged = sw_work_stage(w, true);
-	while ((rc = commit_batch(w, true, message, &one)) > 0)
+	staged = prepare(w, true);
+	while ((rc = commit_batch(w, &pick, &one)) > 0)
 		if (!sw_hash_is_zero(&one))
 			*id = one;
 	rc = staging_done(w, staged, rc);
@@ -311,6 +340,8 @@ int sw_work_commit(struct sw_work *w, struct sw_view message, struct sw_hash *id
 /* Wait until the name's present version is committed; whoever comes first commits for all. */
 static int sync_name(struct sw_work *w, const struct sw_file *f, uint64_t version)
 {
+	const struct pick pick = {0};
+
 	for (;;) {
 		const struct sw_name *n = f->name;
 		struct sw_hash id;
@@ -318,7 +349,7 @@ static int sync_name(struct sw_work *w, const struct sw_file *f, uint64_t versio
 
 		if (!n || !n->has_edit || n->synced >= version)
 			return 0;
-		rc = commit_batch(w, false, sw_view(NULL, 0), &id);
+		rc = commit_batch(w, &pick, &id);
 		n = f->name;
 		if (rc < 0 || (rc == 0 && n && n->has_edit && n->synced < version))
 			return rc < 0 ? rc : SW_EAGAIN;
@@ -334,17 +365,16 @@ static int sync_committed(struct sw_work *w, struct sw_file *f, uint64_t version
 
 int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_view key)
 {
-	struct sw_name *n = sw_name_find(w, table, key);
+	const struct pick pick = {.is_removal = true, .table = table, .key = key};
+	const struct sw_name *n = sw_name_find(w, table, key);
 	uint64_t version = n->version;
 	struct sw_hash id;
 	int rc;
 
 	if (w->is_copy)
 		return SW_ENOSPC;
-	n->want_sync = true;
-	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
-		row->want_sync = true; /* what was removed from a table goes before it */
-	while ((rc = commit_batch(w, false, sw_view(NULL, 0), &id)) > 1)
+	/* Alone: what waits before it may be what the disk has no room for. */
+	while ((rc = commit_batch(w, &pick, &id)) > 0)
 		;
 	n = sw_name_find(w, table, key); /* the lock was given up */
 	if (!n || !n->has_edit || n->synced >= version)

@@ -191,11 +191,17 @@ void sw_name_join(struct sw_work *w, struct sw_name *const *names, size_t n);
 void sw_name_part(struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
-/* The edit of an editor's name is one of a row from now on; its base is what the newest state has there. */
+/* The edit of an editor's name is one of a row from now on; its base is what the newest state has there. And back. */
 int sw_name_be_row(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
+void sw_name_be_scratch(struct sw_work *w, struct sw_name *n);
+/* Of one that nothing stands at, as before and as in history: the edit is none, and the name may be gone. */
+void sw_name_drop_nothing(struct sw_work *w, struct sw_name *n);
+/* What stood at `from` was put aside at n, an editor's name, and nothing stands there since (core/work_aside.c). */
+void sw_name_set_aside(struct sw_name *from, struct sw_name *n);
 /* Neither was anything put aside from that name, nor is what stands there. */
 void sw_name_forget_aside(struct sw_name *n);
-/* Rows that were renamed to an editor's name, and are missed, are rows there. all: whether their time has come or not. */
+/* Rows that were renamed to an editor's name, and are missed, are rows there. all: whether their time has come or not. Of one that the
+ * journal has no room for that is put off; the first failure is returned. */
 int sw_work_adopt(struct sw_work *w, bool all) SW_MUST_CHECK;
 /* Whether the store's own key may not write. */
 bool sw_work_is_read_only(const struct sw_work *w);
@@ -204,7 +210,7 @@ void sw_name_touch(struct sw_work *w, struct sw_name *n);
 void sw_name_end_edit(struct sw_work *w, struct sw_name *n);
 /* What stands at the name. SW_ENOTFOUND. */
 int sw_name_load(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK; /* gives it a file */
-/* Record what stands at each of the names now, one or two, at once. */
+/* Record what stands at each of the names now, at once. */
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
 /* The same, but of a file that somebody is writing what it was before; of one that is new, nothing. */
 int sw_name_journal_whole(struct sw_work *w, struct sw_name *const *names, size_t n) SW_MUST_CHECK;
@@ -320,9 +326,9 @@ void sw_home_free(struct sw_home *home); /* NULL is fine */
 /* Tables; the lock is held */
 int sw_table_stat(struct sw_work *w, struct sw_view table, struct sw_attr *out) SW_MUST_CHECK;
 int sw_row_stat(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_attr *out) SW_MUST_CHECK;
-/* Beside enum sw_rename_flags: the row goes where its table goes, and no schema is asked. */
-#define SW_RENAME_WITH_TABLE 4u
-int sw_rename_locked(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_view new_table,
-		     struct sw_view new_key, unsigned flags) SW_MUST_CHECK;
+/* Rows of a table now; 0 if there is none of that name. */
+int sw_table_count(struct sw_work *w, struct sw_view table, uint64_t *out) SW_MUST_CHECK;
+/* Begin an edit of a table's own name; what stands there is its base: attr, or NULL if nothing does. SW_EROFS. */
+int sw_table_edit(struct sw_work *w, struct sw_view table, const struct sw_attr *attr, struct sw_name **out) SW_MUST_CHECK;
 
 #endif

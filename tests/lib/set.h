@@ -73,4 +73,16 @@ static inline size_t n_edits(struct set *s)
 	return status.n_edits;
 }
 
+/* The process dies, and another one opens the database. */
+static inline void crash(struct set *s)
+{
+	s->t.env.fail_rc = SW_EIO;
+	s->t.env.is_dead = true;
+	sw_work_close(s->w);
+	sw_db_close(s->t.db);
+	s->t.env.is_dead = false;
+	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
+	open_set(s);
+}
+
 #endif

@@ -438,22 +438,47 @@ static void a_removal_that_the_journal_has_no_room_for_is_committed(void **state
 /* The first try leaves out what changes nothing; the second has all again. */
 static void a_commit_that_is_tried_again_is_a_whole_one(void **state)
 {
+	struct sw_hash id;
 	struct set s;
 	char text[32];
 
 	(void)state;
 	begin(&s);
-	write_row(&s, "a", "a");
 	write_row(&s, "gone", "gone");
+	pass(&s, 50000);
+	write_row(&s, "a", "a");
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("gone")));
 	write_row(&s, "z", "z");
-	s.t.env.now_ms += 5000;
+	test_delete(&s.t, "t", "gone"); /* by others, who were faster */
 	s.t.env.env.fault = disk_is_full;
 	n_commits_fail = 1;
-	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("gone")));
+	TEST_OK(sw_work_commit(s.w, sw_view(NULL, 0), &id));
 	assert_int_equal(n_commits_fail, -1);
 	assert_int_equal(n_edits(&s), 0);
 	assert_true(test_get(&s.t, "t", "a", text, sizeof(text)));
 	assert_true(test_get(&s.t, "t", "z", text, sizeof(text)));
+	s.t.env.env.fault = test_env_fault;
+	end(&s);
+}
+
+/* What waits longer may be what there is no room for. */
+static void a_removal_on_a_full_disk_waits_for_no_row(void **state)
+{
+	struct set s;
+	char text[32];
+
+	(void)state;
+	begin(&s);
+	write_row(&s, "old", "old");
+	pass(&s, 50000);
+	write_row(&s, "a", "a");
+	write_row(&s, "z", "z");
+	s.t.env.now_ms += 50000;
+	s.t.env.env.fault = disk_is_full;
+	n_commits_fail = 1;
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("old")));
+	assert_false(test_get(&s.t, "t", "old", text, sizeof(text)));
+	assert_int_equal(n_edits(&s), 2);
 	s.t.env.env.fault = test_env_fault;
 	end(&s);
 }
@@ -582,17 +607,6 @@ static void an_edit_made_during_a_commit_follows_it_after_a_crash(void **state)
 	check_meanwhile(NULL, "first", "second");
 	check_meanwhile(NULL, "first", NULL);
 	check_meanwhile("there", NULL, "second");
-}
-
-static void crash(struct set *s)
-{
-	s->t.env.fail_rc = SW_EIO;
-	s->t.env.is_dead = true;
-	sw_work_close(s->w);
-	sw_db_close(s->t.db);
-	s->t.env.is_dead = false;
-	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
-	open_set(s);
 }
 
 static void note_flush(void *arg, const char *step)
@@ -1180,6 +1194,7 @@ int main(void)
 	    cmocka_unit_test(an_error_ends_with_the_rows_that_it_was_about),
 	    cmocka_unit_test(a_removal_that_the_journal_has_no_room_for_is_committed),
 	    cmocka_unit_test(a_commit_that_is_tried_again_is_a_whole_one),
+	    cmocka_unit_test(a_removal_on_a_full_disk_waits_for_no_row),
 	    cmocka_unit_test(numbers_of_a_lost_journal_are_not_given_again),
 	    cmocka_unit_test(what_came_after_a_new_journal_stays_spent),
 	    cmocka_unit_test(a_flush_of_the_directory_makes_a_rename_durable),

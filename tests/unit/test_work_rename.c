@@ -1,0 +1,281 @@
+/* A change of several names happens whole, or not at all: whoever is told that it failed finds all as it was, now and later. */
+#include "tests/lib/read.h"
+#include "tests/lib/set.h"
+
+#define LARGE   ((size_t)3 << 20)
+#define N_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+static const char *const tables[] = {"t", "u", "v"};
+static const char *const keys[] = {"committed", "changed", "new", "large", "moved~", "other~", "to", "set", "set~"};
+
+/* All that programs see: a digest of what stands at each of the names. */
+static void look(struct sw_work *w, struct sw_buf *out)
+{
+	static uint8_t bytes[LARGE + 100];
+
+	sw_buf_reset(out);
+	for (size_t i = 0; i < N_OF(tables); i++) {
+		struct sw_view table = sw_view_str(tables[i]);
+		struct sw_attr attr;
+
+		if (sw_work_stat_table(w, table, &attr) < 0)
+			continue;
+		sw_buf_printf(out, "%s %o\n", tables[i], attr.mode);
+		for (size_t k = 0; k < N_OF(keys); k++) {
+			struct sw_handle h;
+			size_t n;
+
+			if (sw_work_open_row(w, table, sw_view_str(keys[k]), 0, 0, &h) < 0)
+				continue;
+			n = test_read(w, &h, 0, bytes, sizeof(bytes));
+			sw_handle_release(w, &h);
+			sw_buf_printf(out, "%s/%s %zu %.8s\n", tables[i], keys[k], n, (const char *)bytes);
+		}
+	}
+	sw_buf_put_u8(out, 0);
+	assert_int_equal(out->rc, 0);
+}
+
+static int put(struct set *s, const char *table, const char *key, const char *text, size_t n)
+{
+	static char bytes[LARGE];
+	struct sw_handle h;
+	int rc = sw_work_open_row(s->w, sw_view_str(table), sw_view_str(key), SW_OPEN_CREATE | SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0644, &h);
+
+	if (rc < 0)
+		return rc;
+	memset(bytes, text[0], n);
+	memcpy(bytes, text, strlen(text));
+	rc = sw_handle_write(s->w, &h, 0, false, sw_view(bytes, n));
+	if (rc == 0)
+		rc = sw_handle_flush(s->w, &h);
+	sw_handle_release(s->w, &h);
+	return rc;
+}
+
+static int move(struct set *s, const char *from, const char *to, unsigned flags)
+{
+	return sw_work_rename(s->w, sw_view_str("t"), sw_view_str(from), sw_view_str("t"), sw_view_str(to), flags);
+}
+
+static int rename_committed(struct set *s) { return move(s, "committed", "to", 0); }
+static int rename_changed(struct set *s) { return move(s, "changed", "to", 0); }
+static int rename_new(struct set *s) { return move(s, "new", "to", 0); }
+static int rename_large(struct set *s) { return move(s, "large", "to", 0); }
+static int rename_over(struct set *s) { return move(s, "new", "committed", 0); }
+static int rename_over_large(struct set *s) { return move(s, "changed", "large", 0); }
+static int exchange_rows(struct set *s) { return move(s, "new", "large", SW_RENAME_EXCHANGE); }
+static int rename_backup(struct set *s) { return move(s, "set~", "to", 0); }
+static int restore_backup(struct set *s) { return move(s, "set~", "set", 0); }
+static int remove_backup(struct set *s) { return sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("set~")); }
+static int take_place(struct set *s) { return move(s, "new", "set", 0); }
+static int rename_table(struct set *s) { return sw_work_rename_table(s->w, sw_view_str("t"), sw_view_str("v")); }
+static int rename_over_table(struct set *s) { return sw_work_rename_table(s->w, sw_view_str("t"), sw_view_str("u")); }
+static int exchange_tables(struct set *s) { return sw_work_exchange_tables(s->w, sw_view_str("t"), sw_view_str("u")); }
+static int make_table(struct set *s) { return sw_work_mkdir(s->w, sw_view_str("v"), 0700); }
+static int remove_table(struct set *s) { return sw_work_rmdir(s->w, sw_view_str("u")); }
+
+static int change_table(struct set *s)
+{
+	const uint16_t mode = 0711;
+
+	return sw_work_set_table(s->w, sw_view_str("t"), &mode, NULL);
+}
+
+static int (*const changes[])(struct set *s) = {
+    rename_committed, rename_changed, rename_new,   rename_large,      rename_over,	rename_over_large,
+    exchange_rows,    rename_backup,  restore_backup, remove_backup, rename_table, rename_over_table, exchange_tables,
+    make_table,	      remove_table,   change_table,
+};
+
+/* Rows and tables in all that they can be; one has been put aside, perhaps, and nothing is in its place. */
+static void prepare(struct set *s, bool has_backup, bool has_new_tables)
+{
+	const uint16_t mode = 0701;
+
+	begin(s);
+	TEST_OK(put(s, "t", "committed", "one", 9));
+	TEST_OK(put(s, "t", "changed", "two", 9));
+	TEST_OK(put(s, "t", "set", "three", 9));
+	if (!has_new_tables)
+		TEST_OK(sw_work_mkdir(s->w, sw_view_str("u"), 0750));
+	pass(s, 50000);
+	assert_int_equal(n_edits(s), 0);
+	if (has_new_tables) {
+		TEST_OK(sw_work_mkdir(s->w, sw_view_str("u"), 0750));
+		TEST_OK(sw_work_set_table(s->w, sw_view_str("t"), &mode, NULL));
+	}
+	TEST_OK(put(s, "t", "changed", "four", 9));
+	TEST_OK(put(s, "t", "new", "five", 9));
+	TEST_OK(put(s, "t", "large", "six", LARGE));
+	if (has_backup)
+		TEST_OK(move(s, "set", "set~", 0));
+}
+
+static int no_room(void *arg, const char *step)
+{
+	(void)arg;
+	(void)step;
+	return SW_ENOSPC;
+}
+
+static int no_luck(void *arg, const char *step)
+{
+	(void)arg;
+	(void)step;
+	return SW_EIO;
+}
+
+/* The large row goes on where it was: no record may claim a part of it for another name. */
+static void go_on(struct set *s)
+{
+	struct sw_handle h;
+
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str("large"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s->w, &h, 0, true, sw_view_str("more")));
+	TEST_OK(sw_handle_flush(s->w, &h));
+	sw_handle_release(s->w, &h);
+}
+
+static void check_failed(int (*change)(struct set *s), bool is_full, bool has_new_tables, bool crashes)
+{
+	SW_BUF before = {0};
+	SW_BUF after = {0};
+	struct set s;
+	size_t n;
+
+	prepare(&s, true, has_new_tables);
+	look(s.w, &before);
+	n = n_edits(&s);
+	s.t.env.env.fault = is_full ? no_room : no_luck;
+	assert_int_equal(change(&s), is_full ? SW_ENOSPC : SW_EIO);
+	s.t.env.env.fault = test_env_fault;
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	assert_int_equal(n_edits(&s), n);
+	go_on(&s);
+	/* Nothing is in the place of what was put aside: either it is a row at its new name soon, or the journal knows nothing of it. */
+	if (crashes)
+		TEST_OK(move(&s, "set~", "set", 0));
+	else
+		pass(&s, 50000);
+	look(s.w, &before);
+	crash(&s);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	pass(&s, 50000);
+	assert_int_equal(n_edits(&s), 0);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	end(&s);
+}
+
+static void what_failed_has_not_happened(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 8; how++) {
+		for (size_t i = 0; i < N_OF(changes); i++)
+			check_failed(changes[i], how & 1, how & 2, how & 4);
+		check_failed(take_place, how & 1, how & 2, how & 4);
+	}
+}
+
+static void count_record(void *arg, const char *step)
+{
+	*(int *)arg += strcmp(step, "journal.append") == 0;
+}
+
+static void check_done(int (*change)(struct set *s), bool has_new_tables)
+{
+	SW_BUF before = {0};
+	SW_BUF after = {0};
+	int n_records = 0;
+	struct set s;
+
+	prepare(&s, change == rename_backup || change == restore_backup || change == remove_backup, has_new_tables);
+	s.t.env.on_step = count_record;
+	s.t.env.on_step_arg = &n_records;
+	TEST_OK(change(&s));
+	assert_int_equal(n_records, 1);
+	s.t.env.on_step = NULL;
+	look(s.w, &before);
+	crash(&s);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	pass(&s, 50000);
+	assert_int_equal(n_edits(&s), 0);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	end(&s);
+}
+
+/* A crash leaves it done or not done, of a whole table, too. */
+static void what_was_done_is_one_record(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_OF(changes); i++)
+		for (int how = 0; how < 2; how++)
+			check_done(changes[i], how);
+}
+
+/* A row may be called what editors call their own. */
+static void a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name(void **state)
+{
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "moved~", "one", 3));
+	test_put(&s.t, "t", "other~", "two");
+	pass(&s, 50000);
+	TEST_OK(move(&s, "other~", "moved~", 0));
+	pass(&s, 50000);
+	assert_int_equal(n_edits(&s), 0);
+	assert_true(test_get(&s.t, "t", "moved~", text, sizeof(text)));
+	assert_string_equal(text, "two");
+	assert_false(test_get(&s.t, "t", "other~", text, sizeof(text)));
+	end(&s);
+}
+
+static int journal_is_full(void *arg, const char *step)
+{
+	(void)arg;
+	return strcmp(step, "journal.append") == 0 ? SW_ENOSPC : 0;
+}
+
+/* Its time has come, but nothing can say so: it stays where it was, in history, and others do not wait for it. */
+static void what_was_put_aside_waits_for_room(void **state)
+{
+	char text[16];
+	struct set s;
+
+	(void)state;
+	prepare(&s, true, false);
+	s.t.env.env.fault = journal_is_full;
+	s.t.env.now_ms += 50000;
+	assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+	assert_true(test_get(&s.t, "t", "set", text, sizeof(text)));
+	assert_false(test_get(&s.t, "t", "set~", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "changed", text, sizeof(text)));
+	assert_memory_equal(text, "four", 4);
+	assert_int_equal(n_edits(&s), 1);
+	s.t.env.env.fault = test_env_fault;
+	pass(&s, 50000);
+	assert_false(test_get(&s.t, "t", "set", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "set~", text, sizeof(text)));
+	assert_int_equal(n_edits(&s), 0);
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_failed_has_not_happened),
+	    cmocka_unit_test(what_was_done_is_one_record),
+	    cmocka_unit_test(what_was_put_aside_waits_for_room),
+	    cmocka_unit_test(a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
