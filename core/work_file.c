@@ -501,6 +501,53 @@ int sw_handle_read(struct sw_work *w, const struct sw_handle *h, uint64_t offset
 	return sw_pieces_add_row(out, &row, offset, n);
 }
 
+/* What a file was before a change that may fail, but for its bytes, of which there may be more then, but no others. */
+struct before {
+	bool had_edit;
+	uint64_t size;
+	uint16_t mode;
+	int64_t mtime_ns, ctime_ns;
+};
+
+static struct before before(const struct sw_file *f)
+{
+	return (struct before){.had_edit = f->name && f->name->has_edit,
+			       .size = sw_file_size(f),
+			       .mode = f->mode,
+			       .mtime_ns = f->mtime_ns,
+			       .ctime_ns = f->ctime_ns};
+}
+
+static void cut(struct sw_work *w, struct sw_file *f, uint64_t size)
+{
+	int rc = 0;
+
+	changes_from(f, size);
+	if (f->spill)
+		rc = truncate_spill(w, f, size);
+	else if (f->in_memory)
+		rc = resize(f, (size_t)size);
+	if (rc < 0) {
+		/* It stays as long as it is, and whoever asked was told of a failure anyway. */
+	}
+}
+
+/* Nothing is left of the change: neither what it did, nor an edit that began with it. */
+static void take_back(struct sw_work *w, struct sw_file *f, const struct before *was)
+{
+	struct sw_name *n = f->name;
+
+	if (!was->had_edit && n->has_edit && sw_file_load(w, f, n->table, n->key) == 0) {
+		sw_name_end_edit(w, n);
+	} else {
+		if (sw_file_size(f) != was->size)
+			cut(w, f, was->size);
+		f->mode = was->mode;
+		f->mtime_ns = was->mtime_ns;
+	}
+	f->ctime_ns = was->ctime_ns;
+}
+
 /* Nobody is staging it. */
 static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, bool append, struct sw_view bytes)
 {
@@ -546,25 +593,40 @@ static int write_file(struct sw_work *w, struct sw_file *f, uint64_t offset, boo
 	return 0;
 }
 
+/*
+ * Whole by itself: it may be committed while the handle stays open. Whoever is told that it failed tries again, and must not find it
+ * there twice.
+ */
+static int append_whole(struct sw_work *w, struct sw_file *f, struct sw_view bytes)
+{
+	struct before was = before(f);
+	int rc = write_file(w, f, was.size, true, bytes);
+
+	if (rc == 0)
+		rc = sw_name_journal(w, &f->name, 1);
+	if (rc < 0)
+		take_back(w, f, &was);
+	return rc;
+}
+
 int sw_handle_write(struct sw_work *w, struct sw_handle *h, uint64_t offset, bool append,
 		    struct sw_view bytes)
 {
+	bool is_whole;
 	int rc = 0;
 
 	pthread_mutex_lock(&w->lock);
 	if (bytes.n > 0)
 		sw_file_wait(w, h->file); /* before its end is looked at: others may wait as well */
-	if (bytes.n > 0)
+	is_whole = append && h->file->name && !sw_name_has_schema(w, h->file->name);
+	if (bytes.n > 0 && is_whole) {
+		rc = append_whole(w, h->file, bytes);
+		if (rc == 0 && h->is_truncated && !h->is_dirty)
+			clear_dirty(h); /* it had been made, or emptied, for this */
+	} else if (bytes.n > 0) {
 		rc = write_file(w, h->file, append ? sw_file_size(h->file) : offset, append, bytes);
-	if (rc == 0 && bytes.n > 0) {
-		if (append && h->file->name && !sw_name_has_schema(w, h->file->name)) {
-			/* Whole by itself: it may be committed while the handle stays open. */
-			rc = sw_name_journal(w, &h->file->name, 1);
-			if (rc == 0 && h->is_truncated && !h->is_dirty)
-				clear_dirty(h); /* it had been made, or emptied, for this */
-		} else if (!append || h->file->name || h->file->home) {
+		if (rc == 0 && (!append || h->file->name || h->file->home))
 			set_dirty(h, &h->is_dirty);
-		}
 	}
 	pthread_mutex_unlock(&w->lock);
 	return rc;
@@ -636,6 +698,7 @@ uint64_t sw_handle_generation(const struct sw_handle *h)
 
 static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns)
 {
+	struct before was = before(f);
 	struct sw_name *n = f->name;
 	int rc = begin_change(w, f);
 
@@ -649,7 +712,10 @@ static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, 
 	if (!n)
 		return 0;
 	changed(w, f);
-	return f->n_dirty == 0 ? sw_name_journal(w, &n, 1) : 0;
+	rc = f->n_dirty == 0 ? sw_name_journal(w, &n, 1) : 0;
+	if (rc < 0)
+		take_back(w, f, &was);
+	return rc;
 }
 
 int sw_handle_set(struct sw_work *w, struct sw_handle *h, const uint16_t *mode, const int64_t *mtime_ns)

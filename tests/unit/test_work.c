@@ -906,7 +906,7 @@ static bool check_failed_trim(int fail_in, bool is_committed)
 	assert_true(!is_over || journal_bytes(&s) < 200000);
 	if (is_committed)
 		pass(&s, 5000);
-	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 1500, 500)));
+	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 1000, 1000)));
 	TEST_OK(sw_handle_write(s.w, &log, 0, true, sw_view((uint8_t *)text + 2000, 1000)));
 	s.t.env.is_dead = true;
 	sw_handle_release(s.w, &log);

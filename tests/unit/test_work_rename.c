@@ -11,7 +11,7 @@ static const char *const keys[] = {"committed", "changed", "new", "large", "move
 /* All that programs see: a digest of what stands at each of the names. */
 static void look(struct sw_work *w, struct sw_buf *out)
 {
-	static uint8_t bytes[LARGE + 100];
+	static uint8_t bytes[2 * LARGE];
 
 	sw_buf_reset(out);
 	for (size_t i = 0; i < N_OF(tables); i++) {
@@ -28,8 +28,11 @@ static void look(struct sw_work *w, struct sw_buf *out)
 			if (sw_work_open_row(w, table, sw_view_str(keys[k]), 0, 0, &h) < 0)
 				continue;
 			n = test_read(w, &h, 0, bytes, sizeof(bytes));
+			sw_handle_stat(w, &h, &attr);
 			sw_handle_release(w, &h);
-			sw_buf_printf(out, "%s/%s %zu %.8s\n", tables[i], keys[k], n, (const char *)bytes);
+			assert_int_equal(attr.size, n);
+			sw_buf_printf(out, "%s/%s %o %lld %zu %.8s\n", tables[i], keys[k], attr.mode, (long long)attr.mtime_ns, n,
+				      (const char *)bytes);
 		}
 	}
 	sw_buf_put_u8(out, 0);
@@ -82,10 +85,39 @@ static int change_table(struct set *s)
 	return sw_work_set_table(s->w, sw_view_str("t"), &mode, NULL);
 }
 
+static int append_to(struct set *s, const char *key, size_t n)
+{
+	static const char more[LARGE] = "more";
+	struct sw_handle h;
+	int rc;
+
+	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str(key), SW_OPEN_WRITE, 0, &h));
+	rc = sw_handle_write(s->w, &h, 0, true, sw_view(more, n));
+	sw_handle_release(s->w, &h);
+	return rc;
+}
+
+static int append_to_committed(struct set *s) { return append_to(s, "committed", 4); }
+static int append_to_changed(struct set *s) { return append_to(s, "changed", 4); }
+static int append_to_large(struct set *s) { return append_to(s, "large", 4); }
+static int append_much(struct set *s) { return append_to(s, "committed", LARGE / 2); }
+static int append_much_to_new(struct set *s) { return append_to(s, "new", LARGE / 2); }
+
+static int change_mode(struct set *s, const char *key)
+{
+	const uint16_t mode = 0600;
+
+	return sw_work_set(s->w, sw_view_str("t"), sw_view_str(key), &mode, NULL, NULL);
+}
+
+static int change_committed(struct set *s) { return change_mode(s, "committed"); }
+static int change_large(struct set *s) { return change_mode(s, "large"); }
+
 static int (*const changes[])(struct set *s) = {
     rename_committed, rename_changed, rename_new,   rename_large,      rename_over,	rename_over_large,
     exchange_rows,    rename_backup,  restore_backup, remove_backup, rename_table, rename_over_table, exchange_tables,
-    make_table,	      remove_table,   change_table,
+    make_table,	      remove_table,   change_table, append_to_committed, append_to_changed, append_to_large, append_much,
+    append_much_to_new, change_committed, change_large,
 };
 
 /* Rows and tables in all that they can be; one has been put aside, perhaps, and nothing is in its place. */
