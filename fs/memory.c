@@ -25,14 +25,23 @@ uint64_t sw_memory_resident(void)
 	return kib << 10;
 }
 
+/* What is resident and not in use: what malloc() keeps, and little else. What was given back is not resident, so it is not in it. */
+static size_t kept(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	size_t used = info.uordblks + info.hblkhd, resident = sw_memory_resident();
+
+	return resident > used ? resident - used : 0;
+}
+
 void sw_memory_tidy(struct sw_memory *m)
 {
-	size_t is_free = mallinfo2().fordblks;
+	size_t now = kept();
 
-	if (is_free < m->given_back)
-		m->given_back = is_free;
-	if (is_free < m->given_back + MUCH)
+	if (now < m->kept)
+		m->kept = now;
+	if (now < m->kept + MUCH)
 		return;
 	malloc_trim(0);
-	m->given_back = is_free;
+	m->kept = kept();
 }

@@ -17,7 +17,7 @@ uint64_t sw_memory_resident(void);
 
 /* What sw_memory_tidy() remembers: begins as {0}. */
 struct sw_memory {
-	size_t given_back; /* free bytes that were given back, as far as they were not used again */
+	size_t kept; /* free bytes that were resident all the same when last looked: pieces between what is in use */
 };
 
 /* Give back to the kernel what was freed, if that has become much since the last time. Now and
