@@ -290,7 +290,7 @@ void sw_ll_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 		rc = sw_handle_write(sw_node_work(m, o->inode), &o->handle, (uint64_t)offset, fi->flags & O_APPEND,
 				     sw_view(bytes, size));
 	else if (o->inode->type == SW_NODE_COPY_FILE)
-		rc = sw_copy_file_write(o, sw_view(bytes, size));
+		rc = sw_copy_file_write(m, o, sw_view(bytes, size));
 	else
 		rc = sw_control_write(m, o, sw_view(bytes, size));
 	if (rc == 0 && o->inode->type == SW_NODE_ROW && (fi->flags & O_APPEND))
@@ -762,12 +762,12 @@ static int fill_first(struct fill *f, const struct sw_open *o, uint64_t *offset)
 	const char *const *extra = NULL;
 	enum sw_node_type type = o->inode->type;
 
-	/* By name they are always there; listed, they would lead find into history, and diff -r into them. */
+	/*
+	 * By name they are always there; listed, they would lead find into history, and diff -r into them. Those of a working
+	 * copy never are: rm -r would have to remove them.
+	 */
 	if (f->m->options.show_control)
-		extra = type == SW_NODE_ROOT_DIR ? root
-			: type == SW_NODE_SNAP	 ? snap
-			: type == SW_NODE_COPY	 ? sw_copy_files
-						 : NULL;
+		extra = type == SW_NODE_ROOT_DIR ? root : type == SW_NODE_SNAP ? snap : NULL;
 	if (*offset == 0 && fill_plain(f, sw_view_str("."), S_IFDIR, sw_inode_number(&f->m->inodes, o->inode), ++*offset))
 		return 1;
 	if (*offset == 1 && fill_plain(f, sw_view_str(".."), S_IFDIR, sw_inode_number_above(&f->m->inodes, o->inode), ++*offset))

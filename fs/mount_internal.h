@@ -192,7 +192,6 @@ int sw_conflicts_rename(struct sw_mount *m, struct sw_inode *dir, struct sw_view
 			struct sw_view new_name, unsigned flags) SW_MUST_CHECK;
 
 /* .txn, and the files of a working copy, which are not listed. What is in the tables of one is handled as in the live tree. */
-extern const char *const sw_copy_files[];
 int sw_txn_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out) SW_MUST_CHECK;
 int sw_txn_mkdir(struct sw_mount *m, struct sw_view name) SW_MUST_CHECK;
 int sw_txn_rmdir(struct sw_mount *m, struct sw_view name) SW_MUST_CHECK;
@@ -202,7 +201,7 @@ int sw_txn_rename(struct sw_mount *m, struct sw_view name, const struct sw_inode
 /* The working copy with a cookie greater than `from`: 1 with its name and its cookie, or 0. */
 int sw_txn_entry(struct sw_mount *m, uint64_t from, char name[static SW_NAME_MAX + 1], uint64_t *next);
 int sw_copy_file_open(struct sw_mount *m, struct sw_open *o, int flags) SW_MUST_CHECK;
-int sw_copy_file_write(struct sw_open *o, struct sw_view bytes) SW_MUST_CHECK;
+int sw_copy_file_write(struct sw_mount *m, struct sw_open *o, struct sw_view bytes) SW_MUST_CHECK;
 int sw_copy_file_flush(struct sw_mount *m, struct sw_open *o) SW_MUST_CHECK;
 
 /* The handlers of the live tree and of working copies that change them */

@@ -13,8 +13,6 @@
 #define COMMIT	       "commit" /* what a working copy is renamed to */
 #define CHECK_TEXT_MAX ((size_t)1 << 20)
 
-const char *const sw_copy_files[] = {".check", ".message", NULL};
-
 int sw_txn_lookup(struct sw_mount *m, struct sw_view name, struct sw_inode **out)
 {
 	struct sw_copy *y;
@@ -129,15 +127,6 @@ int sw_copy_file_open(struct sw_mount *m, struct sw_open *o, int flags)
 	return rc < 0 ? rc : o->text.rc;
 }
 
-int sw_copy_file_write(struct sw_open *o, struct sw_view bytes)
-{
-	if (o->text.n + bytes.n > CHECK_TEXT_MAX)
-		return SW_ELIMIT;
-	sw_buf_put_view(&o->text, bytes);
-	o->is_message = true;
-	return o->text.rc;
-}
-
 /* A line TABLE/ROW. */
 static int check_line(struct sw_work *work, struct sw_view line)
 {
@@ -162,6 +151,33 @@ static int check_lines(struct sw_work *work, struct sw_view text)
 		text = sw_view(text.p + n, text.n - n);
 	}
 	return rc;
+}
+
+/* The lines that are whole are checked at once: a shell looks at what write() answers, and not at what close() does. */
+static int check_whole_lines(struct sw_open *o)
+{
+	const uint8_t *end = o->text.n ? memrchr(o->text.p, '\n', o->text.n) : NULL;
+	size_t n = end ? (size_t)(end - o->text.p) + 1 : 0;
+	int rc = check_lines(sw_copy_work(o->inode->copy), sw_view(o->text.p, n));
+
+	if (rc < 0) {
+		sw_buf_reset(&o->text);
+		return rc;
+	}
+	memmove(o->text.p, o->text.p + n, o->text.n - n);
+	o->text.n -= n;
+	return 0;
+}
+
+int sw_copy_file_write(struct sw_mount *m, struct sw_open *o, struct sw_view bytes)
+{
+	if (o->text.n + bytes.n > CHECK_TEXT_MAX)
+		return SW_ELIMIT;
+	sw_buf_put_view(&o->text, bytes);
+	if (o->text.rc < 0)
+		return o->text.rc;
+	o->is_message = true;
+	return is_the_message(m, o) ? 0 : check_whole_lines(o);
 }
 
 int sw_copy_file_flush(struct sw_mount *m, struct sw_open *o)

@@ -99,9 +99,28 @@ apply() { mv "$A/.txn/$1" "$A/.txn/commit"; }
 	apply check
 	[ "$(cat "$A/stock/r" "$A/stock/c")" = $'read\ncheck' ]
 	mkdir "$A/.txn/x"
-	run tee "$A/.txn/x/.check" <<<nonsense
+	# Also a shell, which does not look at what close() says, hears that a line is none.
+	run bash -c "echo stock/pears >'$A/.txn/x/.check' && echo nonsense >'$A/.txn/x/.check'"
+	[ "$status" = 1 ]
 	[[ $output == *"Invalid argument"* ]]
-	[ -z "$(cat "$A/.txn/x/.check")" ]
+	run bash -c "printf nonsense | tee '$A/.txn/x/.check'"
+	[[ $output == *"Invalid argument"* ]]
+	# Lines are those of what is written, in however many pieces; the last needs no end.
+	python3 -c 'import os, sys
+f = os.open(sys.argv[1], os.O_WRONLY)
+for piece in b"stock/ap", b"ples\nsto", b"ck/none": os.write(f, piece)
+os.close(f)' "$A/.txn/x/.check"
+	[ "$(sort "$A/.txn/x/.check" | tr '\n' ' ')" = "stock/apples stock/none stock/pears " ]
+}
+
+@test "with all control files listed, rm -r discards a working copy" {
+	setup_stock -o show_control
+	mkdir "$A/.txn/x"
+	echo stock/pears >"$A/.txn/x/.check"
+	[ "$(ls -A "$A/.txn/x")" = stock ]
+	rm -r "$A/.txn/x"
+	[ -z "$(ls "$A/.txn")" ]
+	[ "$(cat "$A/stock/pears")" = 7 ]
 }
 
 @test "a working copy survives kill -9, with what was closed in it" {
