@@ -34,18 +34,22 @@ options_of() { "$sf" "$1" --help | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/
 	done
 }
 
-@test "the examples of the pages do what they show" {
+@test "the examples of the pages do what they show, typed by hand or pasted at once" {
 	require_fuse
 	command -v man >/dev/null || skip "man is not installed"
-	local page
+	local page how settle
 	mkdir "$DIR/bin"
-	# Nothing is committed before the page says so, however long it takes to come there.
-	printf '#!/bin/sh\n[ "$1" != mount ] || set -- "$@" --settle 60000\nexec "%s" "$@"\n' "$sf" >"$DIR/bin/swarmfs"
-	chmod +x "$DIR/bin/swarmfs"
-	for page in "$made/swarmfs.1" "$man/swarmfs-format.5" "$man/swarmfs.7"; do
-		mkdir "$DIR/$(basename "$page")"
-		cd "$DIR/$(basename "$page")"
-		PATH=$DIR/bin:$PATH python3 "$BATS_TEST_DIRNAME/examples.py" "$page" 3>&-
+	# Of what is pasted nothing is committed before a line says so, however long it takes to come there.
+	for how in typed pasted; do
+		settle=1
+		[ $how = typed ] || settle=60000
+		printf '#!/bin/sh\n[ "$1" != mount ] || set -- "$@" --settle %s\nexec "%s" "$@"\n' $settle "$sf" >"$DIR/bin/swarmfs"
+		chmod +x "$DIR/bin/swarmfs"
+		for page in "$made/swarmfs.1" "$man/swarmfs-format.5" "$man/swarmfs.7"; do
+			mkdir -p "$DIR/$how/$(basename "$page")"
+			cd "$DIR/$how/$(basename "$page")"
+			PATH=$DIR/bin:$PATH python3 "$BATS_TEST_DIRNAME/examples.py" "$page" $how 3>&-
+		done
 	done
 	cd /
 }
