@@ -661,7 +661,6 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 		struct sw_entering *const *commits, size_t n, const struct sw_judgement *judgement,
 		struct sw_fold_result *fold, enum sw_origin origin)
 {
-	bool by_others = origin != SW_FROM_WORK;
 	struct sw_head head = {.count = db->head.count, .line = db->head.line, .state = fold->state};
 	const struct sw_commit *diverged = NULL;
 	bool is_copied = db->is_copied;
@@ -723,9 +722,8 @@ int sw_db_enter(struct sw_db *db, struct sw_txn *txn, struct sw_nodes *nodes,
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < commits[i]->n_stages; k++)
 			sw_stage_spent(commits[i]->stages[k]);
-	for (size_t i = 0; i < fold->changes.n; i++)
-		fold->changes.v[i].by_others = by_others;
-	sw_db_tell_changed(db, &fold->changes, by_others);
+	fold->changes.from_peer = origin == SW_FROM_PEER;
+	sw_db_tell_changed(db, &fold->changes, origin != SW_FROM_WORK);
 	if (diverged) {
 		struct sw_divergence d = {.who = diverged->author,
 					  .commit = diverged->id,

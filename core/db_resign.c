@@ -444,7 +444,7 @@ static int note_record(void *arg, struct sw_view key, const struct sw_view *befo
 		return SW_ENOMEM;
 	c->v = v;
 	v = &c->v[c->n++];
-	*v = (struct sw_change){.kind = SW_CHANGE_CONFLICT, .existed = before != NULL, .exists = after != NULL, .by_others = true};
+	*v = (struct sw_change){.kind = SW_CHANGE_CONFLICT, .existed = before != NULL, .exists = after != NULL};
 	if (sw_conflict_key_parse(key, &table, &row, &v->commit) < 0)
 		return sw_fail(SW_ECORRUPT, "a conflict record is damaged");
 	v->table.n = table.n;

@@ -43,9 +43,8 @@ struct sw_change {
 	enum sw_change_kind kind;
 	struct sw_view table;
 	struct sw_view key;
-	bool existed;	/* before */
-	bool exists;	/* now */
-	bool by_others; /* set by the database: from a commit of another author */
+	bool existed;	       /* before */
+	bool exists;	       /* now */
 	struct sw_hash commit; /* CONFLICT: that lost */
 	bool is_resolved;      /* CONFLICT: somebody resolved it; else the history does not have it any more */
 };
@@ -54,6 +53,7 @@ struct sw_changes {
 	struct sw_change *v;
 	size_t n;
 	struct sw_buf names;
+	bool from_peer; /* set by the database: received, not made here */
 };
 
 void sw_changes_fini(struct sw_changes *c);

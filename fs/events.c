@@ -150,6 +150,11 @@ void sw_events_read(struct sw_mount *m, fuse_req_t req, struct sw_event_reader *
 		fuse_reply_err(req, error);
 }
 
+static void put_missed(struct sw_buf *out)
+{
+	sw_buf_printf(out, "{\"event\":\"missed\"}\n");
+}
+
 static void push_lines(struct sw_event_reader *e, struct sw_view lines)
 {
 	if (end_of(e) - e->given + lines.n > PENDING_MAX) {
@@ -157,7 +162,7 @@ static void push_lines(struct sw_event_reader *e, struct sw_view lines)
 		return;
 	}
 	if (e->missed)
-		sw_buf_printf(&e->lines, "{\"event\":\"missed\"}\n");
+		put_missed(&e->lines);
 	e->missed = false;
 	sw_buf_put_view(&e->lines, lines);
 	if (e->waiting)
@@ -214,19 +219,21 @@ static void put_change(struct sw_buf *out, const struct sw_change *c)
 	sw_buf_printf(out, "}\n");
 }
 
-void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
-		   bool by_others)
+void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head)
 {
 	char line[SW_HASH_HEX_SIZE];
 	SW_BUF text = {0};
+	size_t n = 0;
 
 	pthread_mutex_lock(&m->event_lock);
 	if (m->event_readers) {
 		sw_hex(head->line.b, SW_HASH_SIZE, line);
-		for (size_t i = 0; i < changes->n && text.n < PENDING_MAX / 2; i++)
-			put_change(&text, &changes->v[i]);
+		while (n < changes->n && text.n < PENDING_MAX / 2)
+			put_change(&text, &changes->v[n++]);
+		if (n < changes->n)
+			put_missed(&text);
 		sw_buf_printf(&text, "{\"event\":\"head\",\"count\":%llu,\"line\":\"%s\",\"from\":\"%s\"}\n",
-			      (unsigned long long)head->count, line, by_others ? "elsewhere" : "here");
+			      (unsigned long long)head->count, line, changes->from_peer ? "elsewhere" : "here");
 		push_held(m, &text);
 	}
 	pthread_mutex_unlock(&m->event_lock);

@@ -149,8 +149,7 @@ void sw_events_read(struct sw_mount *m, fuse_req_t req, struct sw_event_reader *
 void sw_events_release(struct sw_mount *m, struct sw_event_reader *e);
 /* What stat tells of it. */
 uint64_t sw_events_size(struct sw_mount *m);
-void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head,
-		   bool by_others);
+void sw_events_add(struct sw_mount *m, const struct sw_changes *changes, const struct sw_head *head);
 void sw_events_close(struct sw_mount *m);
 
 /* .commits */

@@ -269,5 +269,5 @@ void sw_mount_changed(struct sw_mount *m, const struct sw_changes *changes, cons
 		else if (c->kind != SW_CHANGE_CONFLICT) /* of those the kernel keeps nothing */
 			table_changed(m, c);
 	}
-	sw_events_add(m, changes, head, by_others);
+	sw_events_add(m, changes, head);
 }

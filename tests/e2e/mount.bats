@@ -316,9 +316,39 @@ time.sleep(60)' "$A/t/$signal" >"$DIR/said.$signal" 3>&- &
 	mkdir "$A/t"
 	read_events "$A"
 	echo x >"$A/t/r"
-	until_true 10 grep -q '"row":"r"' "$DIR/events"
+	until_true 10 grep -q '"event":"head"' "$DIR/events"
+	# However it was committed here, it is from here; what a peer sends is not.
+	mkdir "$A/.txn/x"
+	echo y >"$A/.txn/x/t/r"
+	mv "$A/.txn/x" "$A/.txn/commit"
+	"$sf" restore "$A" HEAD~1 t
+	mount_b
+	echo '{"a":1}' | "$sf" import "$B" --table u -
+	until_true 10 grep -q '"from":"elsewhere"' "$DIR/events"
 	stop_reading
 	jq -e . "$DIR/events" >/dev/null
+	jq -r '"\(.event) \(.change) \(.table) \(.row)"' "$DIR/events" | grep -v null >"$DIR/changes"
+	diff - "$DIR/changes" <<-END
+		row added t r
+		row changed t r
+		row changed t r
+		row added u 00000001.json
+	END
+	jq -r 'select(.event == "head") | .from' "$DIR/events" >"$DIR/from"
+	[ "$(tail -n 1 "$DIR/from")" = elsewhere ]
+	[ "$(grep -cx elsewhere "$DIR/from")" = 1 ]
+	[ "$(grep -cx here "$DIR/from")" -ge 3 ]
+}
+
+@test "events of a step that has too many say that some are missing" {
+	require_fuse
+	mount_a
+	read_events "$A"
+	seq 20000 | sed 's/.*/{"id":&}/' | "$sf" import "$A" --table t -
+	until_true 20 grep -q "\"event\":\"head\",\"count\":$(count_of "$A")," "$DIR/events"
+	stop_reading
+	[ "$(grep -c '"event":"row"' "$DIR/events")" -lt 20000 ] # or the test shows nothing
+	grep -q '{"event":"missed"}' "$DIR/events"
 }
 
 @test "events are followed by tail, by busybox, and line by line in a shell: as they happen, none twice, none lost" {
