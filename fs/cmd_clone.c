@@ -6,6 +6,7 @@
 #include "fs/text.h"
 #include "net/requests.h"
 #include "net/ticket.h"
+#include "net/transport.h"
 
 /* Open the store of the second operand, or make it for what the first one leads to. */
 static int begin(struct sw_live *live, struct sw_ctx *ctx, const struct sw_args *args)
@@ -73,11 +74,15 @@ static int check_join(struct sw_ctx *ctx, const struct sw_args *args)
 	const char *message = sw_args_get(args, "message"), *timeout = sw_args_get(args, "timeout");
 	struct sw_ticket t;
 	uint64_t ms;
+	int rc;
 
 	if (sw_ticket_looks_like(args->operands[0]))
 		return sw_ctx_usage(ctx, args, "that is a ticket, which needs nobody's approval: 'swarmfs clone' takes it");
-	if (sw_ticket_from_join_address(args->operands[0], &t) < 0)
-		return sw_ctx_usage(ctx, args, "%s", sw_fail_message(SW_EFORMAT));
+	rc = sw_ticket_from_join_address(args->operands[0], &t);
+	if (rc == 0)
+		rc = sw_address_check(t.addresses[0]);
+	if (rc < 0)
+		return sw_ctx_usage(ctx, args, "%s", sw_fail_message(rc));
 	if (message && strlen(message) > SW_REQUEST_TEXT_MAX)
 		return sw_ctx_usage(ctx, args, "--message has at most %d bytes", SW_REQUEST_TEXT_MAX);
 	if (timeout && (sw_text_parse_span(timeout, &ms) < 0 || ms == 0))

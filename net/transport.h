@@ -112,4 +112,7 @@ void sw_transport_close(struct sw_transport *t, uint64_t conn);
  */
 void sw_transport_source(const char *address, char out[static SW_TRANSPORT_SOURCE_SIZE]);
 
+/* Whether an address can be dialled or listened on as far as its form goes. SW_EINVAL and SW_ETOOLONG, with a sentence. */
+int sw_address_check(const char *url) SW_MUST_CHECK;
+
 #endif

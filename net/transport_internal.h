@@ -76,8 +76,6 @@ bool sw_outbox_landed(struct sw_outbox *o, size_t n, int failed);
 size_t sw_outbox_left(struct sw_outbox *o, int *failed);
 
 bool sw_address_is_ipc(const char *url);
-/* Whether an address can be dialled or listened on as far as its form goes. */
-int sw_address_check(const char *url) SW_MUST_CHECK;
 /* Whether an ipc address may be bound: nothing but a socket may be in its way. */
 int sw_address_check_path(const char *url) SW_MUST_CHECK;
 

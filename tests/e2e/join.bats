@@ -208,6 +208,10 @@ joined() {
 		run -2 "$sf" join "$address" "$DIR/d"
 		[[ ${lines[0]} == *"join address"* ]]
 	done
+	for address in "x://y#${other#*#}" "tcp://host#${other#*#}" "host:7#${other#*#}"; do
+		run -2 "$sf" join "$address" "$DIR/d"
+		[[ ${lines[0]} == *"tcp://HOST:PORT"* ]]
+	done
 	run -2 "$sf" join "$("$sf" invite "$DIR/other" | tail -n 1)" "$DIR/d"
 	[[ ${lines[0]} == *"swarmfs clone"* ]]
 	run -2 "$sf" join "$other" "$DIR/d" --timeout 0
