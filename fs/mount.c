@@ -518,8 +518,9 @@ static int is_here(void *arg, const struct sw_mount_entry *e)
  * What a crash left of an earlier mount answers ENOTCONN, but only to what the kernel has not cached: so it is asked
  * for the state of the file system. With a process that was killed and has not ended yet the kernel waits, and answers
  * ECONNABORTED when it has. Whatever else is answered, if only that the store is not there any more, it is in use.
+ * 1: there is a dead one.
  */
-static int check_earlier_mount(const char *path)
+static int find_dead_mount(const char *path)
 {
 	char *copy = strdup(path);
 	struct statvfs fs;
@@ -531,11 +532,25 @@ static int check_earlier_mount(const char *path)
 	if (statvfs(path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
 		return sw_fail(SW_EBUSY, "a database is mounted on %s already; unmount it with 'swarmfs umount %s'",
 			       path, path);
-	rc = sw_unmount(path, true);
-	if (rc < 0)
-		return rc;
-	sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
 	return 1;
+}
+
+/*
+ * By who has the lock of the store. Of two that are started at the same time the slower one would otherwise unmount what
+ * the other has just mounted.
+ */
+static int clear_dead_mounts(const char *path)
+{
+	int rc;
+
+	/* Several may lie on top of each other. */
+	while ((rc = find_dead_mount(path)) > 0) {
+		rc = sw_unmount(path, true);
+		if (rc < 0)
+			return rc;
+		sw_log(SW_LOG_WARN, "%s was a dead mount; unmounted it", path);
+	}
+	return rc;
 }
 
 /* fusermount3 opens it with the rights of its user, so whoever mounts must be able to. */
@@ -558,17 +573,10 @@ static int check_device(void)
 	return sw_fail_errno("cannot mount: " DEVICE " (try 'modprobe fuse' as root; %s)", otherwise);
 }
 
-int sw_mount_check(const char *path)
+static int check_directory(const char *path)
 {
 	struct stat st;
-	int rc;
 
-	/* Several may lie on top of each other. */
-	do
-		rc = check_earlier_mount(path);
-	while (rc > 0);
-	if (rc < 0)
-		return rc;
 	if (stat(path, &st) < 0 && errno == ENOENT)
 		return sw_fail(SW_ENOTFOUND, "the mount point %s does not exist; make it with 'mkdir %s'", path, path);
 	if (stat(path, &st) < 0)
@@ -578,7 +586,17 @@ int sw_mount_check(const char *path)
 	if (geteuid() != 0 && access(path, W_OK) < 0)
 		return sw_fail(SW_EDENIED, "%s is not writable for this user, who so may not mount there; choose a "
 					   "directory of your own", path);
-	return check_device();
+	return 0;
+}
+
+int sw_mount_check(const char *path)
+{
+	int rc = find_dead_mount(path);
+
+	/* What a dead mount covers can be looked at when it is gone. */
+	if (rc == 0)
+		rc = check_directory(path);
+	return rc < 0 ? rc : check_device();
 }
 
 /* What libfuse says while it mounts belongs into the one sentence about the failure; later it goes to the log. */
@@ -647,8 +665,10 @@ int sw_mount_new(struct sw_db *db, struct sw_work *work, struct sw_copies *copie
 {
 	struct sw_inode *root;
 	struct sw_mount *m;
-	int rc = sw_mount_check(options->mountpoint);
+	int rc = clear_dead_mounts(options->mountpoint);
 
+	if (rc == 0)
+		rc = sw_mount_check(options->mountpoint);
 	if (rc < 0)
 		return rc;
 	m = calloc(1, sizeof(*m));

@@ -49,7 +49,7 @@ struct sw_mount_hooks {
 
 struct sw_mount;
 
-/* Whether something can be mounted there: before a daemon forks and a store is made. Same failures. */
+/* Whether something can be mounted there, or could but for a dead mount: before a daemon forks and a store is made. Same failures. */
 int sw_mount_check(const char *mountpoint) SW_MUST_CHECK;
 /*
  * Attach to the kernel. Unmounts a dead mount first, and says so. No thread is started before sw_mount_run().

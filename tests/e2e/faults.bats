@@ -338,6 +338,31 @@ waits_for_an_answer() { grep -q request_wait_answer "/proc/$1/wchan"; }
 	[ "$(grep -c " $A fuse" /proc/self/mounts)" = 1 ]
 }
 
+not_dead() { is_mounted "$1" && stat -f "$1"; }
+sleeps() { grep -q nanosleep "/proc/$1/wchan"; }
+
+@test "of two mounts at the same time over a dead one, one mounts, and the other does not unmount it" {
+	require_fuse
+	mount_a
+	local pid slow
+	pid=$(pid_of "$A")
+	kill -9 "$pid"
+	until_true 10 flock -n "$DIR/store-A/lock" true
+	touch "$DIR/hold"
+	env "${FAULTS[@]}" HOLD_UMOUNT="$DIR/hold" "$sf" mount -f "$A" --store "$DIR/store-A" 2>"$DIR/said" 3>&- &
+	slow=$!
+	until_true 10 sleeps "$slow"
+	run "$sf" mount "$A" --store "$DIR/store-A"
+	rm "$DIR/hold"
+	[ "$status" = 1 ]
+	[[ $output == *"in use by process $slow;"* ]]
+	until_true 10 not_dead "$A"
+	[ "$(pid_of "$A")" = "$slow" ]
+	grep "$A was a dead mount; unmounted it" "$DIR/said"
+	"$sf" umount "$A"
+	wait "$slow"
+}
+
 @test "fsyncs of many large rows leave somebody to answer the rest" {
 	require_fuse
 	local writer i

@@ -8,6 +8,7 @@
  * HOLD_LARGE=F    reads of large rows under edit, which are in a directory *.large, wait for as long as the file F is there; not
  *                 those of up to 64 KiB, which look at what was just written
  * HOLD_MOUNT=F    it mounts only when the file F is gone
+ * HOLD_UMOUNT=F   and unmounts
  * END_ABORTED=1   once it is unmounted, the kernel tells it ECONNABORTED, as it does when it was about to hand it a request
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
@@ -167,6 +168,12 @@ int mount(const char *source, const char *target, const char *type, unsigned lon
 {
 	hold("HOLD_MOUNT");
 	return (int)syscall(SYS_mount, source, target, type, flags, data);
+}
+
+int umount2(const char *target, int flags)
+{
+	hold("HOLD_UMOUNT");
+	return (int)syscall(SYS_umount2, target, flags);
 }
 
 int prctl(int what, ...)
