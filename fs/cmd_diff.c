@@ -25,7 +25,9 @@ const struct sw_cmd sw_cmd_diff = {
     .synopsis = "TARGET A [B] [--json | --patch | --stat]",
     .summary = "show the rows that differ between two commits, or what one changed",
     .details = "With A alone: what that commit changed. A and B are named as for 'swarmfs show'.\n"
-	       "A added, D removed, M changed (with the columns of .json rows), T only mode or time.\n",
+	       "A added, D removed, M changed (with the columns of .json rows), T only mode or time.\n"
+	       "With --patch permission bits are in it, too, as git writes them; of rows that are no text, or have more than 1 MiB,\n"
+	       "it says only that they differ.\n",
     .options = options,
     .min_operands = 2,
     .max_operands = 3,

@@ -24,7 +24,7 @@ enum sw_diff_form {
 	SW_DIFF_TEXT,
 	SW_DIFF_STAT, /* one line a table: how many rows were added, changed, removed */
 	SW_DIFF_JSON,
-	SW_DIFF_PATCH, /* unified, for patch(1); not of rows that are no text or have more than 1 MiB */
+	SW_DIFF_PATCH, /* unified, for patch(1) or git, with permission bits; of rows that are no text or have more than 1 MiB only that they differ */
 };
 
 /* Takes a piece of the output; negative stops. Called within the reader's transaction. */

@@ -1,4 +1,4 @@
-/* A difference as a unified diff, which patch(1) takes. */
+/* A difference as a unified diff, which patch(1) and git take. */
 #include <stdlib.h>
 
 #include "core/blob.h"
@@ -72,6 +72,35 @@ static void put_side(struct sw_buf *out, const char *mark, char side, const stru
 	else
 		sw_buf_printf(out, "/dev/null");
 	sw_buf_printf(out, "\n");
+}
+
+/* Of an empty file git and patch know that it comes or goes by the number that git has for it. */
+#define EMPTY	"e69de29"
+#define NOTHING "0000000"
+
+/*
+ * What the lines cannot say, as git writes it: that a row comes or goes, and its permission bits. For every row: patch takes what
+ * it has read of one for the next that has none.
+ */
+static void put_header(struct sw_buf *out, const struct sw_difference *d)
+{
+	const struct sw_row *a = d->before, *b = d->after;
+
+	sw_buf_printf(out, "diff --git ");
+	put_name(out, 'a', d);
+	sw_buf_printf(out, " ");
+	put_name(out, 'b', d);
+	sw_buf_printf(out, "\n");
+	if (!a)
+		sw_buf_printf(out, "new file mode 100%03o\n", b->mode);
+	else if (!b)
+		sw_buf_printf(out, "deleted file mode 100%03o\n", a->mode);
+	else if (a->mode != b->mode)
+		sw_buf_printf(out, "old mode 100%03o\nnew mode 100%03o\n", a->mode, b->mode);
+	if (!a && b->size == 0)
+		sw_buf_printf(out, "index " NOTHING ".." EMPTY "\n");
+	if (!b && a->size == 0)
+		sw_buf_printf(out, "index " EMPTY ".." NOTHING "\n");
 }
 
 static void put_line(struct sw_buf *out, char mark, struct sw_view line)
@@ -162,14 +191,22 @@ int sw_diff_write_patch(const struct sw_nodes *nodes, const struct sw_difference
 	struct side x = {0}, y = {0};
 	int rc;
 
-	if (d->key.n == 0 || d->is_same_content)
+	if (d->key.n == 0)
 		return 0;
+	if (d->is_same_content) {
+		if (d->before->mode != d->after->mode)
+			put_header(out, d);
+		return out->rc;
+	}
 	rc = side_load(nodes, d->before, &x);
 	if (rc == 0)
 		rc = side_load(nodes, d->after, &y);
 	if (rc == 0 && x.is_text && y.is_text) {
-		put_side(out, "---", 'a', d, d->before != NULL);
-		put_side(out, "+++", 'b', d, d->after != NULL);
+		put_header(out, d);
+		if (x.bytes.n > 0 || y.bytes.n > 0) {
+			put_side(out, "---", 'a', d, d->before != NULL);
+			put_side(out, "+++", 'b', d, d->after != NULL);
+		}
 		rc = put_hunks(out, &x, &y);
 	} else if (rc == 0) {
 		sw_buf_printf(out, "Binary files ");

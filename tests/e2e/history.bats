@@ -375,6 +375,43 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 	[ "$status" = 2 ]
 }
 
+# tree_of DIRECTORY: each file with its bits and size.
+tree_of() { (cd "$1" && find . -type f -printf '%P %m %s\n' | sort); }
+
+@test "diff --patch: rows that are empty, come, go, or only have other permission bits" {
+	command -v patch >/dev/null || skip "patch is not installed"
+	require_fuse
+	mount_a --settle 60000
+	local t=$A/t
+	mkdir "$t"
+	touch "$t/empty-goes" "$t/empty-grows" "$t/empty-stays"
+	for name in goes gets-empty stays bits both; do echo "$name" >"$t/$name"; done
+	chmod 600 "$t/goes" "$t/empty-goes"
+	"$sf" commit "$A" -m before
+	rm "$t/goes" "$t/empty-goes"
+	: >"$t/gets-empty"
+	echo more | tee -a "$t/empty-grows" >>"$t/both"
+	chmod 640 "$t/both" "$t/bits"
+	touch "$t/empty-comes" "$t/empty-comes with other bits"
+	echo comes >"$t/comes"
+	chmod 600 "$t/comes" "$t/empty-comes with other bits"
+	"$sf" commit "$A" -m after
+	"$sf" diff "$A" HEAD --patch >"$DIR/patch"
+	cat "$DIR/patch"
+	cp -a "$A/.commits/HEAD~1/." "$DIR/old"
+	# Forwards and back.
+	(cd "$DIR/old" && patch -p1 <"$DIR/patch")
+	diff -r "$DIR/old/t" "$t"
+	diff <(tree_of "$DIR/old") <(tree_of "$A")
+	(cd "$DIR/old" && patch -R -p1 <"$DIR/patch")
+	diff <(tree_of "$DIR/old") <(tree_of "$A/.commits/HEAD~1/")
+	# Of permission bits git knows one.
+	command -v git >/dev/null || skip "git is not installed"
+	cp -a "$A/.commits/HEAD~1/." "$DIR/git"
+	(cd "$DIR/git" && git init -q . && git apply "$DIR/patch")
+	diff -r "$DIR/git/t" "$t"
+}
+
 @test "names and messages cannot command a terminal" {
 	"$sf" init "$DIR/s" >/dev/null
 	mkdir "$DIR/t"

@@ -89,6 +89,32 @@ PY
 	[ "$("$sf" status "$A" --json | jq .conflicts)" = 0 ]
 }
 
+@test "what a map shows behind a row that became shorter elsewhere is as after truncate" {
+	two_mounts
+	head -c 20000 /dev/zero | tr '\0' o >"$A/t/r"
+	until_same "$A" "$B"
+	waiting "$B/t/r" <<'PY'
+fd = os.open(sys.argv[1], os.O_RDWR)
+m = mmap.mmap(fd, 0)
+assert m[:] == b"o" * 20000
+step("has it")
+assert os.fstat(fd).st_size == 5
+assert m[:4096] == b"short" + bytes(4091)
+child = os.fork()
+if child == 0:
+    m[19999]
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -7
+PY
+	step "has it"
+	printf short >"$A/t/r"
+	until_same "$A" "$B"
+	until_true 10 shows "$B/t/r" short
+	go
+	finish
+	"$sf" verify "$B"
+}
+
 has_time() { [ "$(stat -c %y "$1")" = "$2" ]; }
 has_another_time() { [ "$(stat -c %y "$1")" != "$2" ]; }
 
