@@ -132,7 +132,8 @@ static void run_child(const struct txn *t, char **words, const sigset_t *mask)
 		_exit(126);
 	}
 	execvp(words[0], words);
-	fprintf(stderr, "swarmfs: cannot run %s: %s\n", words[0], strerror(errno));
+	fprintf(stderr, "swarmfs: cannot run %s%s: %s\n", words[0],
+		strchr(words[0], '/') && words[0][0] != '/' ? " in the working copy" : "", strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
 }
 

@@ -11,6 +11,7 @@
 #include "core/db.h"
 
 #define SW_COMMIT_NAME_SIZE 48 /* with the NUL */
+#define SW_COMMIT_NAME_N    38 /* bytes, without it; until the year 9999 */
 #define SW_COMMIT_ID_DIGITS 12
 
 void sw_commit_name(const struct sw_order *order, char out[static SW_COMMIT_NAME_SIZE]);

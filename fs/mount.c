@@ -3,6 +3,7 @@
 #include "fs/time_ns.h"
 
 #include "core/log.h"
+#include "fs/commit_name.h"
 #include "fs/mountinfo.h"
 #include "fs/thread.h"
 #include "fs/unmount.h"
@@ -178,8 +179,10 @@ static void stat_control(struct sw_mount *m, const struct sw_inode *i, struct st
 	if (sw_node_has_tables(i))
 		show_touched(m, i, &attr);
 	sw_fill_row_stat(m, &attr, st);
-	if (i->type == SW_NODE_ALIAS)
+	if (i->type == SW_NODE_ALIAS) {
 		st->st_mode = S_IFLNK | 0777;
+		st->st_size = SW_COMMIT_NAME_N; /* all lead to snapshots; what copies links goes by it */
+	}
 	if (sw_node_has_tables(i) || i->type == SW_NODE_TXNS || i->type == SW_NODE_COMMITS)
 		st->st_nlink = 1; /* not counted: says nothing about subdirectories */
 }

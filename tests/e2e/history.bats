@@ -161,6 +161,7 @@ import_line() { echo "$2" | "$sf" import "$DIR/s" --table "$1" -m "$3" - >/dev/n
 		[ "$(ls "$A/.commits")" = "$("$sf" log "$A" --json --reverse | jq -r .name)" ]
 	for i in "${id:0:4}" "${id:0:9}" "$id" HEAD~1; do
 		[ "$(readlink "$A/.commits/$i")" = "$name" ]
+		[ "$(stat -c %s "$A/.commits/$i")" = ${#name} ]
 		[ "$(cat "$A/.commits/$i/t/r")" = 2 ]
 	done
 	[ "$(cat "$A/.commits/latest/t/r")" = 3 ]

@@ -302,6 +302,12 @@ PY
 	"$sf" txn "$DIR/store-A" -- no-such-command 2>"$DIR/said" || code=$?
 	[ "$code" = 127 ]
 	grep -q no-such-command "$DIR/said"
+	printf '#!/bin/sh\n' >"$DIR/sell"
+	chmod +x "$DIR/sell"
+	code=0
+	(cd "$DIR" && "$sf" txn "$A" -- ./sell) 2>"$DIR/said" || code=$?
+	[ "$code" = 127 ]
+	grep -q "cannot run ./sell in the working copy: " "$DIR/said"
 	run "$sf" txn "$A" -- bash -c 'echo 3 >stock/apples; kill -TERM $$'
 	[ "$status" = 143 ]
 	[ "$(cat "$A/stock/apples")" = 4 ]
