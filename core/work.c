@@ -353,11 +353,15 @@ static int record_name(struct record *r, struct sw_name *n, bool is_whole)
 	return rc;
 }
 
-static bool is_removal(const struct record *r)
+/* Rows and tables that go, or rows that are emptied. */
+static bool makes_room(const struct record *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (r->list[i].exists)
+	for (size_t i = 0; i < r->n; i++) {
+		const struct sw_journal_name *n = &r->list[i];
+
+		if (n->exists && (n->key.n == 0 || !n->existed || n->row.size > 0))
 			return false;
+	}
 	return true;
 }
 
@@ -366,7 +370,7 @@ static int append(struct sw_work *w, const struct record *r, uint64_t *seq)
 	int rc = sw_journal_append(w->journal, r->list, r->n, seq);
 
 	/* What makes room comes first; content may not take what is left. */
-	if (rc == SW_ENOSPC && is_removal(r) && sw_work_forget_records(w))
+	if (rc == SW_ENOSPC && makes_room(r) && sw_work_forget_records(w))
 		rc = sw_journal_append(w->journal, r->list, r->n, seq);
 	return rc;
 }

@@ -240,7 +240,7 @@ static int add_if_ready(struct sw_work *w, struct sw_work_batch *b, struct sw_na
 	return add_joined(b, n);
 }
 
-int sw_work_gather_removal(struct sw_work *w, struct sw_name *n, struct sw_work_batch *b)
+int sw_work_gather_alone(struct sw_work *w, struct sw_name *n, struct sw_work_batch *b)
 {
 	int rc = make_room(w, b);
 

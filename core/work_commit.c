@@ -134,11 +134,11 @@ static bool can_try_again(struct sw_work *w, const struct sw_work_batch *b, int 
 	return true;
 }
 
-/* What a batch is made of: all that is ready, or whole; or one removal. */
+/* What a batch is made of: all that is ready, or whole; or one edit. */
 struct pick {
 	bool all;
 	struct sw_view message;
-	bool is_removal; /* of the row, or of the table (key empty) */
+	bool is_one; /* of the row, or of the table (key empty) */
 	struct sw_view table, key;
 };
 
@@ -146,7 +146,7 @@ static int gather(struct sw_work *w, const struct pick *pick, struct sw_work_bat
 {
 	struct sw_name *n;
 
-	if (!pick->is_removal)
+	if (!pick->is_one)
 		return sw_work_gather(w, pick->all, b);
 	n = sw_name_find(w, pick->table, pick->key);
 	if (!n || !n->has_edit)
@@ -154,7 +154,7 @@ static int gather(struct sw_work *w, const struct pick *pick, struct sw_work_bat
 	n->want_sync = true;
 	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
 		row->want_sync = true;
-	return sw_work_gather_removal(w, n, b);
+	return sw_work_gather_alone(w, n, b);
 }
 
 /* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that
@@ -363,9 +363,9 @@ static int sync_committed(struct sw_work *w, struct sw_file *f, uint64_t version
 	return rc < 0 ? rc : sync_name(w, f, version);
 }
 
-int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_view key)
+int sw_work_commit_alone(struct sw_work *w, struct sw_view table, struct sw_view key)
 {
-	const struct pick pick = {.is_removal = true, .table = table, .key = key};
+	const struct pick pick = {.is_one = true, .table = table, .key = key};
 	const struct sw_name *n = sw_name_find(w, table, key);
 	uint64_t version = n->version;
 	struct sw_hash id;
@@ -373,7 +373,6 @@ int sw_work_commit_removal(struct sw_work *w, struct sw_view table, struct sw_vi
 
 	if (w->is_copy)
 		return SW_ENOSPC;
-	/* Alone: what waits before it may be what the disk has no room for. */
 	while ((rc = commit_batch(w, &pick, &id)) > 0)
 		;
 	n = sw_name_find(w, table, key); /* the lock was given up */

@@ -413,6 +413,15 @@ int sw_work_open_row(struct sw_work *w, struct sw_view table, struct sw_view key
 	return rc;
 }
 
+/* Emptied to make room, perhaps. The lock is given up meanwhile, and the name may go. */
+static int commit_emptied(struct sw_work *w, const struct sw_name *n)
+{
+	uint8_t buf[2 * SW_NAME_MAX];
+
+	memcpy(buf, n->text, n->table.n + n->key.n);
+	return sw_work_commit_alone(w, sw_view(buf, n->table.n), sw_view(buf + n->table.n, n->key.n));
+}
+
 void sw_handle_release(struct sw_work *w, struct sw_handle *h)
 {
 	struct sw_file *f = h->file;
@@ -428,9 +437,12 @@ void sw_handle_release(struct sw_work *w, struct sw_handle *h)
 		rc = sw_name_journal(w, &n, 1);
 		sw_name_touch(w, n);
 	}
+	clear_dirty(h);
+	if (rc == SW_ENOSPC && n && sw_file_size(f) == 0)
+		rc = commit_emptied(w, n);
+	n = f->name; /* the lock was given up */
 	if (rc < 0 && rc != SW_EINVAL) /* what was refused is told of elsewhere */
 		snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
-	clear_dirty(h);
 	f->n_writers -= h->can_write;
 	sw_file_unref(w, f);
 	if (n)
@@ -501,7 +513,7 @@ int sw_handle_read(struct sw_work *w, const struct sw_handle *h, uint64_t offset
 	return sw_pieces_add_row(out, &row, offset, n);
 }
 
-/* What a file was before a change that may fail, but for its bytes, of which there may be more then, but no others. */
+/* What a file was before a change that may fail, but for its bytes: either they are kept (core/work_torn.c), or some were appended. */
 struct before {
 	bool had_edit;
 	uint64_t size;
@@ -533,14 +545,16 @@ static void cut(struct sw_work *w, struct sw_file *f, uint64_t size)
 }
 
 /* Nothing is left of the change: neither what it did, nor an edit that began with it. */
-static void take_back(struct sw_work *w, struct sw_file *f, const struct before *was)
+static void take_back(struct sw_work *w, struct sw_file *f, const struct before *was, bool is_kept)
 {
 	struct sw_name *n = f->name;
 
 	if (!was->had_edit && n->has_edit && sw_file_load(w, f, n->table, n->key) == 0) {
 		sw_name_end_edit(w, n);
 	} else {
-		if (sw_file_size(f) != was->size)
+		if (is_kept)
+			sw_file_untear(w, f);
+		else if (sw_file_size(f) != was->size)
 			cut(w, f, was->size);
 		f->mode = was->mode;
 		f->mtime_ns = was->mtime_ns;
@@ -605,7 +619,7 @@ static int append_whole(struct sw_work *w, struct sw_file *f, struct sw_view byt
 	if (rc == 0)
 		rc = sw_name_journal(w, &f->name, 1);
 	if (rc < 0)
-		take_back(w, f, &was);
+		take_back(w, f, &was, false);
 	return rc;
 }
 
@@ -696,10 +710,8 @@ uint64_t sw_handle_generation(const struct sw_handle *h)
 	return h->file->generation;
 }
 
-static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns)
+static int show(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns)
 {
-	struct before was = before(f);
-	struct sw_name *n = f->name;
 	int rc = begin_change(w, f);
 
 	if (rc < 0)
@@ -709,12 +721,20 @@ static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, 
 	if (mtime_ns)
 		f->mtime_ns = *mtime_ns;
 	bump_times(w, f, false);
-	if (!n)
-		return 0;
 	changed(w, f);
-	rc = f->n_dirty == 0 ? sw_name_journal(w, &n, 1) : 0;
+	return 0;
+}
+
+static int set_file(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns)
+{
+	struct before was = before(f);
+	int rc = show(w, f, mode, mtime_ns);
+
+	if (rc < 0 || !f->name || f->n_dirty > 0)
+		return rc;
+	rc = sw_name_journal(w, &f->name, 1);
 	if (rc < 0)
-		take_back(w, f, &was);
+		take_back(w, f, &was, false);
 	return rc;
 }
 
@@ -738,26 +758,54 @@ static int get_steady(struct sw_work *w, struct sw_view table, struct sw_view ke
 	return rc;
 }
 
+/* It has its new size; nobody else is writing it. The lock is given up if the journal has no room for an empty row. */
+static int sized(struct sw_work *w, struct sw_file *f, const struct before *was)
+{
+	int rc = sw_name_journal(w, &f->name, 1);
+	uint64_t version = f->name->version;
+
+	if (rc == SW_ENOSPC && sw_file_size(f) == 0)
+		rc = commit_emptied(w, f->name);
+	if (rc < 0 && f->name && f->name->version == version && !f->name->in_commit)
+		take_back(w, f, was, true);
+	return rc;
+}
+
+static int set_attr(struct sw_work *w, struct sw_file *f, const uint16_t *mode, const int64_t *mtime_ns, const uint64_t *size)
+{
+	struct before was = before(f);
+	int rc;
+
+	if (!size)
+		return mode || mtime_ns ? set_file(w, f, mode, mtime_ns) : 0;
+	rc = sw_name_admit_size(w, f->name, *size);
+	if (rc == 0)
+		rc = truncate_file(w, f, *size);
+	if (rc == 0 && (mode || mtime_ns))
+		rc = show(w, f, mode, mtime_ns);
+	return rc == 0 && f->n_dirty == 0 ? sized(w, f, &was) : rc;
+}
+
 int sw_work_set(struct sw_work *w, struct sw_view table, struct sw_view key, const uint16_t *mode,
 		const int64_t *mtime_ns, const uint64_t *size)
 {
+	struct sw_file *f;
 	struct sw_name *n;
 	int rc;
 
 	pthread_mutex_lock(&w->lock);
 	rc = get_steady(w, table, key, &n);
-	if (rc == 0) {
+	if (rc == 0)
 		rc = sw_name_load(w, n);
-		if (rc == 0 && size)
-			rc = sw_name_admit_size(w, n, *size);
-		if (rc == 0 && size)
-			rc = truncate_file(w, n->file, *size);
-		if (rc == 0 && (mode || mtime_ns))
-			rc = set_file(w, n->file, mode, mtime_ns);
-		else if (rc == 0 && size && n->file->n_dirty == 0)
-			rc = sw_name_journal(w, &n, 1);
-		sw_name_settle(w, n);
+	if (rc == 0) {
+		f = n->file;
+		f->n_refs++;
+		rc = set_attr(w, f, mode, mtime_ns, size);
+		sw_file_unref(w, f);
 	}
+	n = sw_name_find(w, table, key);
+	if (n)
+		sw_name_settle(w, n);
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }

@@ -252,6 +252,8 @@ int64_t sw_work_now_ns(const struct sw_work *w);
 int sw_file_tear(struct sw_work *w, struct sw_file *f) SW_MUST_CHECK;
 /* It is whole again. */
 void sw_file_mend(struct sw_work *w, struct sw_file *f);
+/* It is what it was before: what was kept. Nothing of it is staged, nor is there a pin. */
+void sw_file_untear(struct sw_work *w, struct sw_file *f);
 /* The file as it was before handles began to change it; the file itself if none does; NULL if it was nothing. */
 const struct sw_file *sw_file_whole(const struct sw_file *f);
 
@@ -295,11 +297,11 @@ int sw_work_sync_spills(struct sw_work *w, const struct sw_file *f) SW_MUST_CHEC
 /* Whether there are any, of all files. */
 bool sw_work_has_dirty_spills(const struct sw_work *w);
 /*
- * The journal has no room for the removal of a row, or of an empty table (key empty), which is an edit already: commit it, which
- * needs none there. 0: it is. SW_ENOSPC: it could not be. Gives up the lock meanwhile.
+ * The journal has no room for what makes some: for the removal of a row, or of an empty table (key empty), or that a row is empty
+ * now. Commit that edit, which needs none there, alone: what waits before it may be what the disk has no room for. 0: it is. SW_ENOSPC: it
+ * could not be. Gives up the lock meanwhile.
  */
-int sw_work_commit_removal(struct sw_work *w, struct sw_view table,
-			   struct sw_view key) SW_MUST_CHECK;
+int sw_work_commit_alone(struct sw_work *w, struct sw_view table, struct sw_view key) SW_MUST_CHECK;
 /* Without the lock. */
 void sw_work_free_stale(struct sw_work *w);
 bool sw_name_is_ready(const struct sw_work *w, const struct sw_name *n, uint64_t now, bool all);

@@ -191,7 +191,7 @@ static int removal_done(struct sw_work *w, struct sw_view table, struct sw_view 
 	if (rc == 0)
 		sw_name_drop_nothing(w, n);
 	else if (rc == SW_ENOSPC)
-		rc = sw_work_commit_removal(w, table, key);
+		rc = sw_work_commit_alone(w, table, key);
 	if (rc < 0)
 		take_back(w, sw_name_find(w, table, key), version, f, had_edit);
 	return rc;
@@ -289,7 +289,7 @@ static int commit_moved_from(struct sw_work *w, struct sw_view table, struct sw_
 
 	memcpy(buf, from->text, from->table.n + from->key.n);
 	sw_name_forget_aside(n); /* or it would wait */
-	rc = sw_work_commit_removal(w, from_table, from_key);
+	rc = sw_work_commit_alone(w, from_table, from_key);
 	if (rc == 0)
 		return 0;
 	n = sw_name_find(w, table, key); /* the lock was given up */

@@ -4,6 +4,8 @@
  */
 #include "core/work_internal.h"
 
+#include <assert.h>
+
 static int keep_row(struct sw_work *w, const struct sw_file *f, struct sw_file *whole)
 {
 	int rc = f->is_pinned ? sw_db_pin(w->db, &f->pin) : 0;
@@ -66,6 +68,30 @@ void sw_file_mend(struct sw_work *w, struct sw_file *f)
 		return;
 	sw_spill_unfix(w, SW_TAKE(whole->spill));
 	sw_file_unref(w, whole);
+}
+
+void sw_file_untear(struct sw_work *w, struct sw_file *f)
+{
+	struct sw_file *whole = f->whole;
+
+	assert(whole && !f->is_pinned);
+	sw_file_drop_spill(w, f);
+	sw_buf_fini(&f->bytes);
+	f->bytes = whole->bytes;
+	whole->bytes = (struct sw_buf){0};
+	f->in_memory = whole->in_memory;
+	f->row = whole->row;
+	f->is_pinned = whole->is_pinned;
+	f->pin = whole->pin;
+	whole->is_pinned = false;
+	if (whole->spill) {
+		f->spill = sw_spill_ref(whole->spill);
+		w->n_spills++;
+	}
+	f->mode = whole->mode;
+	f->mtime_ns = whole->mtime_ns;
+	f->n_same = 0;
+	sw_file_mend(w, f);
 }
 
 const struct sw_file *sw_file_whole(const struct sw_file *f)

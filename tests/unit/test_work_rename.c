@@ -113,11 +113,27 @@ static int change_mode(struct set *s, const char *key)
 static int change_committed(struct set *s) { return change_mode(s, "committed"); }
 static int change_large(struct set *s) { return change_mode(s, "large"); }
 
+static int cut(struct set *s, const char *key, uint64_t size)
+{
+	return sw_work_set(s->w, sw_view_str("t"), sw_view_str(key), NULL, NULL, &size);
+}
+
+static int cut_committed(struct set *s) { return cut(s, "committed", 3); }
+static int cut_changed(struct set *s) { return cut(s, "changed", 3); }
+static int cut_new(struct set *s) { return cut(s, "new", 3); }
+static int cut_large(struct set *s) { return cut(s, "large", LARGE - 100); }
+static int cut_large_to_small(struct set *s) { return cut(s, "large", 100); }
+static int empty_committed(struct set *s) { return cut(s, "committed", 0); }
+static int empty_changed(struct set *s) { return cut(s, "changed", 0); }
+static int empty_large(struct set *s) { return cut(s, "large", 0); }
+static int grow_changed(struct set *s) { return cut(s, "changed", 10000); }
+
 static int (*const changes[])(struct set *s) = {
     rename_committed, rename_changed, rename_new,   rename_large,      rename_over,	rename_over_large,
     exchange_rows,    rename_backup,  restore_backup, remove_backup, rename_table, rename_over_table, exchange_tables,
     make_table,	      remove_table,   change_table, append_to_committed, append_to_changed, append_to_large, append_much,
-    append_much_to_new, change_committed, change_large,
+    append_much_to_new, change_committed, change_large, cut_committed, cut_changed, cut_new, cut_large, cut_large_to_small,
+    empty_committed, empty_changed, empty_large, grow_changed,
 };
 
 /* Rows and tables in all that they can be; one has been put aside, perhaps, and nothing is in its place. */
@@ -300,12 +316,36 @@ static void what_was_put_aside_waits_for_room(void **state)
 	end(&s);
 }
 
+/* As `: > row` does. The journal alone is full: that makes room, and needs none there. */
+static void a_row_is_emptied_without_room_in_the_journal(void **state)
+{
+	struct sw_handle h;
+	uint64_t zero = 0;
+	char text[16];
+	struct set s;
+
+	(void)state;
+	prepare(&s, false, false);
+	s.t.env.env.fault = journal_is_full;
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("committed"), SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0, &h));
+	TEST_OK(sw_handle_flush(s.w, &h));
+	sw_handle_release(s.w, &h);
+	assert_true(test_get(&s.t, "t", "committed", text, sizeof(text)));
+	assert_string_equal(text, "");
+	TEST_OK(sw_work_set(s.w, sw_view_str("t"), sw_view_str("set"), NULL, NULL, &zero));
+	assert_true(test_get(&s.t, "t", "set", text, sizeof(text)));
+	assert_string_equal(text, "");
+	s.t.env.env.fault = test_env_fault;
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_failed_has_not_happened),
 	    cmocka_unit_test(what_was_done_is_one_record),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
+	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
 	    cmocka_unit_test(a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name),
 	};
 
