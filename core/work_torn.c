@@ -90,7 +90,6 @@ void sw_file_untear(struct sw_work *w, struct sw_file *f)
 	}
 	f->mode = whole->mode;
 	f->mtime_ns = whole->mtime_ns;
-	f->n_same = 0;
 	sw_file_mend(w, f);
 }
 

@@ -174,15 +174,26 @@ static int no_luck(void *arg, const char *step)
 	return SW_EIO;
 }
 
-/* The large row goes on where it was: no record may claim a part of it for another name. */
+static void count_sync(void *arg, const char *step)
+{
+	*(int *)arg += strcmp(step, "spill.sync") == 0;
+}
+
+/* The large row goes on where it was, and reaches the disk: no record may claim a part of it for another name. */
 static void go_on(struct set *s)
 {
 	struct sw_handle h;
+	int n_syncs = 0;
 
 	TEST_OK(sw_work_open_row(s->w, sw_view_str("t"), sw_view_str("large"), SW_OPEN_WRITE, 0, &h));
 	TEST_OK(sw_handle_write(s->w, &h, 0, true, sw_view_str("more")));
 	TEST_OK(sw_handle_flush(s->w, &h));
 	sw_handle_release(s->w, &h);
+	s->t.env.on_step = count_sync;
+	s->t.env.on_step_arg = &n_syncs;
+	TEST_OK(sw_work_sync(s->w));
+	s->t.env.on_step = NULL;
+	assert_int_equal(n_syncs, 1);
 }
 
 static void check_failed(int (*change)(struct set *s), bool is_full, bool has_new_tables, bool crashes)
