@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -201,6 +203,37 @@ static int run_mount(struct mounting *m, const char *point, const struct sw_moun
 	return rc;
 }
 
+/* The real path of what is there of a path, or "" if that cannot be told. In place. */
+static void find_real(char *path, char out[static PATH_MAX])
+{
+	while (!realpath(path, out)) {
+		char *slash = strrchr(path, '/');
+
+		if (errno != ENOENT || slash == path) {
+			*out = '\0';
+			return;
+		}
+		*slash = '\0';
+	}
+}
+
+/* Else the mount would hide it from everybody, and this process would wait for itself. */
+static int check_store_is_outside(const char *store, const char *point)
+{
+	char real[PATH_MAX], *path;
+	size_t n = strlen(point);
+	int rc = sw_path_absolute(store, &path);
+
+	if (rc < 0)
+		return rc;
+	find_real(path, real);
+	free(path);
+	if (strncmp(real, point, n) == 0 && (real[n] == '/' || real[n] == '\0'))
+		return sw_fail(SW_EINVAL, "the store %s would be hidden by what is mounted on %s; choose a directory elsewhere with --store",
+			       store, point);
+	return 0;
+}
+
 /* The line is parsed. */
 static int run_line(struct sw_ctx *ctx, const struct sw_mount_line *line)
 {
@@ -220,6 +253,8 @@ static int run_line(struct sw_ctx *ctx, const struct sw_mount_line *line)
 	}
 	if (rc == 0)
 		rc = sw_mount_check(point);
+	if (rc == 0)
+		rc = check_store_is_outside(store, point);
 	if (rc == 0)
 		rc = sw_live_begin(&m.live, &line->args, store);
 	m.live.options.mount_point = point;

@@ -84,6 +84,24 @@ fails() {
 	(cd "$A" && fails 1 "busy" "$sf" umount "$A")
 }
 
+@test "a store that the mount would hide is refused, however it is named" {
+	require_fuse
+	local s
+	ln -s "$A" "$DIR/link"
+	mkdir -p "$A/deep" "$DIR/AB"
+	cd "$A/deep"
+	for s in "$A" "$A/store" "$A/deep/../x/y" "$DIR/link/store/x" ../store .; do
+		run timeout 60 "$sf" mount "$DIR/link" --store "$s"
+		[ "$status" = 1 ]
+		[[ $output == *"the store $s would be hidden by what is mounted on $A; "* ]]
+	done
+	cd /
+	[ "$(find "$A" | wc -l)" = 2 ]
+	# Of names that only begin like that nothing is hidden.
+	"$sf" mount "$A" --store "$A/deep/../../AB/store"
+	"$sf" umount "$A"
+}
+
 @test "addresses and tickets that are none" {
 	fails 1 "ticket" "$sf" serve "$DIR/s" --peer swarmfs1-AAAA
 	fails 1 "ticket" "$sf" clone swarmfs1-AAAA "$DIR/s"
