@@ -22,10 +22,11 @@ bool sw_control_stop(struct sw_control *c, uint32_t timeout_ms);
 int sw_control_connect(const char *dir, int *fd, int *pid) SW_MUST_CHECK;
 
 /*
- * Whether somebody serves the store in dir who answers within timeout_ms. The kernel still connects to a process that was
- * killed and has not ended yet, but that one says nothing any more.
+ * Whether somebody serves the store in dir, and answers: 0, or SW_EBUSY with a sentence when the process was stopped.
+ * SW_ENOTFOUND: nobody. The kernel still connects to a process that was killed and has not ended yet; that one's end is
+ * waited for.
  */
-bool sw_control_answers(const char *dir, int timeout_ms);
+int sw_control_ask(const char *dir) SW_MUST_CHECK;
 
 /* A command to run over there. */
 struct sw_call {

@@ -1,7 +1,6 @@
 /* The other end: send the command and its input, show what comes back. */
 #include "fs/control_internal.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -133,19 +132,21 @@ int sw_control_call(int fd, const struct sw_call *call)
 	return rc;
 }
 
-bool sw_control_answers(const char *dir, int timeout_ms)
+int sw_control_ask(const char *dir)
 {
-	struct pollfd answer = {.events = POLLIN};
-	bool is_there;
-	char byte;
+	enum sw_frame_type type;
+	SW_BUF answer = {0};
+	int fd, rc = sw_control_connect(dir, &fd, NULL);
 
-	if (sw_control_connect(dir, &answer.fd, NULL) < 0)
-		return false;
+	if (rc < 0)
+		return rc;
+	sw_frame_watch(fd);
 	/* The owner answers also to who leaves without a command. */
-	is_there = shutdown(answer.fd, SHUT_WR) == 0 && poll(&answer, 1, timeout_ms) > 0 &&
-		   recv(answer.fd, &byte, 1, 0) == 1;
-	close(answer.fd);
-	return is_there;
+	rc = shutdown(fd, SHUT_WR) < 0 ? SW_ECLOSED : sw_frame_receive(fd, &type, &answer);
+	close(fd);
+	if (rc == 0 || rc == SW_ECLOSED)
+		return SW_ENOTFOUND;
+	return rc < 0 ? rc : 0;
 }
 
 int sw_control_quiet(const char *dir, int *out)

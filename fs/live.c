@@ -183,12 +183,13 @@ static int check_mode(const struct sw_live *live, const struct sw_db *db)
 /* No reason not to start is a short command that has the store at this moment, or a process that was killed and is not gone yet. */
 static int open_store(const char *store, struct sw_db **out)
 {
-	const uint64_t until_ms = sw_env_mono_ms(&sw_env_system) + SW_OWNER_BUSY_MS;
 	struct timespec step = {0, SW_OWNER_BUSY_STEP_MS * 1000000};
-	int rc = sw_db_open(store, &sw_env_system, out);
+	int asked, rc = sw_db_open(store, &sw_env_system, out);
 
-	while (rc == SW_EBUSY && !sw_control_answers(store, SW_OWNER_BUSY_STEP_MS) &&
-	       sw_env_mono_ms(&sw_env_system) < until_ms) {
+	for (int ms = 0; rc == SW_EBUSY && ms < SW_OWNER_BUSY_MS; ms += SW_OWNER_BUSY_STEP_MS) {
+		asked = sw_control_ask(store);
+		if (asked == 0 || asked == SW_EBUSY)
+			return SW_EBUSY;
 		nanosleep(&step, NULL);
 		rc = sw_db_open(store, &sw_env_system, out);
 	}

@@ -4,6 +4,7 @@
 
 #include "core/log.h"
 #include "fs/commit_name.h"
+#include "fs/control.h"
 #include "fs/mountinfo.h"
 #include "fs/thread.h"
 #include "fs/unmount.h"
@@ -511,31 +512,52 @@ static const struct fuse_lowlevel_ops operations = {
     .create = sw_ll_create,
 };
 
-/* Whether a swarmfs is mounted exactly there. */
-static int is_here(void *arg, const struct sw_mount_entry *e)
+/* The swarmfs that is mounted exactly there, on top of others. */
+struct here {
+	const char *path;
+	char *store; /* NULL: none */
+};
+
+static int look_here(void *arg, const struct sw_mount_entry *e)
 {
-	return strcmp(e->type, SW_MOUNT_TYPE) == 0 && strcmp(e->point, arg) == 0;
+	struct here *h = arg;
+
+	if (strcmp(e->type, SW_MOUNT_TYPE) != 0 || strcmp(e->point, h->path) != 0)
+		return 0;
+	free(h->store);
+	h->store = strdup(e->source);
+	return h->store ? 0 : SW_ENOMEM;
 }
 
 /*
  * What a crash left of an earlier mount answers ENOTCONN, but only to what the kernel has not cached: so it is asked
  * for the state of the file system. With a process that was killed and has not ended yet the kernel waits, and answers
  * ECONNABORTED when it has. Whatever else is answered, if only that the store is not there any more, it is in use.
- * 1: there is a dead one.
+ * With a process that was stopped the kernel waits, too, and not even SIGKILL ends that: so that is found out before.
+ * 1: it is dead.
  */
+static int is_dead(const struct here *h)
+{
+	struct statvfs fs;
+
+	if (sw_control_ask(h->store) == SW_EBUSY)
+		return SW_EBUSY;
+	if (statvfs(h->path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+		return sw_fail(SW_EBUSY, "a database is mounted on %s already; unmount it with 'swarmfs umount %s'",
+			       h->path, h->path);
+	return 1;
+}
+
+/* 1: there is one. */
 static int find_dead_mount(const char *path)
 {
-	char *copy = strdup(path);
-	struct statvfs fs;
-	int rc = copy ? sw_mountinfo_walk(is_here, copy) : SW_ENOMEM;
+	struct here h = {.path = path};
+	int rc = sw_mountinfo_walk(look_here, &h);
 
-	free(copy);
-	if (rc <= 0)
-		return rc;
-	if (statvfs(path, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
-		return sw_fail(SW_EBUSY, "a database is mounted on %s already; unmount it with 'swarmfs umount %s'",
-			       path, path);
-	return 1;
+	if (rc == 0 && h.store)
+		rc = is_dead(&h);
+	free(h.store);
+	return rc;
 }
 
 /*

@@ -14,6 +14,7 @@ dead_ticket() {
 not() { ! "$@"; }
 owner_of() { cat "$1/lock"; }
 has_three_commits() { [ "$(count_of "$DIR/s")" -ge 3 ]; }
+asks() { grep -q unix_stream "/proc/$1/wchan"; }
 owns() { [ "$(owner_of "$2")" = "$1" ]; }
 has_owner() { [ -s "$1/lock" ] && kill -0 "$(owner_of "$1")"; }
 
@@ -103,7 +104,7 @@ has_waited() { [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
 	kill -STOP "$pid"
 	"$sf" serve "$DIR/s" -f 2>"$DIR/err" 3>&- &
 	peer=$!
-	until_true 10 has_waited "$peer"
+	until_true 10 asks "$peer"
 	kill -9 "$pid"
 	until_true 10 owns "$peer" "$DIR/s"
 	until_true 10 test -S "$DIR/s/control"

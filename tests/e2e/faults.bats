@@ -204,14 +204,15 @@ connection_of() {
 	[ ! -s "$DIR/read" ]
 	# Commands wait a little, and say what is the matter.
 	local command i=0 asked=()
-	for command in "status $A" "status $DIR/store-A --json" "commit $A" "import $A --table t $DIR/large"; do
+	for command in "status $A" "status $DIR/store-A --json" "commit $A" "import $A --table t $DIR/large" \
+		"mount $A --store $DIR/store-B" "mount $B --store $DIR/store-A"; do
 		i=$((i + 1))
 		# shellcheck disable=SC2086
 		{ timeout 60 "$sf" $command >"$DIR/answer-$i" 2>&1 || echo "exit $?" >>"$DIR/answer-$i"; } 3>&- &
 		asked+=($!)
 	done
 	wait "${asked[@]}"
-	for i in 1 2 3 4; do
+	for i in $(seq ${#asked[@]}); do
 		run cat "$DIR/answer-$i"
 		[ "${#lines[@]}" = 2 ]
 		[ "${lines[1]}" = "exit 1" ]
@@ -321,13 +322,13 @@ waits_for_an_answer() { grep -q request_wait_answer "/proc/$1/wchan"; }
 
 @test "mounted again before the process that was killed has ended: waits for that, and mounts" {
 	require_fuse
-	mount_a
+	env "${FAULTS[@]}" HOLD_STATFS="$DIR/hold" "$sf" mount "$A" --store "$DIR/store-A"
 	mkdir "$A/t"
 	echo closed >"$A/t/r"
 	local pid again
 	pid=$(pid_of "$A")
-	# Stopped, it has not ended either, and can be looked at while the other asks.
-	kill -STOP "$pid"
+	# It is killed while the other asks it.
+	touch "$DIR/hold"
 	"$sf" mount "$A" --store "$DIR/store-A" 2>"$DIR/said" 3>&- &
 	again=$!
 	until_true 10 waits_for_an_answer "$again"

@@ -9,9 +9,11 @@
  *                 those of up to 64 KiB, which look at what was just written
  * HOLD_MOUNT=F    it mounts only when the file F is gone
  * HOLD_UMOUNT=F   and unmounts
+ * HOLD_STATFS=F   and tells how full its disk is
  * END_ABORTED=1   once it is unmounted, the kernel tells it ECONNABORTED, as it does when it was about to hand it a request
  * ORPHANED=1      its parent is killed before it can ask to hear of that
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -24,6 +26,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -174,6 +177,15 @@ int umount2(const char *target, int flags)
 {
 	hold("HOLD_UMOUNT");
 	return (int)syscall(SYS_umount2, target, flags);
+}
+
+int statvfs(const char *path, struct statvfs *out)
+{
+	int (*next)(const char *, struct statvfs *);
+
+	hold("HOLD_STATFS");
+	*(void **)&next = dlsym(RTLD_NEXT, "statvfs");
+	return next(path, out);
 }
 
 int prctl(int what, ...)
