@@ -353,13 +353,14 @@ static int record_name(struct record *r, struct sw_name *n, bool is_whole)
 	return rc;
 }
 
-/* Rows and tables that go, or rows that are emptied. */
+/* Rows and tables that go, or rows that are emptied: not those that are new. */
 static bool makes_room(const struct record *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		const struct sw_journal_name *n = &r->list[i];
+		bool is_new = !n->existed && r->of[i]->journal_seq == 0;
 
-		if (n->exists && (n->key.n == 0 || !n->existed || n->row.size > 0))
+		if (n->exists && (n->key.n == 0 || is_new || n->row.size > 0))
 			return false;
 	}
 	return true;

@@ -233,9 +233,9 @@ int sw_work_gather(struct sw_work *w, bool all, struct sw_work_batch *b)
 	return rc < 0 ? rc : gather_edits(w, all, true, b);
 }
 
-static int add_if_ready(struct sw_work *w, struct sw_work_batch *b, struct sw_name *n)
+static int add_if_whole(struct sw_work *w, struct sw_work_batch *b, struct sw_name *n)
 {
-	if (n->in_commit || sw_work_batch_is_full(w, b) || !is_ready(w, n, sw_env_mono_ms(w->env), false))
+	if (n->in_commit || sw_work_batch_is_full(w, b) || !is_ready(w, n, sw_env_mono_ms(w->env), true))
 		return 0;
 	return add_joined(b, n);
 }
@@ -245,8 +245,8 @@ int sw_work_gather_alone(struct sw_work *w, struct sw_name *n, struct sw_work_ba
 	int rc = make_room(w, b);
 
 	for (struct sw_name *row = n->rows; rc == 0 && row; row = row->next_sibling)
-		rc = add_if_ready(w, b, row);
-	return rc < 0 ? rc : add_if_ready(w, b, n);
+		rc = add_if_whole(w, b, row);
+	return rc < 0 ? rc : add_if_whole(w, b, n);
 }
 
 /* Names of the same group belong together as before. Without memory for that each goes its own way.

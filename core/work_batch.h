@@ -28,7 +28,7 @@ bool sw_work_is_strict(const struct sw_work *w);
 /* Into an empty batch: what is ready, or with `all` everything whole. Whatever it returns,
  * sw_work_batch_fini() frees. */
 int sw_work_gather(struct sw_work *w, bool all, struct sw_work_batch *b) SW_MUST_CHECK;
-/* The same for one edit, and what it waits for: of a table that is removed, the rows that were removed from it before. */
+/* The same for one edit, if it is whole, and what it waits for: of a table that is removed, the rows that were removed from it before. */
 int sw_work_gather_alone(struct sw_work *w, struct sw_name *n, struct sw_work_batch *b) SW_MUST_CHECK;
 /* There may be more than it has room for. */
 bool sw_work_batch_is_full(const struct sw_work *w, const struct sw_work_batch *b);

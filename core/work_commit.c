@@ -149,12 +149,7 @@ static int gather(struct sw_work *w, const struct pick *pick, struct sw_work_bat
 	if (!pick->is_one)
 		return sw_work_gather(w, pick->all, b);
 	n = sw_name_find(w, pick->table, pick->key);
-	if (!n || !n->has_edit)
-		return 0;
-	n->want_sync = true;
-	for (struct sw_name *row = n->rows; row; row = row->next_sibling)
-		row->want_sync = true;
-	return sw_work_gather_alone(w, n, b);
+	return n && n->has_edit ? sw_work_gather_alone(w, n, b) : 0;
 }
 
 /* Commit one batch; the lock is held, and given up meanwhile. 0: nothing was ready; 1: all that
