@@ -201,7 +201,7 @@ void sw_name_end_edit(struct sw_work *w, struct sw_name *n)
 	sw_name_forget_aside(n);
 	sw_name_free_spill(w, n);
 	n->has_edit = false;
-	n->want_sync = false;
+	n->want_sync = n->is_owed = false;
 	sw_name_part(n);
 	sw_name_unlist(w, n);
 	sw_buf_fini(&n->base_text);
@@ -293,6 +293,7 @@ void sw_name_recorded(struct sw_work *w, struct sw_name *n, const struct sw_file
 		      const struct sw_journal_name *record)
 {
 	n->journal_seq = seq;
+	n->is_owed = false;
 	n->whole_seq = record->is_tail ? n->whole_seq : seq;
 	n->recorded_file = 0;
 	n->recorded_bytes = (record->is_tail ? n->recorded_bytes : 0) + record->row.bytes.n;

@@ -441,6 +441,8 @@ void sw_handle_release(struct sw_work *w, struct sw_handle *h)
 	if (rc == SW_ENOSPC && n && sw_file_size(f) == 0)
 		rc = commit_emptied(w, n);
 	n = f->name; /* the lock was given up */
+	if (rc < 0 && n && n->has_edit)
+		n->is_owed = true;
 	if (rc < 0 && rc != SW_EINVAL) /* what was refused is told of elsewhere */
 		snprintf(w->error, sizeof(w->error), "%s", sw_fail_message(rc));
 	f->n_writers -= h->can_write;
@@ -672,6 +674,8 @@ static int flush_locked(struct sw_work *w, struct sw_handle *h)
 		    !sw_name_has_schema(w, n)) {
 			rc = sw_name_journal(w, &n, 1);
 			h->file->is_torn = true; /* nor is it anything yet that could take another's place */
+		} else if (h->can_write && n && n->is_owed && sw_name_is_whole(n)) {
+			rc = sw_name_journal(w, &n, 1);
 		}
 		return rc;
 	}

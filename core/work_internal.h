@@ -77,6 +77,7 @@ struct sw_name {
 	bool in_commit;	 /* being committed: must not be freed */
 	bool is_checked; /* of a working copy: it must not move on before that is applied */
 	bool want_sync;
+	bool is_owed; /* the journal had no place for it when its last handle was released: the next close() tells */
 	bool is_lost; /* in replay: the last record about it cannot be followed */
 	/* The edit. */
 	struct sw_version base;

@@ -318,6 +318,34 @@ static void what_was_put_aside_waits_for_room(void **state)
 	end(&s);
 }
 
+/* Whoever tries again is told again. */
+static void a_close_is_not_good_before_the_journal_has_the_row(void **state)
+{
+	SW_BUF before = {0};
+	SW_BUF after = {0};
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	for (unsigned truncates = 0; truncates < 2; truncates++) {
+		unsigned flags = SW_OPEN_WRITE | (truncates ? SW_OPEN_TRUNCATE : 0);
+
+		prepare(&s, false, false);
+		s.t.env.env.fault = journal_is_full;
+		assert_int_equal(put(&s, "t", "to", "x", 9), SW_ENOSPC);
+		TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("to"), flags, 0, &h));
+		assert_int_equal(sw_handle_flush(s.w, &h), SW_ENOSPC);
+		s.t.env.env.fault = test_env_fault;
+		TEST_OK(sw_handle_flush(s.w, &h));
+		sw_handle_release(s.w, &h);
+		look(s.w, &before);
+		crash(&s);
+		look(s.w, &after);
+		assert_string_equal(after.p, before.p);
+		end(&s);
+	}
+}
+
 /* As `: > row` does. The journal alone is full: that makes room, and needs none there. */
 static void a_row_is_emptied_without_room_in_the_journal(void **state)
 {
@@ -350,6 +378,7 @@ int main(void)
 	    cmocka_unit_test(what_failed_has_not_happened),
 	    cmocka_unit_test(what_was_done_is_one_record),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
+	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
 	    cmocka_unit_test(a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name),
 	};
