@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -8,7 +9,8 @@
 #include "fs/target.h"
 #include "fs/unmount.h"
 
-#define END_MS 20000 /* for the process to finish after the unmount */
+#define NOTICE_MS 2000	/* for the process to see that it is unmounted, and to finish */
+#define END_MS	  20000 /* once it was told to */
 
 /* The process that serves the store, or -1: a descriptor that is readable when it has ended. */
 static int owner_of(const char *store)
@@ -21,18 +23,29 @@ static int owner_of(const char *store)
 	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* The command is over when the process is: then the store is closed, and its file system can go too. */
-static int wait_for_end(int pidfd)
+static bool has_ended(int pidfd, int timeout_ms)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	int n;
 
-	if (pidfd < 0)
-		return 0;
 	do
-		n = poll(&p, 1, END_MS);
+		n = poll(&p, 1, timeout_ms);
 	while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : sw_fail(SW_EBUSY, "it is unmounted, but its process still runs; look at the log in its store");
+	return n > 0;
+}
+
+/*
+ * The command is over when the process is: then the store is closed, and its file system can go too. Where a copy of the mount is in
+ * another mount namespace, as unshare and some containers make one, the kernel does not tell the process.
+ */
+static int wait_for_end(int pidfd)
+{
+	if (pidfd < 0 || has_ended(pidfd, NOTICE_MS))
+		return 0;
+	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+	if (has_ended(pidfd, END_MS))
+		return 0;
+	return sw_fail(SW_EBUSY, "it is unmounted, but its process still runs; look at the log in its store");
 }
 
 /* What the owner itself runs must not keep it busy. */

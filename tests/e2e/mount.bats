@@ -434,3 +434,20 @@ PY
 	[ "$(tail -c 1 "$A/t/r10")" = "!" ]
 	"$sf" verify "$A"
 }
+
+@test "a copy of the mount in another namespace does not keep its process" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can make a mount namespace"
+	mount_a
+	mkdir "$A/t"
+	echo 1 >"$A/t/r"
+	local pid other
+	pid=$(pid_of "$A")
+	unshare --mount --propagation private sleep 1000 3>&- &
+	other=$!
+	until_true 10 grep -q sleep "/proc/$other/comm"
+	"$sf" umount "$A"
+	ends "$pid"
+	kill "$other"
+	"$sf" verify "$DIR/store-A"
+}
