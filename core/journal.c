@@ -27,6 +27,7 @@ struct sw_journal {
 	int fd;
 	uint64_t next;
 	uint64_t size;
+	uint64_t reserved; /* there is room on the disk up to here */
 	uint64_t begin; /* where the first record is that was not forgotten */
 	uint64_t n_damaged; /* bytes */
 	bool dirty;
@@ -434,6 +435,7 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
 	rc = write_at(j->fd, sw_buf_view(&j->record), j->size);
 	if (rc < 0) {
 		/* What was written of it is beyond the end: the next record goes over it. */
+		j->reserved = 0;
 		if (ftruncate(j->fd, (off_t)j->size) < 0)
 			return sw_fail_errno("%s", j->path);
 		return rc;
@@ -443,6 +445,22 @@ int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names,
 	*seq = j->next++;
 	if (j->record.cap > RECORD_KEPT)
 		sw_buf_fini(&j->record);
+	return 0;
+}
+
+int sw_journal_reserve(struct sw_journal *j, uint64_t n)
+{
+	int rc;
+
+	if (j->size + n <= j->reserved)
+		return 0;
+	rc = sw_env_fault(j->env, "journal.reserve");
+	if (rc < 0)
+		return rc;
+	if (fallocate(j->fd, FALLOC_FL_KEEP_SIZE, (off_t)j->size, (off_t)n) == 0)
+		j->reserved = j->size + n;
+	else if (errno == ENOSPC || errno == EDQUOT)
+		return sw_fail_errno("cannot write the journal");
 	return 0;
 }
 
@@ -656,6 +674,7 @@ int sw_journal_replace(struct sw_journal *j, struct sw_journal *by)
 	j->next = by->next;
 	j->size = by->size;
 	j->begin = by->begin;
+	j->reserved = by->reserved;
 	j->n_damaged = 0;
 	j->dirty = j->is_broken = false;
 	by->fd = old;

@@ -79,6 +79,11 @@ int sw_journal_find_aside(const struct sw_journal *j, char **out) SW_MUST_CHECK;
 int sw_journal_append(struct sw_journal *j, const struct sw_journal_name *names, size_t n,
 		      uint64_t *seq) SW_MUST_CHECK;
 /*
+ * Whoever appends n bytes next will not find the disk full: the file system has set them aside, or cannot, as those that do not know how.
+ * SW_ENOSPC.
+ */
+int sw_journal_reserve(struct sw_journal *j, uint64_t n) SW_MUST_CHECK;
+/*
  * Flush to the disk what was appended. When that has failed, the system may count as written what is not: it fails from then on,
  * until another journal has replaced this one.
  */

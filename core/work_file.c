@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define RECORD_ROOM 1024 /* bytes: as much as a record of an empty row takes, whatever it is called */
+
 int sw_file_new(struct sw_work *w, struct sw_file **out)
 {
 	struct sw_file *f = calloc(1, sizeof(*f));
@@ -660,6 +662,15 @@ int sw_handle_truncate(struct sw_work *w, struct sw_handle *h, uint64_t size)
 	return rc;
 }
 
+static int reserve(struct sw_work *w)
+{
+	int rc = sw_journal_reserve(w->journal, RECORD_ROOM);
+
+	if (rc == SW_ENOSPC && sw_work_forget_records(w))
+		rc = sw_journal_reserve(w->journal, RECORD_ROOM);
+	return rc;
+}
+
 static int flush_locked(struct sw_work *w, struct sw_handle *h)
 {
 	struct sw_name *n = h->file->name;
@@ -676,6 +687,8 @@ static int flush_locked(struct sw_work *w, struct sw_handle *h)
 			h->file->is_torn = true; /* nor is it anything yet that could take another's place */
 		} else if (h->can_write && n && n->is_owed && sw_name_is_whole(n)) {
 			rc = sw_name_journal(w, &n, 1);
+		} else if (h->is_truncated && n && n->has_edit) {
+			rc = reserve(w); /* whoever closes it could not be told at the release */
 		}
 		return rc;
 	}

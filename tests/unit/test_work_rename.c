@@ -346,6 +346,32 @@ static void a_close_is_not_good_before_the_journal_has_the_row(void **state)
 	}
 }
 
+static int no_reserve(void *arg, const char *step)
+{
+	(void)arg;
+	return strcmp(step, "journal.reserve") == 0 ? SW_ENOSPC : 0;
+}
+
+/* An O_TRUNC alone is recorded when the file is released: whoever closes it is told before that there is no room. */
+static void a_close_after_a_truncation_alone_tells_of_a_full_disk(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+
+	(void)state;
+	prepare(&s, false, false);
+	s.t.env.env.fault = no_reserve;
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("committed"), SW_OPEN_WRITE | SW_OPEN_TRUNCATE, 0, &h));
+	assert_int_equal(sw_handle_flush(s.w, &h), SW_ENOSPC);
+	s.t.env.env.fault = test_env_fault;
+	TEST_OK(sw_handle_flush(s.w, &h));
+	s.t.env.env.fault = no_reserve;
+	TEST_OK(sw_handle_flush(s.w, &h)); /* that room is still there */
+	sw_handle_release(s.w, &h);
+	s.t.env.env.fault = test_env_fault;
+	end(&s);
+}
+
 /* As `: > row` does. The journal alone is full: that makes room, and needs none there. */
 static void a_row_is_emptied_without_room_in_the_journal(void **state)
 {
@@ -379,6 +405,7 @@ int main(void)
 	    cmocka_unit_test(what_was_done_is_one_record),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
+	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
 	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
 	    cmocka_unit_test(a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name),
 	};
