@@ -169,8 +169,14 @@ int sw_name_edit(struct sw_work *w, struct sw_name *n)
 
 int sw_name_be_row(struct sw_work *w, struct sw_name *n)
 {
-	int rc = find_base(w, n);
+	struct sw_file *f = n->file;
+	int rc;
 
+	if (!n->is_scratch)
+		return 0;
+	n->file = NULL; /* the version before is what the name had, not what was moved to it */
+	rc = find_base(w, n);
+	n->file = f;
 	if (rc < 0)
 		return rc;
 	n->is_scratch = false;
@@ -398,6 +404,9 @@ static int record(struct sw_work *w, struct sw_name *const *names, size_t n, boo
 
 int sw_name_journal(struct sw_work *w, struct sw_name *const *names, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (names[i]->is_scratch && names[i]->file)
+			sw_file_mend(w, names[i]->file); /* no record will say so */
 	return record(w, names, n, false);
 }
 

@@ -22,12 +22,8 @@ void sw_name_set_aside(struct sw_name *from, struct sw_name *n)
 static int adopt(struct sw_work *w, struct sw_name *n)
 {
 	struct sw_name *both[2] = {n->moved_from, n};
-	struct sw_file *f = n->file;
-	int rc;
+	int rc = sw_name_be_row(w, n);
 
-	n->file = NULL; /* the version before is what the name had, not what was moved to it */
-	rc = sw_name_be_row(w, n);
-	n->file = f;
 	if (rc < 0)
 		return rc;
 	rc = sw_name_journal_whole(w, both, 2);
@@ -53,5 +49,15 @@ int sw_work_adopt(struct sw_work *w, bool all)
 
 			rc = rc < 0 ? rc : one;
 		}
+	return rc;
+}
+
+int sw_work_adopt_from(struct sw_work *w, struct sw_view table)
+{
+	int rc = 0;
+
+	for (const struct sw_name *n = sw_name_edits_in(w, table); rc == 0 && n; n = n->next_sibling)
+		if (n->aside)
+			rc = adopt(w, n->aside);
 	return rc;
 }

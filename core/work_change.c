@@ -18,6 +18,7 @@ static int add_was(struct sw_work_change *c, struct sw_name *n)
 					  .moved_from = n->moved_from,
 					  .aside = n->aside,
 					  .had_edit = n->has_edit,
+					  .is_scratch = n->is_scratch,
 					  .table_exists = n->table_exists,
 					  .table_mode = n->table_mode,
 					  .table_mtime_ns = n->table_mtime_ns};
@@ -65,10 +66,10 @@ int sw_work_change_add_table(struct sw_work *w, struct sw_work_change *c, struct
 	return rc;
 }
 
-void sw_work_change_leave_out(struct sw_work_change *c, size_t n)
+void sw_work_change_leave_out(struct sw_work_change *c, const struct sw_name *n)
 {
-	for (size_t i = c->n - n; i < c->n; i++)
-		c->list[i].is_unrecorded = true;
+	for (size_t i = 0; i < c->n; i++)
+		c->list[i].is_unrecorded = c->list[i].is_unrecorded || c->list[i].name == n;
 }
 
 static int record(struct sw_work *w, const struct sw_work_change *c)
@@ -107,6 +108,8 @@ static void put_back(struct sw_work *w, const struct sw_was *was)
 
 	if (n->file != was->file)
 		sw_name_put_file(w, n, was->file);
+	if (n->has_edit && !n->is_scratch && was->is_scratch)
+		sw_name_be_scratch(w, n);
 	n->table_exists = was->table_exists;
 	n->table_mode = was->table_mode;
 	n->table_mtime_ns = was->table_mtime_ns;

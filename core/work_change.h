@@ -23,6 +23,7 @@ struct sw_was {
 	struct sw_file *file; /* with a reference */
 	struct sw_name *moved_from, *aside;
 	bool had_edit;
+	bool is_scratch;
 	bool is_unrecorded;
 	bool table_exists;
 	uint16_t table_mode;
@@ -39,8 +40,8 @@ int sw_work_change_add(struct sw_work *w, struct sw_work_change *c, struct sw_na
 /* The same of a table's own name. What stands there is its base: attr, or NULL if nothing does. */
 int sw_work_change_add_table(struct sw_work *w, struct sw_work_change *c, struct sw_view table, const struct sw_attr *attr,
 			struct sw_name **out) SW_MUST_CHECK;
-/* Of the names that were added last, so many have no part in the record. */
-void sw_work_change_leave_out(struct sw_work_change *c, size_t n);
+/* The name has no part in the record. */
+void sw_work_change_leave_out(struct sw_work_change *c, const struct sw_name *n);
 /*
  * rc: how it went until now; it is returned if it is a failure. What failed, here or before, is taken back: each name is as it was
  * when it was added, and those that are nothing any more are gone. Else an edit that comes to nothing is ended.

@@ -31,7 +31,7 @@ static void finish_changed(struct sw_work *w, struct sw_work_item *it)
 		sw_name_forget_good(n);
 	if (n->key.n == 0)
 		n->base = (struct sw_version){.exists = n->base.exists, .mode = n->table_mode};
-	if (!n->file && !n->base.exists && n->key.n > 0)
+	if (!n->file && !n->base.exists && n->key.n > 0 && !n->aside)
 		sw_name_end_edit(w, n);
 }
 

@@ -192,7 +192,7 @@ void sw_name_join(struct sw_work *w, struct sw_name *const *names, size_t n);
 void sw_name_part(struct sw_name *n);
 /* Begin an edit, if there is none: the version that stands there now becomes its base. SW_EROFS. */
 int sw_name_edit(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
-/* The edit of an editor's name is one of a row from now on; its base is what the newest state has there. And back. */
+/* The edit of an editor's name is one of a row from now on, if it was not; its base is what the newest state has there. And back. */
 int sw_name_be_row(struct sw_work *w, struct sw_name *n) SW_MUST_CHECK;
 void sw_name_be_scratch(struct sw_work *w, struct sw_name *n);
 /* Of one that nothing stands at, as before and as in history: the edit is none, and the name may be gone. */
@@ -204,6 +204,8 @@ void sw_name_forget_aside(struct sw_name *n);
 /* Rows that were renamed to an editor's name, and are missed, are rows there. all: whether their time has come or not. Of one that the
  * journal has no room for that is put off; the first failure is returned. */
 int sw_work_adopt(struct sw_work *w, bool all) SW_MUST_CHECK;
+/* Of those that stood in a table, which is about to go. */
+int sw_work_adopt_from(struct sw_work *w, struct sw_view table) SW_MUST_CHECK;
 /* Whether the store's own key may not write. */
 bool sw_work_is_read_only(const struct sw_work *w);
 /* Something happened to it. */

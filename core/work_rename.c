@@ -4,7 +4,11 @@
  */
 #include "core/work_change.h"
 
+#include <assert.h>
 #include <stdlib.h>
+
+#define NAMES_MAX  4 /* of a rename: with those that two backups had before */
+#define WITH_TABLE 4u /* beside enum sw_rename_flags */
 
 static void exchange(struct sw_work *w, struct sw_name *a, struct sw_name *b)
 {
@@ -31,56 +35,86 @@ static int may_rename(struct sw_work *w, struct sw_name *a, struct sw_name *b, u
 	return rc;
 }
 
-/* Of a backup the row that it was: with the backup that goes for good. */
-static int add_names(struct sw_work *w, struct sw_work_change *c, struct sw_name *a, struct sw_name *b)
+/* What stands there is a row, or it was one. */
+static bool has_row(const struct sw_name *n)
 {
-	struct sw_name *from = a->moved_from;
+	return !n->is_scratch || n->moved_from;
+}
+
+/* The row that a backup was, unless it is that name again: with the backup that goes for good. */
+static int add_origin(struct sw_work *w, struct sw_work_change *c, const struct sw_name *backup, const struct sw_name *to)
+{
+	struct sw_name *from = backup->moved_from;
+
+	return from && from != to ? sw_work_change_add(w, c, from) : 0;
+}
+
+/* No editor makes a backup by changing places, or by renaming a table: then a row stays one, whatever its name is. */
+static int add_names(struct sw_work *w, struct sw_work_change *c, struct sw_name *a, struct sw_name *b, unsigned flags)
+{
+	bool exchanges = flags & SW_RENAME_EXCHANGE;
 	int rc = sw_work_change_add(w, c, a);
 
 	if (rc == 0)
 		rc = sw_work_change_add(w, c, b);
-	if (rc == 0 && from && from != b && !b->is_scratch)
-		rc = sw_work_change_add(w, c, from);
-	return rc;
+	if (rc == 0 && ((flags & WITH_TABLE && has_row(a)) || (exchanges && (has_row(a) || has_row(b))))) {
+		rc = sw_name_be_row(w, b);
+		if (rc == 0 && exchanges)
+			rc = sw_name_be_row(w, a);
+	}
+	if (rc == 0 && !b->is_scratch)
+		rc = add_origin(w, c, a, b);
+	return rc == 0 ? add_origin(w, c, b, a) : rc;
 }
 
-/* Part of a change that others end. *from: the row that a was, or is; NULL: none. */
-static int move(struct sw_work *w, struct sw_work_change *c, struct sw_name *a, struct sw_name *b, unsigned flags, struct sw_name **from)
+/* Part of a change that others end. */
+static int move(struct sw_work *w, struct sw_work_change *c, struct sw_name *a, struct sw_name *b, unsigned flags)
 {
+	struct sw_name *from;
 	int rc;
 
 	/* What is being written to may be refused later, at its new name. */
 	sw_name_keep_good(w, a);
 	sw_name_keep_good(w, b);
-	rc = add_names(w, c, a, b);
+	rc = add_names(w, c, a, b, flags);
 	if (rc < 0)
 		return rc;
-	*from = a->is_scratch ? a->moved_from : a;
 	if (flags & SW_RENAME_EXCHANGE) {
 		exchange(w, a, b);
 		return 0;
 	}
+	from = a->is_scratch ? a->moved_from : a;
 	sw_name_put_file(w, b, a->file);
 	sw_name_put_file(w, a, NULL);
-	if (!b->is_scratch || !*from)
+	if (!b->is_scratch || !from)
 		return 0;
 	/* Nothing is recorded yet: core/work_aside.c says what it is. */
-	sw_name_set_aside(*from, b);
-	sw_work_change_leave_out(c, 2);
+	sw_name_set_aside(from, b);
+	sw_work_change_leave_out(c, a);
+	sw_work_change_leave_out(c, b);
 	return 0;
 }
 
-/* Names whose values changed places belong together; an editor's own file does not count. */
-static bool belong_together(const struct sw_name *from, const struct sw_name *b)
+/* Names whose values changed places belong together; an editor's own file does not count, nor what is nothing any more. */
+static size_t list_joined(const struct sw_work_change *c, struct sw_name *out[static NAMES_MAX])
 {
-	return from && (from->file || from->base.exists) && !from->is_scratch && !b->is_scratch;
+	size_t k = 0;
+
+	assert(c->n <= NAMES_MAX);
+	for (size_t i = 0; i < c->n; i++) {
+		struct sw_name *n = c->list[i].name;
+
+		if (!n->is_scratch && (n->file || n->base.exists || n->in_commit))
+			out[k++] = n;
+	}
+	return k;
 }
 
 static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b, unsigned flags)
 {
 	struct sw_work_change c = {0};
-	struct sw_name *both[2] = {NULL, b};
-	bool joined;
+	struct sw_name *joined[NAMES_MAX];
+	size_t n;
 	int rc = may_rename(w, a, b, flags);
 
 	if (rc == 0)
@@ -89,11 +123,11 @@ static int rename_names(struct sw_work *w, struct sw_name *a, struct sw_name *b,
 		rc = sw_name_admit_file(w, a, b->file);
 	if (rc < 0)
 		return rc;
-	rc = move(w, &c, a, b, flags, &both[0]);
-	joined = rc == 0 && belong_together(both[0], b);
+	rc = move(w, &c, a, b, flags);
+	n = list_joined(&c, joined);
 	rc = sw_work_change_end(w, &c, rc);
-	if (rc == 0 && joined)
-		sw_name_join(w, both, 2);
+	if (rc == 0)
+		sw_name_join(w, joined, n);
 	return rc;
 }
 
@@ -201,7 +235,7 @@ static int list_names(struct sw_work *w, struct sw_view table, struct names *out
 static int move_row(struct sw_work *w, struct sw_work_change *c, struct sw_view from, struct sw_view to, struct sw_view key,
 		    unsigned flags)
 {
-	struct sw_name *a, *b, *origin;
+	struct sw_name *a, *b;
 	int rc = sw_name_get(w, from, key, &a);
 
 	if (rc == 0)
@@ -213,7 +247,7 @@ static int move_row(struct sw_work *w, struct sw_work_change *c, struct sw_view 
 		settle(w, from, key);
 		return rc;
 	}
-	return move(w, c, a, b, flags, &origin);
+	return move(w, c, a, b, flags | WITH_TABLE);
 }
 
 static int move_rows(struct sw_work *w, struct sw_work_change *c, struct sw_view from, struct sw_view to)
@@ -318,6 +352,8 @@ static int rename_table_locked(struct sw_work *w, struct sw_view from, struct sw
 	if (rc < 0 || sw_view_eq(from, to))
 		return rc;
 	rc = check_size(w, from);
+	if (rc == 0)
+		rc = sw_work_adopt_from(w, from);
 	if (rc == 0)
 		rc = move_table(w, &c, from, to, &attr);
 	rc = sw_work_change_end(w, &c, rc);

@@ -211,6 +211,8 @@ static int rmdir_locked(struct sw_work *w, struct sw_view table)
 	if (rc == 0 && n_rows > 0)
 		return SW_ENOTEMPTY;
 	if (rc == 0)
+		rc = sw_work_adopt_from(w, table);
+	if (rc == 0)
 		rc = sw_table_edit(w, table, &attr, &n);
 	if (rc < 0)
 		return rc;

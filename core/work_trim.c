@@ -38,11 +38,13 @@ static bool is_in_journal(const struct sw_name *n)
 	return n->journal_seq > 0 || sw_file_whole(n->file) == n->file;
 }
 
-/* Whether what the journal has of a name is still known, and on the disk. */
+/* Whether what the journal has of a name is still known, and on the disk. Of what was put aside it has what nothing else has. */
 static bool is_recorded(const struct sw_name *n)
 {
 	const struct sw_file *f = sw_file_whole(n->file);
 
+	if (n->aside)
+		return false;
 	if (!is_in_journal(n))
 		return true;
 	if (is_unborn(n))

@@ -70,6 +70,8 @@ static int rename_over_large(struct set *s) { return move(s, "changed", "large",
 static int exchange_rows(struct set *s) { return move(s, "new", "large", SW_RENAME_EXCHANGE); }
 static int rename_backup(struct set *s) { return move(s, "set~", "to", 0); }
 static int restore_backup(struct set *s) { return move(s, "set~", "set", 0); }
+static int exchange_with_backup(struct set *s) { return move(s, "new", "set~", SW_RENAME_EXCHANGE); }
+static int exchange_backup(struct set *s) { return move(s, "set~", "large", SW_RENAME_EXCHANGE); }
 static int remove_backup(struct set *s) { return sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("set~")); }
 static int take_place(struct set *s) { return move(s, "new", "set", 0); }
 static int rename_table(struct set *s) { return sw_work_rename_table(s->w, sw_view_str("t"), sw_view_str("v")); }
@@ -134,7 +136,14 @@ static int (*const changes[])(struct set *s) = {
     make_table,	      remove_table,   change_table, append_to_committed, append_to_changed, append_to_large, append_much,
     append_much_to_new, change_committed, change_large, cut_committed, cut_changed, cut_new, cut_large, cut_large_to_small,
     empty_committed, empty_changed, empty_large, grow_changed,
+    exchange_with_backup, exchange_backup,
 };
+
+static bool is_about_backup(int (*change)(struct set *s))
+{
+	return change == rename_backup || change == restore_backup || change == remove_backup || change == exchange_with_backup ||
+	       change == exchange_backup;
+}
 
 /* Rows and tables in all that they can be; one has been put aside, perhaps, and nothing is in its place. */
 static void prepare(struct set *s, bool has_backup, bool has_new_tables)
@@ -242,7 +251,7 @@ static void check_done(int (*change)(struct set *s), bool has_new_tables)
 	int n_records = 0;
 	struct set s;
 
-	prepare(&s, change == rename_backup || change == restore_backup || change == remove_backup, has_new_tables);
+	prepare(&s, is_about_backup(change), has_new_tables);
 	s.t.env.on_step = count_record;
 	s.t.env.on_step_arg = &n_records;
 	TEST_OK(change(&s));
@@ -285,6 +294,140 @@ static void a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name(void **
 	assert_true(test_get(&s.t, "t", "moved~", text, sizeof(text)));
 	assert_string_equal(text, "two");
 	assert_false(test_get(&s.t, "t", "other~", text, sizeof(text)));
+	end(&s);
+}
+
+/* With the table that is renamed, one that another takes the place of, or one that is removed: no editor is at work there. */
+static void check_taken_along(int (*change)(struct set *s))
+{
+	SW_BUF before = {0};
+	SW_BUF after = {0};
+	struct set s;
+
+	prepare(&s, false, false);
+	test_put(&s.t, "t", "moved~", "seven");
+	test_put(&s.t, "u", "set", "eight");
+	pass(&s, 50000);
+	if (change != remove_table)
+		TEST_OK(move(&s, "set", "set~", 0));
+	TEST_OK(sw_work_rename(s.w, sw_view_str("u"), sw_view_str("set"), sw_view_str("t"), sw_view_str("other~"), 0));
+	TEST_OK(change(&s));
+	look(s.w, &before);
+	crash(&s);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	pass(&s, 50000);
+	assert_int_equal(n_edits(&s), 0);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	end(&s);
+}
+
+static void what_was_put_aside_goes_with_its_table(void **state)
+{
+	(void)state;
+	check_taken_along(rename_table);
+	check_taken_along(rename_over_table);
+	check_taken_along(exchange_tables);
+	check_taken_along(remove_table);
+}
+
+/* One that says what stands now would say that the row is gone, and nothing of its backup. */
+static void what_was_put_aside_is_in_a_new_journal(void **state)
+{
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "set", "one", 9));
+	pass(&s, 50000);
+	for (int i = 0; i < 8; i++)
+		TEST_OK(put(&s, "t", "changed", "two", 100000));
+	TEST_OK(move(&s, "set", "set~", 0));
+	TEST_OK(sw_work_sync(s.w));
+	pass(&s, 10);
+	crash(&s);
+	pass(&s, 50000);
+	assert_true(test_get(&s.t, "t", "set", text, sizeof(text)) || test_get(&s.t, "t", "set~", text, sizeof(text)));
+	end(&s);
+}
+
+/* With the backup the row is gone for good, whatever takes its place. */
+static void a_row_is_gone_with_its_backup(void **state)
+{
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "set", "one", 9));
+	TEST_OK(put(&s, "t", "committed", "two", 9));
+	pass(&s, 50000);
+	TEST_OK(move(&s, "set", "set~", 0));
+	TEST_OK(move(&s, "committed", "set~", 0));
+	crash(&s);
+	pass(&s, 50000);
+	assert_false(test_get(&s.t, "t", "set", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "committed", text, sizeof(text)) || test_get(&s.t, "t", "set~", text, sizeof(text)));
+	end(&s);
+}
+
+/* No record says so, but it is whole: while another program is still in the middle of writing it. */
+static void what_was_closed_under_a_name_of_editors_is_there_at_its_next_name(void **state)
+{
+	struct sw_handle h;
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "set", "one", 9));
+	TEST_OK(sw_work_open_row(s.w, sw_view_str("t"), sw_view_str("set"), SW_OPEN_WRITE, 0, &h));
+	TEST_OK(sw_handle_write(s.w, &h, 0, false, sw_view_str("half")));
+	TEST_OK(move(&s, "set", "set~", 0));
+	TEST_OK(put(&s, "t", "set~", "two", 9));
+	TEST_OK(move(&s, "set~", "to", 0));
+	s.t.env.is_dead = true;
+	sw_handle_release(s.w, &h);
+	crash(&s);
+	pass(&s, 50000);
+	assert_true(test_get(&s.t, "t", "to", text, sizeof(text)));
+	assert_memory_equal(text, "two", 3);
+	end(&s);
+}
+
+static void put_aside_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	TEST_OK(put(s, "t", "set", "new", 9));
+	TEST_OK(move(s, "set", "set~", 0));
+}
+
+/* While the removal of what stood there before is committed. */
+static void what_is_put_aside_during_a_commit_stays_a_row(void **state)
+{
+	struct set s;
+	char text[16];
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "set", "old", 9));
+	pass(&s, 50000);
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("set")));
+	s.t.env.on_step = put_aside_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 50000);
+	assert_null(s.t.env.on_step);
+	pass(&s, 50000);
+	assert_false(test_get(&s.t, "t", "set", text, sizeof(text)));
+	assert_true(test_get(&s.t, "t", "set~", text, sizeof(text)));
+	assert_memory_equal(text, "new", 3);
+	assert_int_equal(n_edits(&s), 0);
 	end(&s);
 }
 
@@ -407,6 +550,11 @@ int main(void)
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
 	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
+	    cmocka_unit_test(what_was_put_aside_goes_with_its_table),
+	    cmocka_unit_test(what_was_put_aside_is_in_a_new_journal),
+	    cmocka_unit_test(a_row_is_gone_with_its_backup),
+	    cmocka_unit_test(what_was_closed_under_a_name_of_editors_is_there_at_its_next_name),
+	    cmocka_unit_test(what_is_put_aside_during_a_commit_stays_a_row),
 	    cmocka_unit_test(a_row_that_is_called_like_a_backup_is_a_row_at_its_next_name),
 	};
 
