@@ -68,27 +68,32 @@ static int keep_texts(struct sw_work_item *it, struct sw_write_op *w)
 	return it->content.rc < 0 || it->base_text.rc < 0 ? SW_ENOMEM : 0;
 }
 
-static int add_item(struct sw_work_batch *b, struct sw_name *n)
+/* Up to where its records are spent then: what failed to be recorded has none, but what comes next must say what it follows. */
+static uint64_t spent_by(const struct sw_work *w, const struct sw_name *n)
+{
+	return n->journal_seq > 0 ? n->journal_seq : sw_journal_next(w->journal) - 1;
+}
+
+static int add_item(const struct sw_work *w, struct sw_work_batch *b, struct sw_name *n)
 {
 	struct sw_work_item *it = &b->items[b->n];
-	struct sw_write_op *w = &b->ops[b->n];
+	struct sw_write_op *op = &b->ops[b->n];
 	int rc;
 
 	*it = (struct sw_work_item){.name = n, .group = b->n_groups, .version = n->version};
-	sw_name_op(n, w);
-	w->journal_seq = n->journal_seq;
-	w->tag = b->n++;
+	sw_name_op(n, op);
 	n->in_commit = true;
-	n->commit_seq = n->journal_seq;
+	n->commit_seq = op->journal_seq = spent_by(w, n);
+	op->tag = b->n++;
 	n->recorded_file = 0; /* once that is spent, nothing can build on it */
-	if (w->op.kind == SW_OP_PUT)
+	if (op->op.kind == SW_OP_PUT)
 		it->written = (struct sw_version){.exists = true,
 						  .hash = n->base.hash,
-						  .mode = w->op.row.mode,
-						  .mtime_ns = w->op.row.mtime_ns};
-	if (w->stage)
+						  .mode = op->op.row.mode,
+						  .mtime_ns = op->op.row.mtime_ns};
+	if (op->stage)
 		it->stage = SW_TAKE(n->file->stage);
-	rc = keep_texts(it, w);
+	rc = keep_texts(it, op);
 	b->bytes += it->content.n;
 	return rc;
 }
@@ -149,7 +154,7 @@ static bool is_new_table(const struct sw_name *n)
  * A row brings the table that it is in into the world, whatever the making of that is joined with: the table must know, or nobody
  * would remove it again.
  */
-static int add_new_tables(struct sw_work_batch *b, size_t first)
+static int add_new_tables(const struct sw_work *w, struct sw_work_batch *b, size_t first)
 {
 	int rc = 0;
 
@@ -159,14 +164,14 @@ static int add_new_tables(struct sw_work_batch *b, size_t first)
 		if (row->key.n == 0 || !row->file || !is_new_table(row->dir))
 			continue;
 		sw_name_part(row->dir);
-		rc = add_item(b, row->dir);
+		rc = add_item(w, b, row->dir);
 	}
 	return rc;
 }
 
 /* A name, and those that it is joined with. What joins them from now on is about what comes after
  * this commit. */
-static int add_joined(struct sw_work_batch *b, struct sw_name *n)
+static int add_joined(const struct sw_work *w, struct sw_work_batch *b, struct sw_name *n)
 {
 	size_t first = b->n;
 	int rc = 0;
@@ -175,11 +180,11 @@ static int add_joined(struct sw_work_batch *b, struct sw_name *n)
 		struct sw_name *next = n->joined_next == n ? NULL : n->joined_next;
 
 		sw_name_part(n);
-		rc = add_item(b, n);
+		rc = add_item(w, b, n);
 		n = next;
 	}
 	if (rc == 0)
-		rc = add_new_tables(b, first);
+		rc = add_new_tables(w, b, first);
 	b->n_groups++;
 	return rc;
 }
@@ -206,7 +211,7 @@ static int gather_edits(struct sw_work *w, bool all, bool removals, struct sw_wo
 		if (n->in_commit || n->mark > begin || is_removal(n) != removals)
 			continue;
 		if (is_ready(w, n, now, all))
-			rc = add_joined(b, n);
+			rc = add_joined(w, b, n);
 	}
 	return rc;
 }
@@ -237,7 +242,7 @@ static int add_if_whole(struct sw_work *w, struct sw_work_batch *b, struct sw_na
 {
 	if (n->in_commit || sw_work_batch_is_full(w, b) || !is_ready(w, n, sw_env_mono_ms(w->env), true))
 		return 0;
-	return add_joined(b, n);
+	return add_joined(w, b, n);
 }
 
 int sw_work_gather_alone(struct sw_work *w, struct sw_name *n, struct sw_work_batch *b)

@@ -431,6 +431,44 @@ static void what_is_put_aside_during_a_commit_stays_a_row(void **state)
 	end(&s);
 }
 
+static int journal_fails(void *arg, const char *step)
+{
+	(void)arg;
+	return strcmp(step, "journal.append") == 0 ? SW_EIO : 0;
+}
+
+static void rename_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	TEST_OK(move(s, "new", "to", 0));
+}
+
+/* Its program was told that the journal does not have it; it waits for a commit all the same. */
+static void a_rename_follows_the_commit_of_what_no_record_has(void **state)
+{
+	char text[16];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	s.t.env.env.fault = journal_fails;
+	assert_int_equal(put(&s, "t", "new", "one", 9), SW_EIO);
+	s.t.env.env.fault = test_env_fault;
+	s.t.env.on_step = rename_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 50000);
+	assert_null(s.t.env.on_step);
+	crash(&s);
+	pass(&s, 50000);
+	assert_true(test_get(&s.t, "t", "to", text, sizeof(text)));
+	assert_false(test_get(&s.t, "t", "new", text, sizeof(text)));
+	end(&s);
+}
+
 static int journal_is_full(void *arg, const char *step)
 {
 	(void)arg;
@@ -546,6 +584,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_failed_has_not_happened),
 	    cmocka_unit_test(what_was_done_is_one_record),
+	    cmocka_unit_test(a_rename_follows_the_commit_of_what_no_record_has),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
