@@ -530,15 +530,24 @@ static bool has_blob(struct sw_work *w, const struct sw_hash *blob)
 	return true;
 }
 
+static bool has_table(struct sw_work *w, struct sw_view table)
+{
+	struct sw_table t;
+
+	return sw_work_find_table(w, table, &t) == 0;
+}
+
 /* The base is the one that the program saw; its text is known only if it still stands. */
-static void replay_base(struct sw_name *n, const struct sw_journal_name *j,
-			const struct sw_spent *spent)
+static void replay_base(struct sw_work *w, struct sw_name *n, const struct sw_journal_name *j, const struct sw_spent *spent)
 {
 	struct sw_version base = n->base;
+	bool follows = j->follows > 0 && j->follows <= spent->seq;
 
 	base.exists = j->existed;
 	base.hash = j->old;
-	if (n->key.n > 0 && j->follows > 0 && j->follows <= spent->seq) {
+	if (follows && n->key.n == 0) {
+		base.exists = has_table(w, n->table);
+	} else if (follows) {
 		base.exists = !sw_hash_is_zero(&spent->written);
 		base.hash = spent->written;
 	}
@@ -580,7 +589,7 @@ static int replay_name(struct sw_work *w, uint64_t seq, const struct sw_journal_
 		leave(spill);
 		return rc;
 	}
-	replay_base(n, j, &spent);
+	replay_base(w, n, j, &spent);
 	n->journal_seq = seq;
 	n->whole_seq = j->is_tail ? n->whole_seq : seq;
 	n->table_exists = j->key.n == 0 && j->exists;

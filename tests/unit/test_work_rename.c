@@ -469,6 +469,34 @@ static void a_rename_follows_the_commit_of_what_no_record_has(void **state)
 	end(&s);
 }
 
+static void make_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	TEST_OK(sw_work_mkdir(s->w, sw_view_str("u"), 0755));
+}
+
+static void a_table_that_is_made_while_its_removal_is_committed_is_there(void **state)
+{
+	struct sw_attr attr;
+	struct set s;
+
+	(void)state;
+	prepare(&s, false, false);
+	TEST_OK(remove_table(&s));
+	s.t.env.on_step = make_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 50000);
+	assert_null(s.t.env.on_step);
+	crash(&s);
+	pass(&s, 50000);
+	TEST_OK(sw_work_stat_table(s.w, sw_view_str("u"), &attr));
+	end(&s);
+}
+
 static int journal_is_full(void *arg, const char *step)
 {
 	(void)arg;
@@ -585,6 +613,7 @@ int main(void)
 	    cmocka_unit_test(what_failed_has_not_happened),
 	    cmocka_unit_test(what_was_done_is_one_record),
 	    cmocka_unit_test(a_rename_follows_the_commit_of_what_no_record_has),
+	    cmocka_unit_test(a_table_that_is_made_while_its_removal_is_committed_is_there),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
