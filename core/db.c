@@ -195,7 +195,8 @@ int sw_db_open(const char *dir, const struct sw_env *env, struct sw_db **out)
 		rc = sw_db_load_own_role(db);
 	if (rc == 0)
 		rc = sw_db_tidy(db);
-	if (rc < 0) {
+	/* What a process left behind that was killed goes later: on a full disk the store must open, or nobody could make room in it. */
+	if (rc < 0 && rc != SW_ENOSPC) {
 		sw_db_close(db);
 		return rc;
 	}

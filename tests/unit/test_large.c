@@ -53,13 +53,18 @@ static void end(struct set *s)
 }
 
 /* The process ends without a word. */
-static void crash(struct set *s)
+static void die(struct set *s)
 {
 	s->t.env.fail_rc = SW_EIO;
 	s->t.env.is_dead = true;
 	sw_work_close(s->w);
 	sw_db_close(s->t.db);
 	s->t.env.is_dead = false;
+}
+
+static void crash(struct set *s)
+{
+	die(s);
 	TEST_OK(sw_db_open(s->t.dir, &s->t.env.env, &s->t.db));
 	TEST_OK(sw_work_open(s->t.db, NULL, &s->w));
 }
@@ -720,6 +725,38 @@ static void a_stage_that_nobody_wants_is_given_up(void **state)
 	end(&s);
 }
 
+static int no_room_in_the_store(void *arg, const char *step)
+{
+	(void)arg;
+	return strcmp(step, "store.commit") == 0 ? SW_ENOSPC : 0;
+}
+
+/* Giving up what a process has staged that was killed takes room itself; who cannot open the store can make none. */
+static void a_store_with_a_stray_stage_opens_on_a_full_disk(void **state)
+{
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	pass(&s);
+	write_row(&s, "r", SIZE);
+	s.t.env.now_ms += 5000;
+	s.t.env.fail_in = 2;
+	s.t.env.fail_rc = SW_EIO;
+	assert_int_equal(sw_work_run(s.w), SW_EIO);
+	die(&s);
+	s.t.env.env.fault = no_room_in_the_store;
+	TEST_OK(sw_db_open(s.t.dir, &s.t.env.env, &s.t.db));
+	TEST_OK(sw_work_open(s.t.db, NULL, &s.w));
+	check_row(&s, "r", SIZE);
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("r")));
+	s.t.env.env.fault = test_env_fault;
+	pass(&s);
+	TEST_OK(sw_db_tidy(s.t.db));
+	assert_int_equal(n_stored(&s, SW_SPACE_STAGED), 0);
+	end(&s);
+}
+
 static void a_failed_write_leaves_the_row_as_it_was(void **state)
 {
 	struct sw_handle h;
@@ -1122,6 +1159,7 @@ int main(void)
 	    cmocka_unit_test(what_was_lost_by_a_flush_is_not_the_row),
 	    cmocka_unit_test(rows_grow_and_shrink_across_the_limit),
 	    cmocka_unit_test(a_stage_that_nobody_wants_is_given_up),
+	    cmocka_unit_test(a_store_with_a_stray_stage_opens_on_a_full_disk),
 	    cmocka_unit_test(a_failed_write_leaves_the_row_as_it_was),
 	    cmocka_unit_test(the_number_of_a_lost_file_is_not_given_again),
 	    cmocka_unit_test(a_row_that_cannot_be_staged_holds_up_no_other),
