@@ -34,6 +34,23 @@ options_of() { "$sf" "$1" --help | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/
 	done
 }
 
+@test "swarmfs-format(5) has every file of a store" {
+	require_fuse
+	mount_a --settle 60000
+	mkdir "$A/t"
+	echo 'no schema' >"$A/t/.schema"
+	head -c 3000000 /dev/zero >"$A/t/large"
+	mkdir "$A/.txn/x"
+	head -c 3000000 /dev/zero >"$A/.txn/x/t/large"
+	local path n=0
+	while read -r path; do
+		grep -q "^\.It Pa .*$path\>" "$man/swarmfs-format.5" || { echo "nothing about $path"; false; }
+		n=$((n + 1))
+	done < <(find "$DIR/store-A" -mindepth 1 -maxdepth 1 -printf '%f\n' | sed 's/^copy-[0-9]*/copy-NUMBER/')
+	[ "$n" -ge 12 ]
+	[ -d "$DIR/store-A/journal.large" ] && [ -d "$DIR/store-A/refused" ]
+}
+
 @test "the examples of the pages do what they show, typed by hand or pasted at once" {
 	require_fuse
 	command -v man >/dev/null || skip "man is not installed"
