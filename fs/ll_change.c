@@ -136,14 +136,17 @@ void sw_ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	reply_rc(req, rc);
 }
 
-/* The kernel keeps what stat told of the rows; their numbers are others now. */
+/*
+ * The kernel keeps what stat told of the rows; their numbers are others now. It is told at once: that takes no lock of the kernel, and the
+ * answer must not wait for the notifier, which may be at a name in the very directory that the kernel has locked until it is answered.
+ */
 static void forget_numbers(struct sw_mount *m, struct sw_view moved)
 {
 	for (size_t at = 0; at < moved.n; at += sizeof(uint64_t)) {
 		uint64_t id;
 
 		memcpy(&id, moved.p + at, sizeof(id));
-		sw_notify_inode(m, id, false);
+		(void)fuse_lowlevel_notify_inval_inode(m->se, id, -1, 0);
 	}
 }
 
@@ -260,8 +263,8 @@ void sw_ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 		rc = SW_EXDEV;
 	else
 		rc = SW_EPERM;
-	if (rc == 0 && (dir->type == SW_NODE_TXNS || sw_node_has_tables(dir)))
-		sw_notify_reply(m, req, 0); /* the whole tree, or a table, may look different now */
+	if (rc == 0 && dir->type == SW_NODE_TXNS)
+		sw_notify_reply(m, req, 0); /* the whole tree may look different now */
 	else
 		reply_rc(req, rc);
 }

@@ -6,7 +6,7 @@ load mounts
 
 two_mounts() {
 	require_fuse
-	mount_a
+	mount_a "$@"
 	mkdir "$A/t"
 	echo base >"$A/t/r"
 	mount_b
@@ -223,6 +223,33 @@ for i in range(2000): open(f"{sys.argv[1]}/new-{i}", "w").write(str(i))' "$A/t"
 	until_same "$A" "$B"
 	go
 	finish
+}
+
+@test "a table is renamed again and again while tables come and go elsewhere" {
+	two_mounts --settle 1
+	timeout -k 1 120 python3 - "$B" "$A" <<'PY'
+import os, sys, threading
+here, there = sys.argv[1:]
+stop = threading.Event()
+def come_and_go():
+    n = 0
+    while not stop.is_set():
+        name = f"{there}/table-{n % 20}"
+        os.mkdir(name) if n // 20 % 2 == 0 else os.rmdir(name)
+        stop.wait(0.01)
+        n += 1
+other = threading.Thread(target=come_and_go, daemon=True)
+other.start()
+for i in range(2000):
+    os.rename(here + "/t", here + "/t2")
+    os.rename(here + "/t2", here + "/t")
+    # What was known of it before is not shown: its number is another.
+    assert os.stat(here + "/t/r").st_ino == next(os.scandir(here + "/t")).inode()
+stop.set()
+other.join()
+PY
+	until_same "$A" "$B"
+	[ "$(cat "$B/t/r")" = base ]
 }
 
 @test "an edit that is under way when another comes merges at its commit" {
