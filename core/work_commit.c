@@ -300,6 +300,8 @@ int sw_work_run(struct sw_work *w)
 		int staged = prepare(w, false);
 
 		rc = staging_done(w, staged, commit_ready(w));
+	} else if (w->is_copy && !w->is_frozen && sw_work_adopt(w, false) < 0) {
+		/* It stays put aside: until the next time, or until the copy is applied. */
 	}
 	flushed =
 	    sw_env_mono_ms(w->env) < w->journal_dirty_ms + JOURNAL_FLUSH_MS ? 0 : flush_journal(w);

@@ -397,6 +397,40 @@ static void what_was_closed_under_a_name_of_editors_is_there_at_its_next_name(vo
 	end(&s);
 }
 
+/* Its journal could not begin anew as long as nothing says what has become of the row. */
+static void what_was_put_aside_in_a_working_copy_is_a_row_in_time(void **state)
+{
+	struct sw_work_status status;
+	struct sw_work *live;
+	struct sw_hash base;
+	char path[256];
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "set", "one", 9));
+	pass(&s, 50000);
+	live = s.w;
+	TEST_OK(sw_db_pin_head(s.t.db, &base));
+	TEST_OK(sw_work_open_copy(s.t.db, live, &base, "copy", &s.w));
+	TEST_OK(move(&s, "set", "set~", 0));
+	for (int i = 0; i < 8; i++)
+		TEST_OK(put(&s, "t", "changed", "two", 100000));
+	TEST_OK(sw_work_sync(s.w));
+	pass(&s, 50000);
+	TEST_OK(sw_work_sync(s.w));
+	pass(&s, 10);
+	sw_work_status(s.w, &status);
+	assert_int_equal(status.n_scratch, 0);
+	assert_true(status.journal_bytes < 200000);
+	sw_work_close(s.w);
+	sw_db_unpin(s.t.db, &base);
+	s.w = live;
+	snprintf(path, sizeof(path), "%s/copy", s.t.dir);
+	unlink(path);
+	end(&s);
+}
+
 static void put_aside_meanwhile(void *arg, const char *step)
 {
 	struct set *s = arg;
@@ -620,6 +654,7 @@ int main(void)
 	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
 	    cmocka_unit_test(what_was_put_aside_goes_with_its_table),
 	    cmocka_unit_test(what_was_put_aside_is_in_a_new_journal),
+	    cmocka_unit_test(what_was_put_aside_in_a_working_copy_is_a_row_in_time),
 	    cmocka_unit_test(a_row_is_gone_with_its_backup),
 	    cmocka_unit_test(what_was_closed_under_a_name_of_editors_is_there_at_its_next_name),
 	    cmocka_unit_test(what_is_put_aside_during_a_commit_stays_a_row),
