@@ -75,6 +75,17 @@ static int name_moved(const struct sw_write *write, struct sw_buf *out)
 	return out->rc < 0 ? out->rc : SW_ECONFLICT;
 }
 
+/* It is in history now, and nobody finds the copy any more; the kernel may know of it for long. What is open stays. */
+static void give_up_content(struct sw_work *w)
+{
+	for (size_t i = 0; i < w->cap_names; i++) {
+		struct sw_name *n = w->names[i];
+
+		if (n && n->file && n->file->n_refs == 1)
+			sw_name_put_file(w, n, NULL);
+	}
+}
+
 int sw_work_apply(struct sw_work *w, uint64_t number, struct sw_view message, struct sw_hash *id,
 		  struct sw_buf *moved)
 {
@@ -94,6 +105,8 @@ int sw_work_apply(struct sw_work *w, uint64_t number, struct sw_view message, st
 			rc = name_moved(&write, moved);
 		pthread_mutex_lock(&w->lock);
 		w->is_frozen = rc == 0;
+		if (rc == 0)
+			give_up_content(w);
 		pthread_mutex_unlock(&w->lock);
 	}
 	free(write.ops);

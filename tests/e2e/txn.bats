@@ -123,6 +123,25 @@ os.close(f)' "$A/.txn/x/.check"
 	[ "$(cat "$A/stock/pears")" = 7 ]
 }
 
+resident_below() { [ "$(awk '/^RssAnon/ { print $2 }' "/proc/$1/status")" -lt "$2" ]; }
+
+@test "what an applied transaction held is given back" {
+	setup_stock
+	local pid
+	pid=$(pid_of "$A")
+	head -c 1000000 /dev/urandom >"$DIR/large"
+	mkdir "$A/.txn/x"
+	for i in $(seq 100); do cp "$DIR/large" "$A/.txn/x/stock/$i"; done
+	is_plain && { ! resident_below "$pid" 80000; } # or the test shows nothing
+	# Somebody still reads one of them.
+	exec 7<"$A/.txn/x/stock/7"
+	apply x
+	until_true 20 resident_below "$pid" "$(plain_or 40000 1000000000)"
+	cmp - "$DIR/large" <&7
+	exec 7<&-
+	cmp "$A/stock/100" "$DIR/large"
+}
+
 @test "a working copy survives kill -9, with what was closed in it" {
 	setup_stock
 	local pid
