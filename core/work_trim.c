@@ -153,10 +153,11 @@ static int begin_empty(struct sw_work *w)
 {
 	int rc = sw_journal_reset(w->journal);
 
+	if (rc < 0)
+		return rc;
 	w->journal_dirty_ms = 0;
-	if (rc == 0)
-		sw_work_free_replaced(w);
-	return rc;
+	sw_work_free_replaced(w);
+	return 0;
 }
 
 static bool is_worth_it(const struct sw_work *w)

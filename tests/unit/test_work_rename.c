@@ -531,6 +531,33 @@ static void a_table_that_is_made_while_its_removal_is_committed_is_there(void **
 	end(&s);
 }
 
+static int no_new_journal(void *arg, const char *step)
+{
+	if (strcmp(step, "journal.sync") == 0)
+		++*(int *)((struct test_env *)arg)->on_step_arg;
+	return strcmp(step, "journal.reset") == 0 ? SW_ENOSPC : 0;
+}
+
+/* What came and went is in no commit: only the journal says that it is gone. */
+static void a_journal_that_could_not_begin_anew_is_flushed(void **state)
+{
+	int n_flushes = 0;
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "new", "one", 300000));
+	TEST_OK(sw_work_unlink(s.w, sw_view_str("t"), sw_view_str("new")));
+	s.t.env.env.fault = no_new_journal;
+	s.t.env.on_step_arg = &n_flushes;
+	assert_int_equal(sw_work_run(s.w), SW_ENOSPC);
+	TEST_OK(sw_work_sync(s.w));
+	assert_int_equal(n_flushes, 1);
+	s.t.env.env.fault = test_env_fault;
+	s.t.env.on_step_arg = NULL;
+	end(&s);
+}
+
 static int journal_is_full(void *arg, const char *step)
 {
 	(void)arg;
@@ -648,6 +675,7 @@ int main(void)
 	    cmocka_unit_test(what_was_done_is_one_record),
 	    cmocka_unit_test(a_rename_follows_the_commit_of_what_no_record_has),
 	    cmocka_unit_test(a_table_that_is_made_while_its_removal_is_committed_is_there),
+	    cmocka_unit_test(a_journal_that_could_not_begin_anew_is_flushed),
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
