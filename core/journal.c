@@ -417,7 +417,7 @@ static int encode_record(struct sw_journal *j, const struct sw_journal_name *nam
 	if (b->rc < 0)
 		return b->rc;
 	if (b->n > UINT32_MAX)
-		return sw_fail(SW_ELIMIT, "a row of more than 4 GiB cannot be journalled");
+		return sw_fail(SW_ELIMIT, "what is changed at once has more than 4 GiB, which is too much; change less of it at once");
 	put_frame(b, j->size, j->next);
 	return 0;
 }

@@ -76,7 +76,7 @@ int sw_work_mkdir(struct sw_work *w, struct sw_view table, uint16_t mode) SW_MUS
 int sw_work_rmdir(struct sw_work *w, struct sw_view table) SW_MUST_CHECK; /* SW_ENOTEMPTY */
 /* All rows of a table under another table's name, which must be free or empty: in one commit, unless they are more than 50,000. SW_EXDEV above 250,000. */
 int sw_work_rename_table(struct sw_work *w, struct sw_view from, struct sw_view to) SW_MUST_CHECK;
-/* Each gets the rows, mode and mtime of the other. SW_ENOTFOUND when one is not there; SW_EXDEV as above. */
+/* Each gets the rows, mode and mtime of the other. SW_ENOTFOUND when one is not there; SW_EXDEV when both have more than 250,000 rows together. */
 int sw_work_exchange_tables(struct sw_work *w, struct sw_view a, struct sw_view b) SW_MUST_CHECK;
 int sw_work_set_table(struct sw_work *w, struct sw_view table, const uint16_t *mode,
 		      const int64_t *mtime_ns) SW_MUST_CHECK;

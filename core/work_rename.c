@@ -298,12 +298,15 @@ static void join_tables(struct sw_work *w, struct sw_view a, struct sw_view b)
 	free(all);
 }
 
-static int check_size(struct sw_work *w, struct sw_view table)
+/* Of one table, or of two: the same twice counts once. */
+static int check_size(struct sw_work *w, struct sw_view a, struct sw_view b)
 {
-	uint64_t n;
-	int rc = sw_table_count(w, table, &n);
+	uint64_t n_a, n_b = 0;
+	int rc = sw_table_count(w, a, &n_a);
 
-	return rc == 0 && n > MOVE_MAX ? SW_EXDEV : rc;
+	if (rc == 0 && !sw_view_eq(a, b))
+		rc = sw_table_count(w, b, &n_b);
+	return rc == 0 && n_a + n_b > MOVE_MAX ? SW_EXDEV : rc;
 }
 
 /* The table that rows move to: one without rows, made now if there is none. */
@@ -351,7 +354,7 @@ static int rename_table_locked(struct sw_work *w, struct sw_view from, struct sw
 
 	if (rc < 0 || sw_view_eq(from, to))
 		return rc;
-	rc = check_size(w, from);
+	rc = check_size(w, from, from);
 	if (rc == 0)
 		rc = sw_work_adopt_from(w, from);
 	if (rc == 0)
@@ -457,9 +460,7 @@ static int exchange_locked(struct sw_work *w, struct sw_view a, struct sw_view b
 		rc = sw_table_stat(w, b, &attr_b);
 	if (rc < 0 || sw_view_eq(a, b))
 		return rc;
-	rc = check_size(w, a);
-	if (rc == 0)
-		rc = check_size(w, b);
+	rc = check_size(w, a, b);
 	if (rc == 0)
 		rc = exchange_all_rows(w, &c, a, b);
 	if (rc == 0)
