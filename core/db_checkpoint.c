@@ -755,6 +755,7 @@ int sw_db_tidy(struct sw_db *db)
 	pthread_mutex_lock(&db->write_lock);
 	if ((db->n_drops > 0 && atomic_exchange(&db->has_unpinned, false)) || db->has_stray_stages)
 		rc = checkpoint(db);
+	sw_store_keep_reserve(db->store); /* somebody may have made room, without a commit here */
 	pthread_mutex_unlock(&db->write_lock);
 	return rc;
 }

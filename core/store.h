@@ -55,6 +55,8 @@ enum sw_store_flags {
 int sw_store_open(const char *dir, unsigned flags, const struct sw_env *env,
 		  struct sw_store **out) SW_MUST_CHECK;
 void sw_store_close(struct sw_store *s);
+/* Set a little space aside for a full disk, if there is none and there is room for it: as each commit does. Any thread. */
+void sw_store_keep_reserve(struct sw_store *s);
 const char *sw_store_dir(const struct sw_store *s);
 /* Bytes of the data file, in use and in all. */
 int sw_store_size(struct sw_store *s, uint64_t *used, uint64_t *file);

@@ -11,6 +11,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -41,7 +42,7 @@ struct sw_store {
 	MDB_env *mdb;
 	MDB_dbi dbi[SW_N_SPACES];
 	int lock_fd;
-	bool has_reserve; /* of the one that writes */
+	atomic_bool has_reserve; /* of those that write */
 	pthread_mutex_t pool_lock;
 	struct sw_txn *pool[READERS_POOLED]; /* reset read transactions; under pool_lock */
 	size_t n_pool;
@@ -169,7 +170,7 @@ static bool has_less_room(const struct sw_store *s, off_t size)
  * A little space that is kept while there is enough, and given back when the disk is full: deleting rows to make room
  * takes some itself, and so does committing what is in the journal. Only by whoever may write.
  */
-static void keep_reserve(struct sw_store *s)
+void sw_store_keep_reserve(struct sw_store *s)
 {
 	char path[4096];
 	int fd;
@@ -364,7 +365,7 @@ int sw_store_open(const char *dir, unsigned flags, const struct sw_env *env, str
 		return rc;
 	}
 	find_reserve(s);
-	keep_reserve(s);
+	sw_store_keep_reserve(s);
 	*out = s;
 	return 0;
 }
@@ -518,7 +519,7 @@ int sw_txn_commit(struct sw_txn *txn)
 		give_reserve(s);
 	if (rc)
 		return fail_mdb(rc, s->dir, "commit");
-	keep_reserve(s);
+	sw_store_keep_reserve(s);
 	return 0;
 }
 
