@@ -114,9 +114,7 @@ def start():
     said = swarm("mount", mount, "--store", store, "--settle", "50")
     assert said.returncode == 0, said.stderr
 
-def step():
-    act = rng.choice([write, write, append, append, rename, remove, truncate, exchange])
-    name, other = rng.sample(names, 2)
+def attempt(act, name, other):
     try:
         act(name, other)
         how = "done"
@@ -125,10 +123,12 @@ def step():
         how = errno.errorcode[e.errno]
     done.append(f"{act.__name__} {name} {other} {how}")
 
+def step():
+    attempt(rng.choice([write, write, append, append, rename, remove, truncate, exchange]), *rng.sample(names, 2))
+
 def make_room():
     for name in rng.sample(names, 12):
-        if content_of(name) is not None:
-            remove(name, None)
+        attempt(remove, name, None)
     said = swarm("gc", mount, "--keep", "0s", "--sole")
     assert said.returncode == 0 or "No space left" in said.stderr, said.stderr
 

@@ -239,6 +239,19 @@ PY
 	"$sf" umount "$A"
 }
 
+@test "a full disk: what the store keeps for it is there again when somebody has made room" {
+	require_fuse
+	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"
+	mkdir "$DIR/small"
+	mount -t tmpfs -o size=8m tmpfs "$DIR/small"
+	head -c 6000000 /dev/zero >"$DIR/small/filler"
+	"$sf" mount "$A" --store "$DIR/small/s"
+	[ ! -e "$DIR/small/s/reserve" ]
+	rm "$DIR/small/filler"
+	until_true 10 [ -e "$DIR/small/s/reserve" ]
+	"$sf" umount "$A"
+}
+
 @test "a full disk: what close() accepted gets into commits, though there is no room for it twice" {
 	require_fuse
 	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"
