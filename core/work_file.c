@@ -780,10 +780,13 @@ static int sized(struct sw_work *w, struct sw_file *f, const struct before *was)
 {
 	int rc = sw_name_journal(w, &f->name, 1);
 	uint64_t version = f->name->version;
+	bool is_taken = false; /* by a commit that goes on */
 
-	if (rc == SW_ENOSPC && sw_file_size(f) == 0)
+	if (rc == SW_ENOSPC && sw_file_size(f) == 0) {
 		rc = commit_emptied(w, f->name);
-	if (rc < 0 && f->name && f->name->version == version && !f->name->in_commit)
+		is_taken = f->name && f->name->in_commit;
+	}
+	if (rc < 0 && f->name && f->name->version == version && !is_taken)
 		take_back(w, f, was, true);
 	return rc;
 }

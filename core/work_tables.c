@@ -161,11 +161,11 @@ int sw_table_count(struct sw_work *w, struct sw_view table, uint64_t *out)
 
 /*
  * A removal failed, and whoever asked for it is told so: it must not happen later after all. What stood there is f, or what
- * `had_edit` false says: what the newest state has. Unless the name was changed meanwhile, while the lock was given up, or is being committed.
+ * `had_edit` false says: what the newest state has. Unless the name was changed meanwhile, while the lock was given up.
  */
 static void take_back(struct sw_work *w, struct sw_name *n, uint64_t version, struct sw_file *f, bool had_edit)
 {
-	if (!n || !n->has_edit || n->in_commit || n->version != version)
+	if (!n || !n->has_edit || n->version != version)
 		return;
 	if (n->key.n > 0)
 		sw_name_put_file(w, n, f);
@@ -184,16 +184,20 @@ static void take_back(struct sw_work *w, struct sw_name *n, uint64_t version, st
 static int removal_done(struct sw_work *w, struct sw_view table, struct sw_view key, struct sw_name *n, struct sw_file *f, bool had_edit)
 {
 	int rc = sw_name_journal_whole(w, &n, 1);
+	bool is_taken = false; /* by a commit that goes on */
 	uint64_t version;
 
 	sw_name_touch(w, n);
 	version = n->version;
 	if (rc == 0)
 		sw_name_drop_nothing(w, n);
-	else if (rc == SW_ENOSPC)
+	if (rc == SW_ENOSPC) {
 		rc = sw_work_commit_alone(w, table, key);
-	if (rc < 0)
-		take_back(w, sw_name_find(w, table, key), version, f, had_edit);
+		n = sw_name_find(w, table, key);
+		is_taken = n && n->in_commit;
+	}
+	if (rc < 0 && !is_taken)
+		take_back(w, n, version, f, had_edit);
 	return rc;
 }
 

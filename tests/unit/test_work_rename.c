@@ -668,6 +668,48 @@ static void a_row_is_emptied_without_room_in_the_journal(void **state)
 	end(&s);
 }
 
+static void fail_meanwhile(void *arg, const char *step)
+{
+	struct set *s = arg;
+
+	if (strcmp(step, "store.commit") != 0)
+		return;
+	s->t.env.on_step = NULL;
+	s->t.env.env.fault = journal_fails;
+	assert_int_equal(cut(s, "changed", 10000), SW_EIO);
+	assert_int_equal(cut(s, "new", 0), SW_EIO);
+	assert_int_equal(append_to(s, "changed", 4), SW_EIO);
+	assert_int_equal(change_mode(s, "new"), SW_EIO);
+	assert_int_equal(move(s, "new", "changed", 0), SW_EIO);
+	assert_int_equal(sw_work_unlink(s->w, sw_view_str("t"), sw_view_str("new")), SW_EIO);
+	s->t.env.env.fault = test_env_fault;
+}
+
+static void what_failed_during_a_commit_has_not_happened(void **state)
+{
+	SW_BUF before = {0};
+	SW_BUF after = {0};
+	struct set s;
+
+	(void)state;
+	begin(&s);
+	TEST_OK(put(&s, "t", "changed", "one", 9));
+	TEST_OK(put(&s, "t", "new", "two", 9));
+	look(s.w, &before);
+	s.t.env.on_step = fail_meanwhile;
+	s.t.env.on_step_arg = &s;
+	pass(&s, 50000);
+	assert_null(s.t.env.on_step);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	pass(&s, 50000);
+	assert_int_equal(n_edits(&s), 0);
+	crash(&s);
+	look(s.w, &after);
+	assert_string_equal(after.p, before.p);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -679,6 +721,7 @@ int main(void)
 	    cmocka_unit_test(what_was_put_aside_waits_for_room),
 	    cmocka_unit_test(a_close_is_not_good_before_the_journal_has_the_row),
 	    cmocka_unit_test(a_close_after_a_truncation_alone_tells_of_a_full_disk),
+	    cmocka_unit_test(what_failed_during_a_commit_has_not_happened),
 	    cmocka_unit_test(a_row_is_emptied_without_room_in_the_journal),
 	    cmocka_unit_test(what_was_put_aside_goes_with_its_table),
 	    cmocka_unit_test(what_was_put_aside_is_in_a_new_journal),
