@@ -87,6 +87,9 @@ void sw_file_untear(struct sw_work *w, struct sw_file *f)
 	if (whole->spill) {
 		f->spill = sw_spill_ref(whole->spill);
 		w->n_spills++;
+		/* It may have grown where it is. What is behind its end on the disk is nothing. */
+		if (sw_spill_size(f->spill) != whole->row.size && sw_spill_truncate(f->spill, whole->row.size) < 0)
+			sw_spill_set_size(f->spill, whole->row.size);
 	}
 	f->mode = whole->mode;
 	f->mtime_ns = whole->mtime_ns;

@@ -8,7 +8,7 @@ load mounts
 	[ "$(id -u)" = 0 ] || skip "only root can make a small file system"
 	local seed first=${SW_SEED:-$RANDOM}
 	mkdir "$DIR/small"
-	for seed in $(seq "$first" $((first + ${SW_SEEDS:-3} - 1))); do
+	for seed in $(seq "$first" $((first + ${SW_SEEDS:-2} - 1))); do
 		mount -t tmpfs -o size=12m tmpfs "$DIR/small"
 		python3 "$BATS_TEST_DIRNAME/acknowledged.py" "$sf" "$A" "$DIR/small/s" "$seed" 8
 		umount "$DIR/small"

@@ -130,12 +130,14 @@ static int empty_changed(struct set *s) { return cut(s, "changed", 0); }
 static int empty_large(struct set *s) { return cut(s, "large", 0); }
 static int grow_changed(struct set *s) { return cut(s, "changed", 10000); }
 
+static int grow_large(struct set *s) { return cut(s, "large", LARGE + 5000); }
+
 static int (*const changes[])(struct set *s) = {
     rename_committed, rename_changed, rename_new,   rename_large,      rename_over,	rename_over_large,
     exchange_rows,    rename_backup,  restore_backup, remove_backup, rename_table, rename_over_table, exchange_tables,
     make_table,	      remove_table,   change_table, append_to_committed, append_to_changed, append_to_large, append_much,
     append_much_to_new, change_committed, change_large, cut_committed, cut_changed, cut_new, cut_large, cut_large_to_small,
-    empty_committed, empty_changed, empty_large, grow_changed,
+    empty_committed, empty_changed, empty_large, grow_changed, grow_large,
     exchange_with_backup, exchange_backup,
 };
 
@@ -176,11 +178,10 @@ static int no_room(void *arg, const char *step)
 	return SW_ENOSPC;
 }
 
-static int no_luck(void *arg, const char *step)
+static int journal_fails(void *arg, const char *step)
 {
 	(void)arg;
-	(void)step;
-	return SW_EIO;
+	return strcmp(step, "journal.append") == 0 ? SW_EIO : 0;
 }
 
 /* The large row goes on where it was: no record may claim a part of it for another name. */
@@ -204,7 +205,7 @@ static void check_failed(int (*change)(struct set *s), bool is_full, bool has_ne
 	prepare(&s, true, has_new_tables);
 	look(s.w, &before);
 	n = n_edits(&s);
-	s.t.env.env.fault = is_full ? no_room : no_luck;
+	s.t.env.env.fault = is_full ? no_room : journal_fails;
 	assert_int_equal(change(&s), is_full ? SW_ENOSPC : SW_EIO);
 	s.t.env.env.fault = test_env_fault;
 	look(s.w, &after);
@@ -463,12 +464,6 @@ static void what_is_put_aside_during_a_commit_stays_a_row(void **state)
 	assert_memory_equal(text, "new", 3);
 	assert_int_equal(n_edits(&s), 0);
 	end(&s);
-}
-
-static int journal_fails(void *arg, const char *step)
-{
-	(void)arg;
-	return strcmp(step, "journal.append") == 0 ? SW_EIO : 0;
 }
 
 static void rename_meanwhile(void *arg, const char *step)
